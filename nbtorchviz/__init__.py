@@ -1,0 +1,48 @@
+"""See inside a PyTorch model while it trains, in the notebook it trains in.
+
+Public names load on first use, so that ``import nbtorchviz`` costs neither torch nor ipywidgets.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbtorchviz.bus import EventBus
+    from nbtorchviz.cli.demo import demo
+    from nbtorchviz.session import Session, watch
+    from nbtorchviz.widgets.activation_browser import ActivationBrowser
+    from nbtorchviz.widgets.cockpit import Cockpit
+    from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ActivationBrowser": "nbtorchviz.widgets.activation_browser",
+    "Cockpit": "nbtorchviz.widgets.cockpit",
+    "EventBus": "nbtorchviz.bus",
+    "LiveLossPlot": "nbtorchviz.widgets.live_loss_plot",
+    "Session": "nbtorchviz.session",
+    "demo": "nbtorchviz.cli.demo",
+    "watch": "nbtorchviz.session",
+}
+
+__all__ = [
+    "ActivationBrowser",
+    "Cockpit",
+    "EventBus",
+    "LiveLossPlot",
+    "Session",
+    "demo",
+    "watch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

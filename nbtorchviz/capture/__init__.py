@@ -1,0 +1,1 @@
+"""Read tensors from a running model: torch only, no notebook library."""

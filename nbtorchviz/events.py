@@ -1,0 +1,251 @@
+"""What can happen during training: frozen dataclasses of numpy arrays and builtins.
+
+Events own their memory and are enough to draw every picture without the model. Fields are only
+ever added, with a default; ``SCHEMA_VERSION`` grows when a meaning changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event carries."""
+
+    step: int = 0
+    """Optimizer steps finished when this was true (a log: at the call)."""
+    forward: int = 0
+    """Root forwards seen so far; the first is 1. 0 where no forward belongs to the event."""
+    micro: int = 0
+    """Which root forward within the step, from 0 (gradient accumulation)."""
+    elapsed_s: float = 0.0
+    """Seconds since the session began, monotonic clock."""
+    phase: str = "train"
+    """``"train"`` or ``"eval"``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerInfo:
+    """One row of the layer tree."""
+
+    key: str
+    """``"layer1.0.relu"``, or ``"layer1.0.relu#1"`` for the second call of that module."""
+    type: str
+    """Class name: ``"Conv2d"``. ``"input"`` has type ``"input"``."""
+    depth: int
+    """Nesting: 0 for ``input`` and the root's children."""
+    block: bool
+    """True when other listed layers lie inside it."""
+    shape: tuple[int, ...] | None = None
+    """Shape of the first output tensor without the batch axis; None before the first forward."""
+    called: bool | None = None
+    """False: not called in the last surveyed forward. None: no forward yet."""
+    detail: str = ""
+    """Short configuration such as ``"16→32, 3×3"``; may be empty."""
+    paths: tuple[str, ...] = ("",)
+    """Where tensors lie in a structured output: ``("0", "1.0", "1.1")`` for an LSTM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Numbers of one tensor, taken before any pooling; NaN and Inf are left out and counted."""
+
+    count: int
+    """Elements of the tensor."""
+    sampled: int
+    """Elements that were read; equal to ``count`` when the statistics are exact."""
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    """Population standard deviation."""
+    zero_share: float | None = None
+    """Share of read elements that are exactly 0, from 0 to 1."""
+    nan: int = 0
+    posinf: int = 0
+    neginf: int = 0
+    note: str = ""
+    """Why numbers are missing or what was done first: ``"empty"``, ``"|z| of complex"``."""
+
+    @property
+    def exact(self) -> bool:
+        """True when every element was read."""
+        return self.sampled == self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAttached(Event):
+    """A model is being watched, or its list of layers became known or changed."""
+
+    model: str
+    """Class name."""
+    parameters: int
+    layers: tuple[LayerInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalarLogged(Event):
+    """One number was logged, such as the training loss."""
+
+    name: str
+    """As given to ``log``: ``"loss"``, ``"val_loss"``, ``"loss/val"``."""
+    value: float
+    """NaN and infinity are kept, so that divergence shows."""
+    epoch: float | None = None
+    run: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCaptured(Event):
+    """What a layer put out for one sample: the body of the two events below."""
+
+    layer: str
+    """Layer key, with ``#call``."""
+    call: int = 0
+    path: str = ""
+    """Where the tensor lay in a structured output; ``""`` for a plain tensor."""
+    sample: int = 0
+    batch_size: int = 1
+    sample_word: str = "sample"
+    """``"sample"`` where the batch axis is known, else ``"row"``."""
+    axes: tuple[str, ...] = ()
+    """One letter per axis of ``values``: C, H, W, D, L, T, F."""
+    values: FloatArray
+    """float32 (kept frames: float16) host copy in the layer's own axis order, batch axis removed."""
+    shape: tuple[int, ...] = ()
+    """Shape of the full activation, batch axis included, before pooling."""
+    dtype: str = "float32"
+    """dtype of the layer's output."""
+    statistics: Statistics
+    """Of this sample, before pooling."""
+    channel_zero: NDArray[np.bool_] | None = None
+    """Per channel, whether it was zero for the whole batch (for "dead"); None when not measured."""
+    pooled: int = 1
+    """Spatial factor by which ``values`` were average-pooled; 1 = not."""
+    source: str = "batch"
+    """``"batch"`` (training batch), ``"pinned"``, ``"probe"`` or ``"twin"`` (eager copy)."""
+    watched: bool = True
+    """False for layers kept only so that a slider can show them at once."""
+    captured_at_s: float = 0.0
+    """Wall clock (``time.time()``), for "0.4 s ago"."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationCaptured(LayerCaptured):
+    """A layer's output, as it was before any in-place operation overwrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientCaptured(LayerCaptured):
+    """Gradient of the loss with respect to a layer's output."""
+
+    backwards: int = 1
+    """How many backward passes were added up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputCaptured(Event):
+    """The input sample that the captured layers saw, with what is known about it."""
+
+    sample: int = 0
+    batch_size: int = 1
+    sample_word: str = "sample"
+    axes: tuple[str, ...] = ()
+    values: FloatArray | None = None
+    """First input tensor, batch axis removed; None when there is none."""
+    shape: tuple[int, ...] = ()
+    label: int | None = None
+    prediction: int | None = None
+    probability: float | None = None
+    """Softmax probability of ``prediction``."""
+    source: str = "batch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStatisticsCaptured(Event):
+    """Sampled statistics of many layers of one forward."""
+
+    layers: tuple[str, ...]
+    statistics: tuple[Statistics, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterStatisticsCaptured(Event):
+    """Norms of parameters and of their gradients, at the optimizer's step."""
+
+    parameters: tuple[str, ...]
+    gradient_norms: FloatArray
+    """L2 norm per parameter; NaN where there is no gradient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatmapComputed(Event):
+    """A class activation map of one image at one layer."""
+
+    layer: str
+    method: str
+    target: int
+    values: FloatArray
+    """Raw map, shape (H, W), in units of the class score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardFailed(Event):
+    """The user's model raised in its forward; the exception went on to the user."""
+
+    layer: str
+    """Key of the innermost layer that raised."""
+    error: str
+    """Type and message, at most 500 characters."""
+    title: str = ""
+    """``"Forward failed at fc (Linear 256→10: got 64×2304)."``"""
+    detail: str = ""
+    remedy: str = ""
+    trail: tuple[tuple[str, str, str], ...] = ()
+    """(layer, type, shape) of what ran before, in order, the failing layer last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverheadMeasured(Event):
+    """What watching costs."""
+
+    share: float
+    """Our time as a share of wall time over the last seconds, 0 to 1."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by channel: ``"capture"``, ``"boundary"``, ``"sender"``, ``"messages"``."""
+    samples_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRaised(Event):
+    """Something of ours failed; training went on."""
+
+    where: str
+    """What failed, in words: ``"hook of layer1.0.relu"``."""
+    message: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """The first step of a training run."""
+
+    run: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """A run ended."""
+
+    run: int
+    how: str = "finished"
+    """``"finished"``, ``"stopped"``, ``"failed"`` or ``"interrupted"``."""

@@ -1,0 +1,1 @@
+"""How a control reaches Python while a cell runs, and how pictures come back."""

@@ -1,0 +1,1 @@
+"""One watched model: what is wanted of it, what was caught, who is told."""
