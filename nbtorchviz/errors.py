@@ -29,9 +29,7 @@ class LayerNotFoundError(NbTorchVizError, KeyError):
         near = get_close_matches(str(layer), names, n=3, cutoff=0.4)
         hint = f"Nearest: {', '.join(map(repr, near))}" if near else "None is alike"
         plural = "layer" if len(names) == 1 else "layers"
-        self.message = (
-            f"No layer {layer!r}. {hint} ({len(names)} {plural}; see session.layers)."
-        )
+        self.message = f"No layer {layer!r}. {hint} ({len(names)} {plural}; see session.layers)."
         super().__init__(self.message)
 
     def __str__(self) -> str:

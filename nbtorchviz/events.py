@@ -118,7 +118,7 @@ class LayerCaptured(Event):
     axes: tuple[str, ...] = ()
     """One letter per axis of ``values``: C, H, W, D, L, T, F."""
     values: FloatArray
-    """float32 (kept frames: float16) host copy in the layer's own axis order, batch axis removed."""
+    """float32 host copy in the layer's own axis order, batch axis removed."""
     shape: tuple[int, ...] = ()
     """Shape of the full activation, batch axis included, before pooling."""
     dtype: str = "float32"
