@@ -1,0 +1,34 @@
+"""Sort the suite by folder: fast tests first, then notebooks, then the browser.
+
+Tests carry no marks of their own for this: where a file lies says what it needs.
+"""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+NOTEBOOKS = ROOT / "notebooks"
+BROWSER = ROOT / "tests" / "browser"
+MARKS = ("fast", "notebook", "browser")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run every notebook strictly, in this very environment."""
+    config.option.nbval = True
+    config.option.nbval_current_env = True
+    config.option.nbval_sanitize_with = str(NOTEBOOKS / "sanitize.cfg")
+    config.option.nbval_cell_timeout = 300.0
+
+
+def _mark(path: Path) -> str:
+    if path.suffix == ".ipynb":
+        return "notebook"
+    return "browser" if BROWSER in path.parents else "fast"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marks = {item: _mark(item.path) for item in items}
+    for item, mark in marks.items():
+        item.add_marker(getattr(pytest.mark, mark))
+    items.sort(key=lambda item: MARKS.index(marks[item]))  # stable: order within a folder stays
