@@ -28,6 +28,7 @@ def _mark(path: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its folder and run the fast ones first."""
     marks = {item: _mark(item.path) for item in items}
     for item, mark in marks.items():
         item.add_marker(getattr(pytest.mark, mark))
