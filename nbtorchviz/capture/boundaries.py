@@ -1,0 +1,146 @@
+"""Know when a step is finished: one process-wide optimizer hook, and whose step counts."""
+
+import weakref
+from collections.abc import Iterable
+from threading import Lock
+from typing import Any, Protocol
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.hooks import RemovableHandle
+
+from nbtorchviz.capture.hooks import generation
+
+PATIENCE = 3
+"""Root forwards without a matching step after which the forward itself is the boundary."""
+
+
+class StepListener(Protocol):
+    """Who hears of optimizer steps."""
+
+    def optimizer_stepped(self, optimizer: Optimizer) -> None:
+        """Hear that an optimizer of any model finished its step."""
+
+
+class _Dispatcher:
+    """Holds the one hook, for as long as somebody listens."""
+
+    def __init__(self) -> None:
+        self._listeners: tuple[weakref.ref[StepListener], ...] = ()
+        self._handle: RemovableHandle | None = None
+        self._lock = Lock()
+
+    def join(self, listener: StepListener) -> None:
+        """Tell this listener of every step; it is held weakly."""
+        with self._lock:
+            self._listeners = (*self._alive(listener), weakref.ref(listener, self._lost))
+            if self._handle is None:
+                self._handle = register_optimizer_step_post_hook(self._stepped)
+
+    def leave(self, listener: StepListener) -> None:
+        """Stop telling it; without listeners the hook is removed."""
+        with self._lock:
+            self._listeners = self._alive(listener)
+            self._tidy()
+
+    def _alive(self, without: StepListener) -> tuple[weakref.ref[StepListener], ...]:
+        return tuple(ref for ref in self._listeners if ref() not in (None, without))
+
+    def _lost(self, ref: "weakref.ref[StepListener]") -> None:
+        # No lock: a garbage collection inside join() calls this on the same thread.
+        self._listeners = tuple(other for other in self._listeners if other is not ref)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        if not self._listeners and self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def _stepped(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        for ref in self._listeners:
+            listener = ref()
+            if listener is not None:
+                listener.optimizer_stepped(optimizer)
+
+
+dispatcher = _Dispatcher()
+
+
+class Steps:
+    """Counts the steps of the one optimizer that matters to a model.
+
+    The first optimizer given counts; without one, the first seen to own parameters of this model.
+    When that one is gone, or silent while another keeps stepping, the other takes its place.
+    """
+
+    def __init__(self, root: "weakref.ref[nn.Module]", optimizers: Iterable[Optimizer]) -> None:
+        self.count = 0
+        self.silent = 0
+        """Grad-enabled root forwards since the last step that counted."""
+        self.forwards = 0
+        """Root forwards of any kind since then."""
+        self._most = 0
+        self._root = root
+        self._born = generation()
+        self._given: tuple[weakref.ref[Optimizer], ...] = ()
+        self._chosen: weakref.ref[Optimizer] | None = None
+        self._owns: weakref.WeakKeyDictionary[Optimizer, tuple[int, bool]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self.give(optimizers)
+
+    def give(self, optimizers: Iterable[Optimizer]) -> None:
+        """Name the optimizers; the first one's steps are counted."""
+        self._given = tuple(weakref.ref(optimizer) for optimizer in optimizers)
+        self._chosen = None
+
+    @property
+    def given(self) -> bool:
+        """True while an optimizer that was named is alive."""
+        return bool(self._given) and self._given[0]() is not None
+
+    def matches(self, optimizer: Optimizer) -> bool:
+        """Count this step if it is one that counts."""
+        if self._born != generation():
+            return False
+        if self.given:
+            if self._given[0]() is not optimizer:
+                return False
+        else:
+            chosen = self._chosen() if self._chosen is not None else None
+            if chosen is not optimizer:
+                if chosen is not None and self.silent < PATIENCE:
+                    return False
+                if not self._owned(optimizer):
+                    return False
+                self._chosen = weakref.ref(optimizer)
+        self.count += 1
+        self._most = max(self._most, min(self.silent, 4_096))
+        self.silent = self.forwards = 0
+        return True
+
+    def by_forward(self, *, grad: bool) -> bool:
+        """Tell whether the end of the present root forward is the boundary.
+
+        Gradient accumulation over more micro-batches than ``PATIENCE`` is learnt at its first
+        step.
+        """
+        if grad:
+            return self.silent > max(PATIENCE, 2 * self._most)
+        return self.count == 0 and not self._given and self.forwards > PATIENCE
+
+    def _owned(self, optimizer: Optimizer) -> bool:
+        size = sum(len(group["params"]) for group in optimizer.param_groups)
+        known = self._owns.get(optimizer)
+        if known is not None and known[0] == size:
+            return known[1]
+        root = self._root()
+        mine = {id(parameter) for parameter in root.parameters()} if root is not None else set()
+        owned = any(
+            id(parameter) in mine
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        )
+        self._owns[optimizer] = (size, owned)
+        return owned

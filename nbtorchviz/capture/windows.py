@@ -1,0 +1,387 @@
+"""A window: hooks on the planned layers for exactly one root forward and its backward."""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from nbtorchviz.capture.hooks import GradientHook, LayerHook, LayerPreHook
+from nbtorchviz.capture.inputs import own_inputs
+from nbtorchviz.capture.layers import (
+    INPUT,
+    OUTPUT,
+    CallRecord,
+    Tree,
+    join_key,
+    split_key,
+    surveyed_listing,
+)
+from nbtorchviz.capture.leaves import leaves, pick, refusal, shape_of, tensors_of
+from nbtorchviz.capture.plans import Catch, Caught, Inputs, Plan, Summarise, Want
+from nbtorchviz.capture.shapes import LayoutBook, LayoutLike
+from nbtorchviz.capture.tensors import (
+    Cut,
+    HostCopy,
+    cut,
+    develop,
+    spread_any,
+    zero_channels,
+)
+from nbtorchviz.capture.verdict import Verdict
+from nbtorchviz.events import LayerInfo, Statistics
+
+Fault = Callable[[str, BaseException], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a window needs to know about the model it opens on."""
+
+    tree: Tree
+    book: LayoutBook
+    summarise: Summarise
+    fault: Fault
+    scale: Callable[[], float | None] = lambda: None
+    """Factor by which a GradScaler multiplied the loss; None when no scaler is known."""
+
+
+class Window:
+    """Catches one root forward. Closed windows are inert; copies are developed at the boundary.
+
+    Args:
+        setting: names, layouts and helpers of the model.
+        plan: what to catch.
+        phase: ``"train"`` or ``"eval"``.
+        forward: number of this root forward.
+        micro: root forward within the step.
+        source: ``"batch"``, ``"probe"`` or ``"twin"``.
+    """
+
+    def __init__(
+        self, setting: Setting, plan: Plan, *, phase: str, forward: int, micro: int, source: str
+    ) -> None:
+        self.plan, self.phase, self.source = plan, phase, source
+        self.forward, self.micro = forward, micro
+        self.inputs: Inputs | None = None
+        self.verdict = Verdict(plan.wants[0].sample if plan.wants else 0)
+        self.hook_calls = 0
+        self.cost_s = 0.0
+        self.open = True
+        self.calls: list[CallRecord] = []
+        """What a survey has seen so far, in the order in which calls began."""
+        self._setting = setting
+        self._wants: dict[str, list[tuple[int, Want]]] = defaultdict(list)
+        for want in plan.wants:
+            name, call = self._parse(want.key)
+            self._wants[name].append((call, want))
+        self._counts: dict[str, int] = defaultdict(int)
+        self._running: dict[str, list[int]] = defaultdict(list)
+        self._handles: dict[str, list[RemovableHandle]] = defaultdict(list)
+        self._cuts: dict[tuple[str, str], Cut] = {}
+        self._gradients: dict[tuple[str, str], Cut] = {}
+        self._watched: dict[tuple[str, str], tuple[Want, LayoutLike]] = {}
+        self._awaiting: dict[tuple[str, str], tuple[Want, LayoutLike]] = {}
+        self._spreads: dict[str, tuple[HostCopy, int]] = {}
+        self._input: Cut | None = None
+        self._scaled = False
+        self._broken: set[str] = set()
+
+    @property
+    def wants_gradient(self) -> bool:
+        """True while a gradient may still come."""
+        return bool(self._watched or self._awaiting)
+
+    def enter(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Copy the input sample and put hooks on the planned modules."""
+        book = self._setting.book
+        tensors = tensors_of(args, kwargs)
+        book.begin([shape_of(tensor) for tensor in tensors])
+        sample = self.verdict.sample
+        self._scaled = _half_autocast()
+        if tensors:
+            first = tensors[0]
+            layout = book.layout(INPUT, "", shape_of(first), INPUT, None)
+            want = next((w for _, w in self._wants.get(INPUT, ())), Want(INPUT, sample=sample))
+            self._input = cut(first, want, layout, key=INPUT, call=0, path="")
+        self.inputs = own_inputs(
+            args, kwargs, batch_size=book.batch_size, batch_axis=book.batch_axis, sample=sample
+        )
+        every = self.plan.survey or self.plan.statistics
+        entries = self._setting.tree.entries
+        for name in entries if every else self._wants:
+            if name == INPUT or name == OUTPUT and not entries.get(OUTPUT):
+                continue
+            self._hook(root, name)
+
+    def _hook(self, root: nn.Module, name: str) -> None:
+        entry = self._setting.tree.entry(name)
+        if entry is None:
+            self._setting.fault(f"plan for {name}", KeyError(f"no layer {name!r}"))
+            return
+        if entry.name == OUTPUT and not entry.raw:
+            return  # the root's own hook hands this output over
+        try:
+            module = root.get_submodule(entry.raw)
+        except AttributeError as error:  # the user replaced part of the model
+            self._setting.fault(f"hook of {name}", error)
+            return
+        if self.plan.survey:
+            handle = module.register_forward_pre_hook(LayerPreHook(self, entry.name))
+            self._handles[entry.name].append(handle)
+        handle = module.register_forward_hook(LayerHook(self, entry.name))
+        self._handles[entry.name].append(handle)
+
+    def layer_began(self, name: str) -> None:
+        """Note the order in which calls begin (surveys only)."""
+        if not self.open or _in_backward():
+            return
+        entry = self._setting.tree.entries[name]
+        call = len(self._running[name])
+        self._running[name].append(len(self.calls))
+        self.calls.append(CallRecord(name, call, entry.type, entry.own_batch_first, finished=False))
+
+    def layer_ended(self, name: str, output: object) -> None:
+        """Copy what is wanted of one call's output, before anything can overwrite it."""
+        if not self.open or name in self._broken:
+            return
+        began = time.perf_counter()
+        self.hook_calls += 1
+        try:
+            if _in_backward():
+                self._recomputed(name, output)
+            else:
+                self._caught(name, output)
+        except Exception as error:
+            self._broken.add(name)
+            self._setting.fault(f"hook of {name}", error)
+        self.cost_s += time.perf_counter() - began
+
+    def _caught(self, name: str, output: object) -> None:
+        call = self._counts[name]
+        self._counts[name] = call + 1
+        key = join_key(name, call)
+        wants = [want for at, want in self._wants.get(name, ()) if at == call]
+        if not (wants or self.plan.survey or self.plan.statistics):
+            return
+        found = leaves(output)
+        if self.plan.survey:
+            self._surveyed(name, call, found)
+        if self.plan.statistics and (leaf := pick(found, "")) is not None:
+            part = spread_any(leaf[1])
+            if part is not None:
+                self._spreads[key] = (HostCopy(part), leaf[1].numel())
+        entry = self._setting.tree.entries[name]
+        for want in wants:
+            leaf = pick(found, want.path)
+            if leaf is None:
+                continue
+            path, tensor = leaf
+            shape = shape_of(tensor)
+            layout = self._setting.book.layout(name, path, shape, entry.type, entry.batch_first)
+            done = cut(tensor, want, layout, key=key, call=call, path=path)
+            if want.watched and done.copy is not None and "C" in layout.axes:
+                done.channel_zero = _zeros(tensor, layout)
+            self._cuts[key, want.path] = done
+            if want.gradient:
+                self._watch_gradient(tensor, key, want, layout)
+
+    def _watch_gradient(self, tensor: Tensor, key: str, want: Want, layout: LayoutLike) -> None:
+        if refusal(tensor) or tensor.is_nested:
+            return
+        if tensor.requires_grad:
+            tensor.register_hook(GradientHook(self, key, want.path))
+            self._watched[key, want.path] = (want, layout)
+        elif self.phase == "train" and tensor.is_floating_point():
+            self._awaiting[key, want.path] = (want, layout)
+
+    def _recomputed(self, name: str, output: object) -> None:
+        """Take the gradient of a reentrant checkpoint, whose first pass ran without grad."""
+        for (key, path), (want, layout) in list(self._awaiting.items()):
+            leaf = pick(leaves(output), path)
+            if split_key(key)[0] == name and leaf is not None and leaf[1].requires_grad:
+                del self._awaiting[key, path]
+                leaf[1].register_hook(GradientHook(self, key, path))
+                self._watched[key, path] = (want, layout)
+
+    def gradient_came(self, key: str, path: str, gradient: Tensor) -> None:
+        """Copy or add a gradient; one that itself requires grad is a penalty's and ignored."""
+        if not self.open or gradient.requires_grad:
+            return
+        began = time.perf_counter()
+        try:
+            want, layout = self._watched[key, path]
+            if (key, path) in self._gradients:
+                self._gradients[key, path].add(gradient, layout)
+            else:
+                call = split_key(key)[1]
+                done = cut(gradient, want, layout, key=key, call=call, path=path)
+                done.backwards = 1
+                self._gradients[key, path] = done
+        except Exception as error:
+            self._setting.fault(f"gradient of {key}", error)
+        self.cost_s += time.perf_counter() - began
+
+    def _surveyed(self, name: str, call: int, found: list[tuple[str, Tensor]]) -> None:
+        places = self._running.get(name, ())
+        if call < len(places):
+            place = places[call]
+            paths = tuple(path for path, _ in found)
+            shapes = tuple(shape_of(tensor) for _, tensor in found)
+            record = self.calls[place]
+            self.calls[place] = replace(
+                record, call=call, paths=paths, shapes=shapes, finished=True
+            )
+
+    def leave(self, output: object) -> None:
+        """Take the prediction and the hooks off; only reentrant checkpoints keep theirs."""
+        try:
+            if OUTPUT in self._setting.tree.entries and output is not None:
+                if self.plan.survey:
+                    self.layer_began(OUTPUT)
+                self.layer_ended(OUTPUT, output)
+            self.verdict.predicted(leaves(output), self._setting.book)
+        except Exception as error:
+            self._setting.fault("prediction", error)
+        waiting = {split_key(key)[0] for key, _ in self._awaiting}
+        self._unhook({name for name in waiting if self._counts[name] == 1})
+
+    def close(self) -> None:
+        """Become inert: hooks off, later gradients ignored."""
+        self.open = False
+        self._unhook(set())
+
+    def _unhook(self, keep: set[str]) -> None:
+        for name in [name for name in self._handles if name not in keep]:
+            for handle in self._handles.pop(name):
+                handle.remove()
+
+    @property
+    def ready(self) -> bool:
+        """True when no copy is still on its way from the device."""
+        cuts = [*self._cuts.values(), *self._gradients.values()]
+        if self._input is not None:
+            cuts.append(self._input)
+        spreads = all(copy.ready for copy, _ in self._spreads.values())
+        return spreads and all(cut.ready for cut in cuts) and self.verdict.ready
+
+    def develop(self, step: int) -> Catch:
+        """Turn the copies into arrays. Call after ``close``."""
+        began = time.perf_counter()
+        summarise = self._setting.summarise
+        catch = Catch(self.forward, self.micro, self.phase, step, source=self.source)
+        for (key, path), done in self._cuts.items():
+            caught = develop(done, summarise)
+            if done.want.gradient:
+                self._add_gradient(caught, self._gradients.get((key, path)))
+            catch.caught.append(caught)
+        if self._input is not None:
+            catch.input = develop(self._input, summarise)
+            if INPUT in self._wants:
+                catch.caught.insert(0, catch.input)
+        if self.plan.statistics:
+            catch.statistics = {
+                key: _with_count(summarise(copy.host(), limit=2_048), count)
+                for key, (copy, count) in self._spreads.items()
+            }
+        if self.plan.survey:
+            catch.survey = self._listing()
+        with contextlib.suppress(ValueError, RuntimeError):
+            catch.label, catch.prediction, catch.probability = self.verdict.read()
+        self.cost_s += time.perf_counter() - began
+        catch.cost_s = self.cost_s
+        return catch
+
+    def _add_gradient(self, caught: Caught, gradient: Cut | None) -> None:
+        if gradient is None:
+            caught.notes += ("no gradient reached this output",)
+            return
+        caught.gradient = develop(gradient, self._setting.summarise)
+        caught.gradient.backwards = caught.backwards = gradient.backwards
+        scale = self._setting.scale()
+        if scale is not None and scale != 1.0:
+            caught.gradient = _unscaled(caught.gradient, scale, self._setting.summarise)
+        elif scale is None and self._scaled:
+            caught.gradient.notes += ("float16 autocast: scaled by a GradScaler?",)
+
+    def _listing(self) -> tuple[LayerInfo, ...]:
+        """List layers in execution order, with shapes without the batch axis."""
+        book, tree = self._setting.book, self._setting.tree
+        book.surveyed([call for call in self.calls if call.finished])
+        shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+        before: tuple[tuple[int, ...], LayoutLike] | None = None
+        for call in self.calls:
+            if not call.paths:
+                continue
+            entry = tree.entries[call.name]
+            layout = book.layout(
+                call.name, call.paths[0], call.shape, entry.type, entry.batch_first, before
+            )
+            before = (call.shape, layout)
+            shapes[call.name, call.call] = _without(call.shape, layout.batch_axis)
+        given = self._input.shape if self._input is not None else None
+        if given is not None:
+            given = _without(given, book.layout(INPUT, "", given, INPUT, None).batch_axis)
+        return surveyed_listing(tree, self.calls, given, shapes)
+
+    def _parse(self, key: str) -> tuple[str, int]:
+        tree = self._setting.tree
+        entry = tree.entry(key)
+        if entry is not None:
+            return entry.name, 0
+        name, call = split_key(key)
+        entry = tree.entry(name)
+        return (entry.name if entry else name), call
+
+
+def _zeros(tensor: Tensor, layout: LayoutLike) -> HostCopy | None:
+    if layout.batch_axis is None or tensor.layout is not torch.strided or tensor.is_nested:
+        return None
+    axis = layout.axes.index("C")
+    axis += layout.batch_axis <= axis
+    if tensor.is_quantized or axis >= tensor.ndim or len(layout.axes) + 1 != tensor.ndim:
+        return None
+    return HostCopy(zero_channels(tensor, axis))
+
+
+def _with_count(statistics: Statistics, count: int) -> Statistics:
+    return replace(statistics, count=count)
+
+
+def _unscaled(caught: Caught, scale: float, summarise: Summarise) -> Caught:
+    values = caught.values / scale
+    numbers = caught.statistics
+    fields = ("minimum", "maximum", "mean", "std")
+    changed = {
+        name: None if (value := getattr(numbers, name)) is None else value / scale
+        for name in fields
+    }
+    return replace(
+        caught,
+        values=values.astype(caught.values.dtype),
+        statistics=replace(numbers, **changed),  # type: ignore[arg-type]
+        notes=(*caught.notes, f"divided by the GradScaler's {scale:g}"),
+    )
+
+
+def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
+    return shape if axis is None else shape[:axis] + shape[axis + 1 :]
+
+
+def _in_backward() -> bool:
+    try:
+        return bool(torch._C._current_graph_task_id() != -1)
+    except AttributeError:  # private: without it a recomputation counts as another call
+        return False
+
+
+def _half_autocast() -> bool:
+    for kind in ("cuda", "cpu"):
+        if torch.is_autocast_enabled(kind):
+            return torch.get_autocast_dtype(kind) is torch.float16
+    return False
