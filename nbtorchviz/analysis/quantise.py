@@ -84,6 +84,19 @@ def dequantise(codes: NDArray[np.uint8], lo: Floats, hi: Floats) -> NDArray[np.f
     return values
 
 
+def rescale(
+    codes: NDArray[np.uint8], lo: float, hi: float, new_lo: float, new_hi: float
+) -> NDArray[np.uint8]:
+    """Move codes from the scale [lo, hi] to another, such as one for all channels; clips."""
+    wide = np.array([lo, hi, new_lo, new_hi], np.float64)
+    span = wide[3] - wide[2]
+    values = wide[0] + np.arange(LEVELS + 1) * ((wide[1] - wide[0]) / LEVELS)
+    lookup = np.arange(256)
+    lookup[: LEVELS + 1] = np.rint((values - wide[2]) * (LEVELS / span)) if span > 0 else 0
+    lookup[: LEVELS + 1] = lookup[: LEVELS + 1].clip(0, LEVELS)
+    return lookup.astype(np.uint8)[codes]
+
+
 def finite_range(planes: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return minimum and maximum of the finite values along all axes but the first; 0 if none."""
     flat = _rows(np.asarray(planes, np.float32))

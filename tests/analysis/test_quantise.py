@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nbtorchviz.analysis.quantise import dequantise, finite_range, pool, pool_factor, quantise
+from nbtorchviz.analysis.quantise import (
+    dequantise,
+    finite_range,
+    pool,
+    pool_factor,
+    quantise,
+    rescale,
+)
 
 NAN, INF = np.nan, np.inf
 
@@ -100,3 +107,10 @@ def test_pooling_factor_is_the_smallest_that_fits():
     assert pool_factor((64, 56, 56), 250_000) == 1
     assert pool_factor((64, 112, 112), 250_000) == 2
     assert pool_factor((300_000, 4, 4), 250_000) == 4  # one value a plane: pooling can do no more
+
+
+def test_codes_move_to_another_scale():
+    codes = np.array([0, 126, 252, 253, 254, 255], np.uint8)
+    np.testing.assert_array_equal(rescale(codes, 0, 2, -2, 2), [126, 189, 252, 253, 254, 255])
+    np.testing.assert_array_equal(rescale(codes, 0, 2, 0, 1), [0, 252, 252, 253, 254, 255])
+    np.testing.assert_array_equal(rescale(codes, 0, 0, 0, 0), [0, 0, 0, 253, 254, 255])
