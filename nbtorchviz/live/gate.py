@@ -1,0 +1,175 @@
+"""The pause gate: pause, single steps and stop, honoured by the training thread between steps."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+
+from nbtorchviz.errors import RunRefusedError, StopTraining
+
+_log = logging.getLogger("nbtorchviz")
+
+WAIT_S = 0.1
+"""A wait this short lets KeyboardInterrupt through on every platform."""
+
+
+class PauseGate:
+    """Holds the training thread at a step boundary for as long as the user wants.
+
+    Args:
+        refuse: asked before ``"pause"``, ``"step"`` and ``"stop"``; a sentence says why not, ``""``
+            agrees. A pause whose resume could never arrive has to be refused here.
+    """
+
+    def __init__(self, refuse: Callable[[str], str] = lambda action: "") -> None:
+        self._refuse = refuse
+        self._condition = threading.Condition()
+        self._closed = False
+        self._stopping = False
+        self._waiting = False
+        self._steps = 0
+        self._listeners: tuple[Callable[[str], None], ...] = ()
+
+    @property
+    def state(self) -> str:
+        """``"running"``, ``"pausing"`` (asked for), ``"paused"`` (held) or ``"stopping"``."""
+        if self._stopping:
+            return "stopping"
+        if self._waiting:
+            return "paused"
+        return "pausing" if self._closed and not self._steps else "running"
+
+    def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``callback(state)`` after changes, on the thread that made them.
+
+        Returns:
+            A function that stops that.
+        """
+        self._listeners = (*self._listeners, callback)
+
+        def cancel() -> None:
+            self._listeners = tuple(known for known in self._listeners if known is not callback)
+
+        return cancel
+
+    def refusal(self, action: str) -> str:
+        """Why ``"pause"``, ``"step"`` or ``"stop"`` is not possible now; ``""`` when it is."""
+        if action != "stop" and _in_process_group():
+            return (
+                "This process belongs to a torch.distributed group: while one rank pauses, the "
+                "others wait in their next collective until it times out."
+            )
+        return self._refuse(action)
+
+    def pause(self) -> None:
+        """Hold training at the next boundary.
+
+        Raises:
+            RunRefusedError: pausing is not possible now; the message says why.
+        """
+        self._ask("pause")
+        with self._condition:
+            self._closed, self._steps = True, 0
+        self._tell()
+
+    def resume(self) -> None:
+        """Let training go on."""
+        with self._condition:
+            self._closed, self._steps = False, 0
+            self._condition.notify_all()
+        self._tell()
+
+    def step(self, n: int = 1) -> None:
+        """Let ``n`` more steps finish, then hold.
+
+        Raises:
+            RunRefusedError: pausing is not possible now; the message says why.
+            ValueError: ``n`` is below 1.
+        """
+        if n < 1:
+            raise ValueError(f"step() needs a number of steps from 1 on, got {n!r}.")
+        self._ask("step")
+        with self._condition:
+            # A thread that is not held is inside a step already, which is the first of the n.
+            self._closed, self._steps = True, n if self._waiting else n - 1
+            self._condition.notify_all()
+        self._tell()
+
+    def stop(self) -> None:
+        """End training at the next boundary by raising ``StopTraining`` in it.
+
+        Raises:
+            RunRefusedError: nothing can be stopped now; the message says why.
+        """
+        self._ask("stop")
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        self._tell()
+
+    def reset(self) -> None:
+        """Forget every request: a run begins or has ended."""
+        with self._condition:
+            changed = self._closed or self._stopping
+            self._closed = self._stopping = False
+            self._steps = 0
+            self._condition.notify_all()
+        if changed:
+            self._tell()
+
+    def at_boundary(self) -> None:
+        """Wait here while paused. Called by the training thread when a step has finished.
+
+        Raises:
+            StopTraining: the user asked for it.
+        """
+        if not (self._closed or self._stopping):  # the usual case takes no lock
+            return
+        try:
+            self._hold()
+        except BaseException:  # the loop ends: the next one must not begin paused or stopped
+            self.reset()
+            raise
+
+    def _hold(self) -> None:
+        held = False
+        try:
+            while True:
+                with self._condition:
+                    if self._stopping:
+                        raise StopTraining("stopped by the user")
+                    if not self._closed:
+                        return
+                    if self._steps:
+                        self._steps -= 1
+                        return
+                    if held:
+                        self._condition.wait(WAIT_S)
+                    self._waiting = True
+                if not held:
+                    held = True
+                    self._tell()  # without the lock: a listener may ask for anything
+        finally:
+            self._waiting = False
+            if held:
+                self._tell()
+
+    def _ask(self, action: str) -> None:
+        if reason := self.refusal(action):
+            raise RunRefusedError(reason)
+
+    def _tell(self) -> None:
+        state = self.state
+        for callback in self._listeners:
+            try:
+                callback(state)
+            except Exception:  # the training thread may be the caller
+                _log.exception("showing that training is %s failed", state)
+
+
+def _in_process_group() -> bool:
+    """Whether torch.distributed is in use, without loading it."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available():
+        return False
+    return bool(distributed.is_initialized())
