@@ -4,13 +4,14 @@ A broken plot must not stop a training run, so a handler that raises is counted,
 dropped after ``MOST_FAILURES`` failures; training goes on. KeyboardInterrupt always passes.
 """
 
+import logging
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
 E = TypeVar("E")
+_log = logging.getLogger("nbtorchviz")
 
 MOST_FAILURES = 5
 """A handler that raised this often is unsubscribed."""
@@ -61,7 +62,7 @@ class EventBus:
         strict: let a handler's exception reach the publisher (for tests).
         threaded: run handlers on the bus's own daemon thread.
         on_fault: called as ``on_fault(where, error, count)`` for every failure contained. The
-            default warns at the first one.
+            default logs the first one.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class EventBus:
     ) -> None:
         self._strict = strict
         self._threaded = threaded and not strict
-        self._on_fault = on_fault or _warn_once
+        self._on_fault = on_fault or _log_once
         self._lock = threading.Lock()
         # Tuples, replaced as a whole: publishing reads them without the lock.
         self._handlers: dict[type, tuple[Subscription[Any], ...]] = {}
@@ -192,7 +193,6 @@ class EventBus:
                 self._call(subscription, event)
 
 
-def _warn_once(where: str, error: Exception, count: int) -> None:
-    if count == 1:
-        message = f"{where} failed: {error!r}. It is dropped after {MOST_FAILURES} failures."
-        warnings.warn(message, stacklevel=4)
+def _log_once(where: str, error: Exception, count: int) -> None:
+    if count == 1:  # logged, not warned: a warning may be turned into an exception
+        _log.warning("%s failed: %r (dropped after %d failures)", where, error, MOST_FAILURES)

@@ -1,0 +1,83 @@
+"""How much of the training time watching may take, and what it takes.
+
+After a sample that cost ``c`` seconds the next unrequested one is not due before ``c / share``
+seconds have passed, so the average stays at the share whatever a sample costs. A user's move is
+never delayed: its cost is repaid by fewer unrequested samples.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+FASTEST_S = 0.1
+"""Unrequested samples come no faster than this."""
+SLOWEST_S = 1.0
+"""Nor slower than this, however dear they are, so that a live picture stays live."""
+WINDOW_S = 10.0
+"""The measured share is an average over these last seconds."""
+
+
+class Budget:
+    """Counts seconds spent by channel and says when the next sample is due.
+
+    Args:
+        share: of wall time that watching may take; above 0, at most 1.
+        clock: returns seconds; tests replace it.
+
+    Raises:
+        ValueError: ``share`` is out of range.
+    """
+
+    def __init__(self, share: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"budget must be a share of training time in (0, 1], got {share!r}")
+        self.share = share
+        self._clock = clock
+        self._began = clock()
+        self._spent: deque[tuple[float, str, float]] = deque()
+        self._samples: deque[float] = deque()
+        self._due = self._began
+
+    def due(self) -> bool:
+        """Whether an unrequested sample may be taken now."""
+        return self._clock() >= self._due
+
+    def spent(self, channel: str, seconds: float) -> None:
+        """Count ``seconds`` of our work under ``channel``, and repay it."""
+        now = self._clock()
+        self._spent.append((now, channel, seconds))
+        self._due = max(self._due, now) + seconds / self.share
+        self._due = min(self._due, now + SLOWEST_S)
+        self._forget(now)
+
+    def sampled(self) -> None:
+        """Count one sample; the next unrequested one waits at least ``FASTEST_S``."""
+        now = self._clock()
+        self._samples.append(now)
+        self._due = max(self._due, now + FASTEST_S)
+
+    def measured(self) -> float:
+        """Return our share of wall time over the last seconds."""
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, float]:
+        """Return the share of each channel over the last seconds."""
+        now = self._clock()
+        self._forget(now)
+        window = min(WINDOW_S, max(now - self._began, 1e-3))
+        shares: dict[str, float] = {}
+        for _, channel, seconds in tuple(self._spent):
+            shares[channel] = shares.get(channel, 0.0) + seconds / window
+        return shares
+
+    def samples_per_s(self) -> float:
+        """Return how many samples were taken per second over the last seconds."""
+        now = self._clock()
+        self._forget(now)
+        return len(self._samples) / min(WINDOW_S, max(now - self._began, 1e-3))
+
+    def _forget(self, now: float) -> None:
+        while self._spent and self._spent[0][0] < now - WINDOW_S:
+            self._spent.popleft()
+        while self._samples and self._samples[0] < now - WINDOW_S:
+            self._samples.popleft()

@@ -1,0 +1,154 @@
+"""Frames kept in memory, so that a slider shows a layer, or an earlier step, at once.
+
+One bounded store for both: the newest frame of every visited layer answers the Layer slider,
+older ones of the same layer answer the Step slider.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nbtorchviz.events import GradientCaptured, LayerCaptured
+
+LIMIT_BYTES = 64 * 1024 * 1024
+"""Memory for all kept frames of one session."""
+FRAMES_PER_LAYER = 64
+"""Steps kept of one layer; beyond it every second older one is dropped, so that the rest still
+spans the whole run."""
+
+Slot = tuple[str, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    event: LayerCaptured  # without its values
+    codes: NDArray[np.float16]
+    scale: np.float32
+
+    @property
+    def size_bytes(self) -> int:
+        return self.codes.nbytes + 512
+
+    def restore(self) -> LayerCaptured:
+        return replace(self.event, values=self.codes.astype(np.float32) * self.scale)
+
+
+_NOTHING = np.empty(0, np.float32)
+
+
+def _keep(event: LayerCaptured) -> _Kept:
+    """Half precision relative to the largest value, so that 1e-9 and 1e9 both survive."""
+    magnitudes = np.abs(event.values)
+    largest = np.max(magnitudes, initial=0.0, where=np.isfinite(magnitudes))
+    scale = np.float32(largest) if largest > 0 else np.float32(1.0)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        codes = (event.values / scale).astype(np.float16)
+    return _Kept(replace(event, values=_NOTHING), codes, scale)
+
+
+class KeptFrames:
+    """The newest frame of every layer, and earlier ones as far as the memory bound allows.
+
+    Args:
+        limit_bytes: bound on all kept values together; the longest history is thinned first, and
+            the newest frame of a layer goes last.
+    """
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._limit = limit_bytes
+        self._lock = threading.Lock()
+        self._frames: dict[Slot, list[_Kept]] = {}
+        self._spacing: dict[Slot, int] = {}
+        self.size_bytes = 0
+        """Bytes held now."""
+
+    def add(self, event: LayerCaptured) -> None:
+        """Keep a copy of ``event`` in half precision."""
+        kept, slot = _keep(event), _slot(event)
+        with self._lock:
+            frames = self._frames.setdefault(slot, [])
+            if len(frames) >= 2 and self._too_near(slot, frames):
+                self._drop(frames, len(frames) - 1)  # it was only there as the newest
+            frames.append(kept)
+            self.size_bytes += kept.size_bytes
+            if len(frames) > FRAMES_PER_LAYER:
+                self._thin(slot, frames)
+            while self.size_bytes > self._limit and self._shrink():
+                pass
+
+    def newest(self, layer: str, *, path: str = "", gradient: bool = False) -> LayerCaptured | None:
+        """Return the last kept frame of ``layer``, or None."""
+        with self._lock:
+            frames = self._frames.get((layer, path, gradient))
+            kept = frames[-1] if frames else None
+        return kept.restore() if kept else None
+
+    def at(
+        self, step: int, layer: str, *, path: str = "", gradient: bool = False
+    ) -> LayerCaptured | None:
+        """Return the kept frame of ``layer`` nearest to ``step``, or None when there is none."""
+        with self._lock:
+            frames = self._frames.get((layer, path, gradient))
+            kept = min(frames, key=lambda k: abs(k.event.step - step)) if frames else None
+        return kept.restore() if kept else None
+
+    def steps(self, layer: str, *, path: str = "", gradient: bool = False) -> tuple[int, ...]:
+        """Steps of the kept frames of ``layer``, oldest first."""
+        with self._lock:
+            return tuple(k.event.step for k in self._frames.get((layer, path, gradient), ()))
+
+    def visited(self) -> dict[str, float]:
+        """When each layer's newest activation was captured: {layer: wall clock in seconds}."""
+        with self._lock:
+            return {
+                layer: frames[-1].event.captured_at_s
+                for (layer, _, gradient), frames in self._frames.items()
+                if frames and not gradient
+            }
+
+    def newest_steps(self) -> dict[str, int]:
+        """Step of each layer's newest activation (of its first tensor)."""
+        with self._lock:
+            return {
+                layer: frames[-1].event.step
+                for (layer, path, gradient), frames in self._frames.items()
+                if frames and not gradient and not path
+            }
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._frames.clear()
+            self._spacing.clear()
+            self.size_bytes = 0
+
+    def _too_near(self, slot: Slot, frames: list[_Kept]) -> bool:
+        return frames[-1].event.step - frames[-2].event.step < self._spacing.get(slot, 1)
+
+    def _drop(self, frames: list[_Kept], index: int) -> None:
+        self.size_bytes -= frames.pop(index).size_bytes
+
+    def _thin(self, slot: Slot, frames: list[_Kept]) -> None:
+        for index in range(len(frames) - 2, 0, -2):
+            self._drop(frames, index)
+        span = frames[-1].event.step - frames[0].event.step
+        self._spacing[slot] = max(1, 2 * span // FRAMES_PER_LAYER)
+
+    def _shrink(self) -> bool:
+        """Drop something; False when nothing is left to drop."""
+        slot = max(self._frames, key=lambda s: sum(k.size_bytes for k in self._frames[s][:-1]))
+        frames = self._frames[slot]
+        if len(frames) > 1:
+            self._drop(frames, 0 if len(frames) == 2 else 1)
+            return True
+        oldest = min(self._frames, key=lambda s: self._frames[s][-1].event.captured_at_s)
+        if len(self._frames) == 1:
+            return False
+        self._drop(self._frames.pop(oldest), 0)
+        return True
+
+
+def _slot(event: LayerCaptured) -> Slot:
+    return event.layer, event.path, isinstance(event, GradientCaptured)

@@ -1,0 +1,120 @@
+"""What the open widgets look at, and the plan that follows from it.
+
+Widgets state their look at any time from any thread; the training thread reads it at the next
+root forward. Only the newest look of a widget counts.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nbtorchviz.capture.plans import Plan, Want
+
+KEPT_LIMIT = 64_000
+"""Most values of a layer that is kept only for the slider; larger ones are pooled."""
+NEIGHBOURS = 2
+"""Layers kept before and after the watched one, in the order of the slider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one widget wants to see."""
+
+    layer: str
+    path: str = ""
+    sample: int = 0
+    gradient: bool = False
+    pinned: bool = False
+    """Of the pinned input instead of the training batches."""
+
+
+class Looks:
+    """The newest look of every open widget, and whether a user has just moved."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looks: dict[int, Look] = {}
+        self.urgent = False
+        """A user moved and no sample was taken since."""
+
+    def set(self, owner: int, look: Look, *, urgent: bool = False) -> None:
+        """Replace what ``owner`` (an id) looks at. ``urgent``: a user's move waits for it."""
+        with self._lock:
+            self._looks[owner] = look
+            self.urgent = self.urgent or urgent
+
+    def all(self) -> tuple[Look, ...]:
+        """Return the looks without taking them."""
+        with self._lock:
+            return tuple(dict.fromkeys(self._looks.values()))
+
+    def drop(self, owner: int) -> None:
+        """Forget ``owner``."""
+        with self._lock:
+            self._looks.pop(owner, None)
+
+    def take(self) -> tuple[Look, ...]:
+        """Return the looks to serve now, and note that they are being served."""
+        with self._lock:
+            self.urgent = False
+            return tuple(dict.fromkeys(self._looks.values()))
+
+    def __len__(self) -> int:
+        return len(self._looks)
+
+
+def make_plan(
+    looks: Sequence[Look],
+    layers: Sequence[str],
+    visited: Mapping[str, float],
+    extra: int,
+    *,
+    survey: bool = False,
+) -> Plan:
+    """Decide which layers the next window reads.
+
+    Args:
+        looks: what the widgets look at; each is read at full resolution with exact statistics.
+        layers: all layer keys in the order of the slider.
+        visited: when each kept layer was last captured; unvisited layers come first.
+        extra: how many further layers the budget allows for the sliders' sake.
+        survey: also record execution order and shapes.
+    """
+    wants = {
+        (look.layer, look.path): Want(
+            key=look.layer,
+            path=look.path,
+            sample=look.sample,
+            gradient=any(
+                other.gradient for other in looks if (other.layer, other.path) == (look.layer, look.path)
+            ),
+        )
+        for look in looks
+    }
+    sample = looks[0].sample if looks else 0
+    for layer in _kept_order(looks, layers, visited)[:extra]:
+        if (layer, "") not in wants:
+            wants[layer, ""] = Want(
+                key=layer, sample=sample, limit=KEPT_LIMIT, exact=False, watched=False
+            )
+    return Plan(wants=tuple(wants.values()), survey=survey)
+
+
+def _kept_order(
+    looks: Sequence[Look], layers: Sequence[str], visited: Mapping[str, float]
+) -> list[str]:
+    """Layers to keep, most useful first: unvisited, then neighbours in turn with the oldest."""
+    places = {layer: index for index, layer in enumerate(layers)}
+    watched = {look.layer for look in looks}
+    others = [layer for layer in layers if layer not in watched]
+    unvisited = [layer for layer in others if layer not in visited]
+    centres = [places[layer] for layer in watched if layer in places]
+    near = [
+        layer
+        for layer in others
+        if layer in visited and any(abs(places[layer] - c) <= NEIGHBOURS for c in centres)
+    ]
+    oldest = sorted((layer for layer in others if layer in visited), key=visited.__getitem__)
+    near.sort(key=visited.__getitem__)
+    turns = [layer for pair in zip(near, oldest, strict=False) for layer in pair]
+    return list(dict.fromkeys([*unvisited, *turns, *near, *oldest]))

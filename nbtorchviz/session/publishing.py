@@ -1,0 +1,103 @@
+"""Turn what a window caught into events."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nbtorchviz.capture.tap import Catch, Caught
+from nbtorchviz.events import (
+    ActivationCaptured,
+    Event,
+    GradientCaptured,
+    InputCaptured,
+    LayerStatisticsCaptured,
+    ModelAttached,
+)
+
+
+def events_of(
+    catch: Catch,
+    *,
+    step: int,
+    elapsed_s: float,
+    model: str,
+    parameters: int,
+    wall_clock: Callable[[], float] = time.time,
+) -> list[Event]:
+    """Return the events of one catch, the layer list first and the input before the layers.
+
+    Args:
+        catch: what one window or probe read.
+        step: the number of the step that the boundary completed.
+        elapsed_s: seconds since the session began.
+        model: class name of the model.
+        parameters: how many parameters it has.
+        wall_clock: ``time.time``; tests replace it.
+    """
+    common: dict[str, Any] = {
+        "step": step,
+        "forward": catch.forward,
+        "micro": catch.micro,
+        "phase": catch.phase,
+        "elapsed_s": elapsed_s,
+    }
+    events: list[Event] = []
+    if catch.survey is not None:
+        events.append(
+            ModelAttached(model=model, parameters=parameters, layers=catch.survey, **common)
+        )
+    if catch.input is not None:
+        item = catch.input
+        events.append(
+            InputCaptured(
+                sample=item.sample,
+                batch_size=item.batch_size,
+                sample_word=item.sample_word,
+                axes=item.axes,
+                values=item.values,
+                shape=item.shape,
+                label=catch.label,
+                prediction=catch.prediction,
+                probability=catch.probability,
+                source=catch.source,
+                **common,
+            )
+        )
+    now = wall_clock()
+    for caught in catch.caught:
+        layer = _layer_fields(caught, catch.source, now)
+        events.append(ActivationCaptured(**layer, **common))
+        if caught.gradient is not None:
+            layer = _layer_fields(caught.gradient, catch.source, now)
+            events.append(GradientCaptured(**layer, backwards=caught.backwards, **common))
+    if catch.statistics:
+        events.append(
+            LayerStatisticsCaptured(
+                layers=tuple(catch.statistics),
+                statistics=tuple(catch.statistics.values()),
+                **common,
+            )
+        )
+    return events
+
+
+def _layer_fields(caught: Caught, source: str, now: float) -> dict[str, Any]:
+    return {
+        "layer": caught.key,
+        "call": caught.call,
+        "path": caught.path,
+        "sample": caught.sample,
+        "batch_size": caught.batch_size,
+        "sample_word": caught.sample_word,
+        "axes": caught.axes,
+        "values": caught.values,
+        "shape": caught.shape,
+        "dtype": caught.dtype,
+        "statistics": caught.statistics,
+        "channel_zero": caught.channel_zero,
+        "pooled": caught.pooled,
+        "source": source,
+        "watched": caught.watched,
+        "captured_at_s": now,
+        "notes": caught.notes,
+    }

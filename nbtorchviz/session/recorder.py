@@ -1,0 +1,249 @@
+"""Recorder: answers the tap on the training thread, and turns what it caught into events."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nbtorchviz.bus import EventBus
+from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Plan
+from nbtorchviz.capture.tap import ModelTap
+from nbtorchviz.events import (
+    ActivationCaptured,
+    ForwardFailed,
+    InputCaptured,
+    LayerCaptured,
+)
+from nbtorchviz.session.audience import Audience
+from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.kept_frames import KeptFrames
+from nbtorchviz.session.looks import Looks, make_plan
+from nbtorchviz.session.publishing import events_of
+from nbtorchviz.session.silence import SilentChannels
+
+UNSEEN_S = 10.0
+"""Without any front end, one sample in this many seconds."""
+PROBE_S = 1.0
+"""A pinned input is shown again no more often than this."""
+FIRST_EXTRA = 16
+"""Layers kept beside the watched one while their cost is not known yet."""
+MOST_EXTRA = 64
+
+
+class Recorder:
+    """What a session does at forwards and boundaries; all of it on the training thread.
+
+    Args:
+        bus: where events go.
+        budget: says when a sample is due, and hears what it cost.
+        audience: who looks.
+        every: sample exactly each ``every``-th step; None by clock.
+        fail: called as ``fail(where, error)`` with failures of ours.
+        after: called at the end of every boundary; may raise ``StopTraining``.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        budget: Budget,
+        audience: Audience,
+        *,
+        every: int | None,
+        fail: Callable[[str, BaseException], None],
+        after: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tap: ModelTap
+        self.every = every
+        self.looks = Looks()
+        self.kept = {"batch": KeptFrames(), "pinned": KeptFrames()}
+        """Frames by what they show: items of training batches, or the pinned input."""
+        self.input: dict[str, InputCaptured] = {}
+        """The newest input sample, likewise."""
+        self.silence = SilentChannels()
+        self.failure: ForwardFailed | None = None
+        """Why the last forward of the user's model raised, None when it did not."""
+        self.boundary_kind = "step"
+        """``"forward"`` while no optimizer step is seen."""
+        self.times: dict[str, float] = {}
+        """Clock of the last ``step``, ``frame``, ``forward`` and ``matched`` forward."""
+        self.unmatched = 0
+        """Forwards in a row that were not of the wanted phase."""
+        self.began = clock()
+        self._bus, self._budget, self._audience = bus, budget, audience
+        self._fail, self._after, self._clock = fail, after, clock
+        self._surveyed = False
+        self._pinned: tuple[tuple[Any, ...], object] | None = None
+        self._probe_wanted = False
+        self._probed_at = self._sampled_at = float("-inf")
+        self._planned_step = -1
+        self._layer_cost_s: float | None = None
+
+    def age_s(self, what: str) -> float | None:
+        """Seconds since the last ``what`` of ``times``; None when there was none."""
+        at = self.times.get(what)
+        return None if at is None else self._clock() - at
+
+    # PlanSource -----------------------------------------------------------------------------
+
+    def wanted_phase(self) -> str:
+        """Return ``"train"``, or ``"any"`` while no step is seen (inference loops)."""
+        return "any" if self.boundary_kind == "forward" else "train"
+
+    def next_plan(self, phase: str) -> Plan | None:
+        """Return what the window that opens now shall read; None when nothing is due."""
+        if not len(self.looks) or not self._due():
+            return None
+        self._planned_step = self.tap.step
+        self._sampled_at = self._clock()
+        self._budget.sampled()
+        survey, self._surveyed = not self._surveyed, True
+        looks = [look for look in self.looks.take() if not (look.pinned and self.pinned)]
+        layers = tuple(info.key for info in self.tap.layers)
+        visited = self.kept["batch"].visited()
+        return make_plan(looks, layers, visited, self._extra(), survey=survey)
+
+    def _due(self) -> bool:
+        if self.every is not None:
+            # One sample a step, also when several forwards belong to it.
+            new = self._planned_step != self.tap.step
+            return new and (self.tap.step + 1) % self.every == 0
+        if self.looks.urgent:
+            return True
+        if not self._budget.due():
+            return False
+        if self._audience.seen():
+            return self._audience.ready()
+        if self._audience.ever():
+            return False
+        return self._clock() - self._sampled_at >= UNSEEN_S
+
+    def _extra(self) -> int:
+        if self._layer_cost_s is None:
+            return FIRST_EXTRA
+        allowed_s = self._budget.share * 0.1
+        affordable = int(allowed_s / max(self._layer_cost_s, 1e-6)) - len(self.looks)
+        return max(1, min(MOST_EXTRA, affordable))
+
+    # CatchSink ------------------------------------------------------------------------------
+
+    def forward_began(self, phase: str, matched: bool) -> None:
+        """Note that the model runs, for "evaluating" and "waiting"."""
+        now = self.times["forward"] = self._clock()
+        if matched:
+            self.times["matched"] = now
+            self.unmatched = 0
+        else:
+            self.unmatched += 1
+
+    def forward_failed(self, failure: ForwardFailure) -> None:
+        """Tell the widgets which layer raised; the exception is the user's and goes on."""
+        self._surveyed = False
+        self.failure = ForwardFailed(
+            layer=failure.layer,
+            error=failure.error,
+            title=failure.title,
+            detail=failure.detail,
+            remedy=failure.remedy,
+            trail=failure.trail,
+            step=failure.step,
+            forward=failure.forward,
+            micro=failure.micro,
+            phase=failure.phase,
+            elapsed_s=self._clock() - self.began,
+        )
+        self._bus.publish(self.failure)
+
+    def fault(self, where: str, error: BaseException) -> None:
+        """Count a failure of ours; never raises."""
+        self._fail(where, error)
+
+    def at_boundary(self, boundary: Boundary) -> None:
+        """Turn the catch into events, show a pinned input, then let pause and stop take effect."""
+        began = self.times["step"] = self._clock()
+        self.boundary_kind = boundary.kind
+        try:
+            if boundary.catch is not None:
+                self.failure = None
+                self._publish(boundary.catch, boundary.step)
+            if self._pinned is not None and self._probe_is_due():
+                self.run_probe()
+        except Exception as error:
+            self._fail("step boundary", error)
+        self._budget.spent("boundary", self._clock() - began)
+        self._after()
+
+    # The pinned input -----------------------------------------------------------------------
+
+    @property
+    def pinned(self) -> bool:
+        """Whether an input is pinned."""
+        return self._pinned is not None
+
+    @property
+    def probe_wanted(self) -> bool:
+        """Whether a user waits for the pinned input to be shown."""
+        return self._probe_wanted and self._pinned is not None
+
+    def pin(self, inputs: Sequence[object], labels: object = None) -> None:
+        """Keep ``inputs`` (the model's arguments) and show them instead of training batches."""
+        self._pinned = (tuple(inputs), labels)
+        self.kept["pinned"].clear()
+        self.want_probe()
+
+    def unpin(self) -> None:
+        """Show items of the training batches again."""
+        self._pinned = None
+
+    def want_probe(self) -> None:
+        """Show the pinned input at the next occasion, without waiting for the clock."""
+        self._probe_wanted = True
+
+    def run_probe(self) -> None:
+        """Run the model on the pinned input, on this thread, and publish what the layers did."""
+        if self._pinned is None:
+            return
+        self._probe_wanted = False
+        (inputs, labels), began = self._pinned, self._clock()
+        layers = tuple(info.key for info in self.tap.layers)
+        looks = [look for look in self.looks.all() if look.pinned]
+        visited = self.kept["pinned"].visited()
+        plan = make_plan(looks, layers, visited, len(layers), survey=not self._surveyed)
+        catch = self.tap.probe(inputs, plan, labels=labels)
+        self._surveyed = True
+        self._probed_at = self._clock()
+        self.times.setdefault("forward", began)
+        self._publish(catch, self.tap.step)
+        self._budget.spent("probe", self._clock() - began - catch.cost_s)
+
+    def _probe_is_due(self) -> bool:
+        if self._probe_wanted:
+            return True
+        watched = self.every is not None or self._audience.seen()
+        due = self._clock() - self._probed_at >= PROBE_S and self._budget.due()
+        return watched and due and any(look.pinned for look in self.looks.all())
+
+    # ------------------------------------------------------------------------------------------
+
+    def _publish(self, catch: Catch, step: int) -> None:
+        self._budget.spent("capture", catch.cost_s)
+        if catch.caught:
+            cost_s = catch.cost_s / len(catch.caught)
+            old = self._layer_cost_s
+            self._layer_cost_s = cost_s if old is None else 0.8 * old + 0.2 * cost_s
+        subject = "batch" if catch.source in ("batch", "twin") else "pinned"
+        for event in events_of(
+            catch,
+            step=step,
+            elapsed_s=self._clock() - self.began,
+            model=self.tap.model_name,
+            parameters=self.tap.parameters,
+        ):
+            if isinstance(event, LayerCaptured):
+                self.kept[subject].add(event)
+                self.times["frame"] = self._clock()
+                if isinstance(event, ActivationCaptured) and event.channel_zero is not None:
+                    self.silence.observe(event.layer, event.step, event.channel_zero)
+            elif isinstance(event, InputCaptured):
+                self.input[subject] = event
+            self._bus.publish(event)

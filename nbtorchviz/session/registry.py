@@ -1,0 +1,171 @@
+"""``watch``: one Session per model, found again under every wrapper of that model."""
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.session import Session
+
+_sessions: WeakKeyDictionary[nn.Module, Session] = WeakKeyDictionary()
+_histories: dict[str, tuple[weakref.ref[Session], MetricHistory]] = {}
+"""By class name: the newest session and its curves, which outlive a model that is made anew."""
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
+    *,
+    criterion: nn.Module | None = None,
+    probe: object = None,
+    labels: object = None,
+    class_names: Sequence[str] | None = None,
+    budget: float | None = None,
+    every: int | None = None,
+    layout: Mapping[str, Sequence[str]] | None = None,
+    compiled: str | None = None,
+) -> Session:
+    """Watch ``model``; widgets made for it share the Session that is returned.
+
+    Calling it again for the same model, also in its DDP, DataParallel or compiled form, returns
+    the same Session and changes only what is passed. Nothing is stored on the model.
+
+    Args:
+        model: its weights, mode, random state and outputs stay as they are.
+        optimizer: one or several; the first one's steps are counted. By default the first
+            optimizer seen to step this model's parameters.
+        criterion: a loss module called with (class scores, labels); its labels are then shown
+            beside the input.
+        probe: input (or tuple of inputs) that is shown instead of items of the training batches.
+        labels: class indices of the probe's items.
+        class_names: names by class index, shown instead of numbers.
+        budget: share of training time that watching may take; 0.02 by default.
+        every: sample exactly each ``every``-th step, whoever looks; by default by clock, within
+            the budget, while someone looks.
+        layout: ``{layer: axes}`` where the inferred axes are wrong, such as ``("H", "W", "C")``.
+        compiled: how to see inside a compiled model, ``"eager_twin"`` (an eager copy of the
+            forward, default) or ``"force_eager"`` (a sampled step runs uncompiled).
+
+    Raises:
+        TypeError: an argument has the wrong type.
+        ValueError: an argument is out of range.
+    """
+    target = _unwrap(_checked_model(model))
+    optimizers = _checked_optimizers(optimizer)
+    if every is not None and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
+        raise ValueError(f"every must be a whole number of steps from 1, got {every!r}")
+    if compiled not in (None, "eager_twin", "force_eager"):
+        raise ValueError(f"compiled must be 'eager_twin' or 'force_eager', got {compiled!r}")
+    session = _sessions.get(target)
+    if session is None or session.closed:
+        session = _sessions[target] = Session(
+            model,
+            optimizers,
+            criterion=criterion,
+            labels=labels,
+            class_names=class_names,
+            budget=0.02 if budget is None else budget,
+            every=every,
+            layout=layout,
+            compiled=compiled or "eager_twin",
+            metrics=_inherited(type(target).__name__),
+        )
+        _histories[session.model_name] = weakref.ref(session), session.metrics
+    else:
+        session.change(
+            model=model,
+            optimizers=optimizers,
+            criterion=criterion,
+            labels=labels,
+            class_names=class_names,
+            budget=budget,
+            every=every,
+            layout=layout,
+        )
+    if probe is not None:
+        session.probe(*(probe if isinstance(probe, tuple) else (probe,)), labels=labels)
+    return session
+
+
+def find_session(model: nn.Module) -> Session | None:
+    """Return the open Session of ``model`` or of what it wraps, None when there is none."""
+    session = _sessions.get(_unwrap(model))
+    return None if session is None or session.closed else session
+
+
+def as_session(model_or_session: object, caller: str) -> Session:
+    """Return the Session meant by a widget's first argument.
+
+    Raises:
+        TypeError: it is neither a model nor a session.
+    """
+    if isinstance(model_or_session, Session):
+        return model_or_session
+    if isinstance(model_or_session, nn.Module):
+        return find_session(model_or_session) or watch(model_or_session)
+    raise TypeError(
+        f"{caller}() needs a torch.nn.Module or a Session from watch(model), "
+        f"got {_kind(model_or_session)}."
+    )
+
+
+def _inherited(model_name: str) -> MetricHistory | None:
+    """The curves of the last model of this class, if that model is gone: now an earlier run."""
+    earlier = _histories.pop(model_name, None)
+    if earlier is None:
+        return None
+    session, metrics = earlier[0](), earlier[1]
+    if session is not None and not session.tap.gone:
+        return None  # two models of one class at a time, such as a GAN's
+    metrics.begin_run()
+    return metrics
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    """The user's own module under DDP, DataParallel and torch.compile, however nested."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(
+            model, nn.DataParallel | nn.parallel.DistributedDataParallel
+        ):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _checked_model(model: object) -> nn.Module:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            f"watch() cannot see inside {type(model).__name__}: scripted and traced modules call "
+            "no hooks of their layers. Watch the eager model it was made from."
+        )
+    if isinstance(model, nn.Module):
+        return model
+    hint = " Did you swap the arguments? watch(model, optimizer)"
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        hint = f" Did you mean an instance? watch({model.__name__}())"
+    elif not isinstance(model, Optimizer):
+        hint = ""
+    raise TypeError(f"watch() needs a torch.nn.Module, got {_kind(model)}.{hint}")
+
+
+def _checked_optimizers(optimizer: object) -> tuple[Optimizer, ...]:
+    if optimizer is None:
+        return ()
+    given = tuple(optimizer) if isinstance(optimizer, list | tuple) else (optimizer,)
+    for one in given:
+        if not isinstance(one, Optimizer):
+            raise TypeError(
+                f"watch() needs a torch.optim.Optimizer, or a sequence of them, got {_kind(one)}."
+            )
+    return given
+
+
+def _kind(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

@@ -1,0 +1,407 @@
+"""Session: one watched model, as users and widgets see it. ``watch(model)`` makes it."""
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pkgutil import resolve_name
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
+from nbtorchviz.analysis.statistics import summarise
+from nbtorchviz.bus import EventBus
+from nbtorchviz.capture.tap import ModelTap
+from nbtorchviz.errors import ModelGoneError, RunRefusedError, SessionClosedError
+from nbtorchviz.events import (
+    FaultRaised,
+    LayerInfo,
+    OverheadMeasured,
+    RunEnded,
+    RunStarted,
+    ScalarLogged,
+)
+from nbtorchviz.live.background import BackgroundRun
+from nbtorchviz.live.gate import PauseGate
+from nbtorchviz.live.live_context import LiveContext
+from nbtorchviz.live.sender import Sender
+from nbtorchviz.session.audience import Audience
+from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.recorder import Recorder
+from nbtorchviz.session.scalars import as_number
+
+OVERHEAD_S = 1.0
+"""How often the measured cost is published."""
+MOST_FAULTS = 100
+_DISPLAY = "nbtorchviz.widgets.cockpit:Cockpit"
+_ids = itertools.count(1)
+_log = logging.getLogger("nbtorchviz")
+
+
+class Session:
+    """Everything about one watched model, held weakly.
+
+    Methods may be called from any thread, except ``probe``, which runs the model and so belongs
+    to the thread that trains it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer] = (),
+        *,
+        criterion: nn.Module | None = None,
+        labels: object = None,
+        class_names: Sequence[str] | None = None,
+        budget: float = 0.02,
+        every: int | None = None,
+        layout: Mapping[str, Sequence[str]] | None = None,
+        compiled: str = "eager_twin",
+        metrics: MetricHistory | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.id = next(_ids)
+        self.labels = labels
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
+        self.budget = Budget(budget, clock=clock)
+        self.bus = EventBus(threaded=True, on_fault=self._handler_failed)
+        """Subscribe to any event of ``nbtorchviz.events``."""
+        self.metrics = metrics or MetricHistory()
+        self.gate = PauseGate()
+        self.sender = Sender(on_fault=self._failed)
+        self.audience = Audience(
+            hearing=lambda: self.sender.hearing,
+            on_first=lambda: self.tap.look(),
+            on_last=lambda: self.tap.rest(),
+        )
+        self.faults: list[str] = []
+        """What failed inside nbtorchviz, in words; training went on each time."""
+        self.run: BackgroundRun | None = None
+        """The background run, also after it ended."""
+        self.ended: str | None = None
+        """How the last run ended, once it did."""
+        self.epoch: float | None = None
+        """The last epoch that was logged."""
+        self.closed = False
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pending: list[tuple[Tensor, dict[str, Any]]] = []
+        self._sender_cpu_s = 0.0
+        self._overhead_at = clock()
+        self.recorder = Recorder(
+            self.bus,
+            self.budget,
+            self.audience,
+            every=every,
+            fail=self._failed,
+            after=self._after_boundary,
+            clock=clock,
+        )
+        self.tap = self.recorder.tap = ModelTap(
+            model,
+            self.recorder,
+            self.recorder,
+            optimizers=optimizers,
+            criterion=criterion,
+            layout=layout,
+            compiled=compiled,
+            infer_layout=infer_layout,
+            summarise=summarise,
+            root_batch=root_batch_size,
+            clock=clock,
+        )
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The watched model, or None once it is gone."""
+        return self.tap.model
+
+    @property
+    def model_name(self) -> str:
+        """Class name of the watched model."""
+        return self.tap.model_name
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps finished."""
+        return self.tap.step
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Keys of all layers; ``named_modules`` order until the first forward, then execution."""
+        return tuple(info.key for info in self.tap.layers)
+
+    @property
+    def layer_infos(self) -> tuple[LayerInfo, ...]:
+        """The same with types, shapes and nesting."""
+        return self.tap.layers
+
+    @property
+    def overhead(self) -> OverheadMeasured:
+        """What watching costs, over the last 10 seconds."""
+        parts = self.budget.parts()
+        return OverheadMeasured(
+            share=sum(parts.values()),
+            parts=parts,
+            samples_per_s=self.budget.samples_per_s(),
+            **self._common(),
+        )
+
+    @property
+    def runs(self) -> tuple[Any, ...]:
+        """The training runs so far, the current one last."""
+        return self.metrics.runs
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the session began."""
+        return self._clock() - self.recorder.began
+
+    @property
+    def running(self) -> bool:
+        """Whether a background run has not ended yet."""
+        return self.run is not None and self.run.running
+
+    def log(
+        self,
+        step: int | None = None,
+        *,
+        phase: str | None = None,
+        epoch: float | None = None,
+        **metrics: object,
+    ) -> None:
+        """Record numbers, such as ``session.log(loss=loss)``.
+
+        Args:
+            step: x position; by default the optimizer steps finished so far.
+            phase: ``"eval"`` pairs a metric with the training metric of the same name.
+            epoch: kept beside the step, fractions allowed.
+            metrics: numbers or 0-d tensors. A tensor on another device is cloned now and read at
+                a later step, so that training does not wait for it.
+
+        Raises:
+            TypeError, ValueError: a value is not one number.
+            SessionClosedError: the session was closed.
+        """
+        self._must_be_open()
+        if epoch is not None:
+            self.epoch = epoch
+        fields = {
+            **self._common(),
+            "phase": phase or "train",
+            "epoch": self.epoch,
+            "run": self.metrics.current_run,
+        }
+        if step is not None:
+            fields["step"] = int(step)
+        for name, value in metrics.items():
+            if isinstance(value, Tensor) and value.device.type != "cpu" and value.numel() == 1:
+                self._pending.append((value.detach().clone(), {**fields, "name": name}))
+            else:
+                self._publish(ScalarLogged(name=name, value=as_number(name, value), **fields))
+
+    def probe(self, *inputs: object, labels: object = None) -> None:
+        """Pin ``inputs`` and show what the layers make of them, now and after later steps.
+
+        The model runs once in eval mode without leaving a trace (modes, buffers, random state).
+
+        Raises:
+            RunRefusedError: a background run is training the model right now.
+            ModelGoneError: the model no longer exists.
+        """
+        self._must_be_open()
+        if self.model is None:
+            raise ModelGoneError(f"The watched {self.model_name} is gone; watch the new model.")
+        if self.running:
+            raise RunRefusedError(
+                "A background run is training this model, so a probe would disturb it. "
+                "Wait for it with session.run.join(), or press Pin in the widget."
+            )
+        self.recorder.pin(inputs, labels)
+        self.recorder.run_probe()
+
+    def pin_last_batch(self) -> bool:
+        """Pin the input that is shown now; False when no batch was seen yet."""
+        inputs = self.tap.last_batch()
+        if inputs is None:
+            return False
+        seen = self.recorder.input.get("batch")
+        label = None if seen is None else seen.label
+        self.recorder.pin(inputs.args, None if label is None else [label])
+        return True
+
+    def probe_when_idle(self) -> None:
+        """Show the pinned input if somebody waits for it; call on the main thread between cells."""
+        if self.recorder.probe_wanted and not self.running:
+            try:
+                self.recorder.run_probe()
+            except Exception as error:
+                self._failed("probe of the pinned input", error)
+
+    def live(self) -> AbstractContextManager["Session"]:
+        """Return a context for a plain loop: Stop ends it cleanly, Pause is honoured."""
+        self._must_be_open()
+        return LiveContext(self)
+
+    def train_in_background(self, fn: Callable[[], Any]) -> BackgroundRun:
+        """Run ``fn()`` on a thread of its own, so that the notebook stays free.
+
+        Returns:
+            The run: ``pause() resume() step(n) stop() join() exception``.
+
+        Raises:
+            RunRefusedError: a run of this session has not ended yet.
+            TypeError: ``fn`` cannot be called without arguments.
+        """
+        self._must_be_open()
+        if self.running:
+            raise RunRefusedError(
+                "A background run of this model has not ended. "
+                "Wait for it with session.run.join() or end it with session.run.stop()."
+            )
+        self.run = BackgroundRun(fn, self)
+        return self.run
+
+    def flush(self, timeout_s: float = 5.0) -> None:
+        """Wait until all that was captured has reached every handler and slot."""
+        self._read_pending(all_of_them=True)
+        self.bus.flush(timeout_s)
+        self.sender.flush(timeout_s)
+
+    def close(self) -> None:
+        """Remove every hook, stop every thread and forget every picture. Safe to call twice."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.run is not None and self.run.running:
+            self.run.stop()
+        self.tap.close()
+        self.sender.close()
+        self.bus.close()
+        self.recorder.unpin()
+        for frames in self.recorder.kept.values():
+            frames.clear()
+
+    def change(
+        self,
+        *,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer] = (),
+        criterion: nn.Module | None = None,
+        labels: object = None,
+        class_names: Sequence[str] | None = None,
+        budget: float | None = None,
+        every: int | None = None,
+        layout: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Change what a later ``watch`` of the same model passed; None leaves as it is."""
+        if model is not self.model:
+            self.tap.adopt(model)
+        if optimizers:
+            self.tap.watch_optimizer(optimizers)
+        if criterion is not None:
+            self.tap.set_criterion(criterion)
+        if layout is not None:
+            self.tap.set_layout(layout)
+        if labels is not None:
+            self.labels = labels
+        if class_names is not None:
+            self.class_names = tuple(map(str, class_names))
+        if budget is not None:
+            self.budget.share = Budget(budget).share
+        if every is not None:
+            self.recorder.every = every
+
+    def control(self, action: str) -> None:
+        """Do what a button says: "pause", "resume", "step" or "stop", at the next boundary."""
+        {
+            "pause": self.gate.pause,
+            "resume": self.gate.resume,
+            "step": lambda: self.gate.step(1),
+            "stop": self.gate.stop,
+        }[action]()
+
+    def fault(self, where: str, error: BaseException) -> None:
+        """Count a failure of ours and show it; never raises."""
+        self._failed(where, error)
+
+    def run_began(self, name: str = "") -> None:
+        """Note that a run was started on purpose (background, or ``live()``)."""
+        self.ended = None
+        self.sender.run_began()
+        self.bus.publish(RunStarted(run=self.metrics.current_run, name=name, **self._common()))
+
+    def run_ended(self, how: str = "finished") -> None:
+        """Note that a run ended: "finished", "stopped", "failed" or "interrupted"."""
+        self.ended = how
+        self._read_pending(all_of_them=True)
+        self.sender.run_ended()
+        self.bus.publish(RunEnded(run=self.metrics.current_run, how=how, **self._common()))
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "A nbtorchviz Session cannot be pickled or copied; save the model and watch it again."
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "model gone" if self.tap.gone else f"step {self.step}"
+        return f"<Session of {self.model_name}, {state}>"
+
+    def _ipython_display_(self) -> None:
+        resolve_name(_DISPLAY)(self)._ipython_display_()
+
+    def _after_boundary(self) -> None:
+        """Finish a boundary on the training thread; pause and stop take effect here."""
+        if self._pending:
+            self._read_pending()
+        now = self._clock()
+        if now - self._overhead_at >= OVERHEAD_S:
+            self._overhead_at = now
+            cpu_s = self.sender.cpu_s
+            self.budget.spent("sender", max(0.0, cpu_s - self._sender_cpu_s))
+            self._sender_cpu_s = cpu_s
+            if self.bus.wants(OverheadMeasured):
+                self.bus.publish(self.overhead)
+        self.sender.boundary()
+        self.gate.at_boundary()
+
+    def _publish(self, event: ScalarLogged) -> None:
+        self.metrics.add(event)
+        self.bus.publish(event)
+
+    def _read_pending(self, *, all_of_them: bool = False) -> None:
+        """Publish logged device tensors; by default not those just logged, to avoid a wait."""
+        keep = 0 if all_of_them else 1
+        while len(self._pending) > keep:
+            value, fields = self._pending.pop(0)
+            self._publish(ScalarLogged(value=float(value), **fields))
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "step": self.tap.step,
+            "forward": self.tap.forward,
+            "micro": self.tap.micro,
+            "elapsed_s": self.elapsed_s,
+        }
+
+    def _must_be_open(self) -> None:
+        if self.closed:
+            raise SessionClosedError("This session is closed; watch(model) opens a new one.")
+
+    def _handler_failed(self, where: str, error: Exception, count: int) -> None:
+        self._failed(where, error, count)
+
+    def _failed(self, where: str, error: BaseException, count: int = 1) -> None:
+        message = f"{where}: {type(error).__name__}: {error}"[:500]
+        with self._lock:
+            known = message in self.faults
+            if not known and len(self.faults) < MOST_FAULTS:
+                self.faults.append(message)
+        if not known:
+            _log.warning("%s (your training goes on)", message)
+            self.bus.publish(FaultRaised(where=where, message=str(error)[:500], count=count))

@@ -1,0 +1,216 @@
+"""What a widget says about itself: the chip and, where a picture needs words, the status.
+
+One pure function from facts to sentences, so that every state can be read in a test.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbtorchviz.events import ForwardFailed
+
+EVALUATING_S = 2.0
+"""No training forward for this long, while others come, is called evaluating."""
+EVALUATING_FORWARDS = 20
+"""Or this many forwards in a row that were not training."""
+STALE_S = 10.0
+"""Training goes on but no new picture came for this long."""
+IDLE_S = 3.0
+"""No step for this long and nothing said to be running: training is taken to have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything the sentences depend on; ages in seconds, None = never."""
+
+    model: str
+    layers: int = 0
+    blocks: int = 0
+    step: int = 0
+    gone: bool = False
+    successor: str | None = None
+    """Class name of the model that took the place of this one."""
+    failure: ForwardFailed | None = None
+    mode: str = "waiting"
+    reason: str = ""
+    remedy: str = ""
+    latency_ms: float | None = None
+    cost: float | None = None
+    running: bool = False
+    """A background run or ``session.live()`` is active."""
+    paused: bool = False
+    ended: str | None = None
+    """How the last run ended, once it did."""
+    step_age_s: float | None = None
+    frame_age_s: float | None = None
+    forward_age_s: float | None = None
+    matched_age_s: float | None = None
+    """Age of the last forward of the wanted phase."""
+    unmatched: int = 0
+    """Forwards of another phase in a row."""
+    compiled: str | None = None
+    boundary: str = "step"
+    """``"forward"`` when steps are not seen and the end of a forward stands in."""
+    faults: Sequence[str] = ()
+
+
+def describe(facts: Facts) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the chip and the status (None when the picture speaks for itself)."""
+    status = _status(facts)
+    mode = facts.mode
+    if status is not None and status["code"] in _CHIP_OF:
+        mode = _CHIP_OF[status["code"]]
+    elif facts.forward_age_s is None:
+        mode = "waiting"
+    elif _ended(facts):
+        mode = "finished" if facts.ended else "idle"
+    chip = {
+        "mode": mode,
+        "latency_ms": None if facts.latency_ms is None else round(facts.latency_ms),
+        "cost": None if facts.cost is None else round(facts.cost, 4),
+        "why": _why(facts, mode),
+        "remedy": facts.remedy if mode == facts.mode else "",
+    }
+    return chip, status
+
+
+_CHIP_OF = {
+    "waiting": "waiting",
+    "forward_failed": "forward failed",
+    "one_way": "one-way",
+    "model_gone": "model gone",
+    "evaluating": "evaluating",
+    "paused": "paused",
+    "stale": "stale",
+    "fault": "error",
+}
+
+
+def _ended(facts: Facts) -> bool:
+    if facts.running:
+        return False
+    return facts.step_age_s is not None and facts.step_age_s > IDLE_S
+
+
+def _why(facts: Facts, mode: str) -> str:
+    parts = []
+    if mode == facts.mode:
+        parts.append(facts.reason)
+    elif mode == "idle":
+        parts.append("No step for a while; the picture is of the last one.")
+    elif mode == "finished":
+        parts.append(f"Training has {_ENDINGS.get(facts.ended or '', 'ended')}.")
+    if facts.boundary == "forward":
+        parts.append(
+            "No optimizer step was seen after 3 forwards, so each forward counts as a step."
+        )
+    if facts.compiled:
+        parts.append(facts.compiled)
+    return " ".join(part for part in parts if part)
+
+
+_ENDINGS = {
+    "finished": "ended",
+    "stopped": "been stopped",
+    "failed": "ended with an error",
+    "interrupted": "been interrupted",
+}
+
+
+def _status(facts: Facts) -> dict[str, Any] | None:
+    if facts.gone or facts.successor:
+        return _model_gone(facts)
+    if facts.failure is not None:
+        return _forward_failed(facts.failure)
+    if facts.paused:
+        return _block("paused", "info", f"Paused at step {facts.step}.")
+    if facts.forward_age_s is None:
+        return _block(
+            "waiting",
+            "info",
+            f"Waiting for the first step of {facts.model}.",
+            ["Run your training loop in the next cell; nothing in it has to change."],
+        )
+    if _ended(facts):
+        return _faults(facts)
+    if _evaluating(facts):
+        return _block(
+            "evaluating",
+            "info",
+            f"Evaluating: no training forward for {_age(facts.matched_age_s)}; "
+            f"picture of step {facts.step}.",
+        )
+    if facts.mode == "one-way":
+        return _block("one_way", "warn", facts.reason.split(". ")[0] + ".", _one_way(facts))
+    if facts.frame_age_s is not None and facts.frame_age_s > STALE_S:
+        return _block(
+            "stale",
+            "warn",
+            f"Stale: no new picture for {facts.frame_age_s:.0f} s (budget).",
+        )
+    return _faults(facts)
+
+
+def _model_gone(facts: Facts) -> dict[str, Any]:
+    lines = [
+        f"Below is the last frame of the old {facts.model}, in grey: nothing here is live."
+    ]
+    if facts.successor is None:
+        return _block("model_gone", "gone", "Model gone.", lines)
+    block = _block(
+        "model_gone", "gone", f"Model gone. A new {facts.successor} has taken its place.", lines
+    )
+    block["actions"] = [
+        {"id": "follow", "label": f"Follow the new {facts.successor}"},
+        {"id": "keep", "label": "Keep this picture"},
+    ]
+    return block
+
+
+def _forward_failed(failure: ForwardFailed) -> dict[str, Any]:
+    lines = [line for line in (failure.detail, failure.remedy) if line]
+    block = _block("forward_failed", "error", failure.title or failure.error, lines)
+    block["table"] = [list(row) for row in failure.trail]
+    return block
+
+
+def _one_way(facts: Facts) -> list[str]:
+    rest = facts.reason.split(". ", 1)
+    return [rest[1]] if len(rest) > 1 else []
+
+
+def _faults(facts: Facts) -> dict[str, Any] | None:
+    if not facts.faults:
+        return None
+    return _block(
+        "fault",
+        "error",
+        "Something in nbtorchviz failed; your training goes on.",
+        [*facts.faults[:1], "All of it: session.faults"],
+    )
+
+
+def _evaluating(facts: Facts) -> bool:
+    if facts.unmatched == 0:
+        return False
+    if facts.unmatched >= EVALUATING_FORWARDS:
+        return True
+    return facts.matched_age_s is not None and facts.matched_age_s > EVALUATING_S
+
+
+def _age(seconds: float | None) -> str:
+    return "2 s" if seconds is None or seconds < EVALUATING_S else f"{seconds:.0f} s"
+
+
+def _block(
+    code: str, level: str, title: str, lines: Sequence[str] = (), remedy: str | None = None
+) -> dict[str, Any]:
+    return {
+        "code": code,
+        "level": level,
+        "title": title,
+        "lines": list(lines),
+        "code_line": remedy,
+        "table": None,
+        "actions": [],
+    }

@@ -1,0 +1,341 @@
+"""ActivationBrowser: move over the layers and channels of a model while it trains."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from traitlets import Bytes, List
+from traitlets import Dict as DictTrait
+
+from nbtorchviz.analysis.activation_picture import activation_picture
+from nbtorchviz.analysis.packets import pack
+from nbtorchviz.events import (
+    ActivationCaptured,
+    GradientCaptured,
+    LayerCaptured,
+    LayerInfo,
+    ModelAttached,
+)
+from nbtorchviz.live.host import kernel_loop_call
+from nbtorchviz.live.sender import Payload
+from nbtorchviz.session import Session, as_session
+from nbtorchviz.session.frame import Frame, frame_of
+from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.browser_packet import Shot, frame_parts
+from nbtorchviz.widgets.browser_state import browser_state, layer_rows, missing_sentence
+from nbtorchviz.widgets.selection import Selection
+from nbtorchviz.widgets.thumbnails import Thumbnails
+
+KEYWORDS = (
+    "layer", "call", "sample", "channel", "probe", "show", "colormap", "normalize", "layout",
+)  # fmt: skip
+_INTENTS = {
+    "layer", "call", "path", "sample", "channel", "slice", "show", "colormap", "normalize",
+    "order", "hold", "step",
+}  # fmt: skip
+_IN_BROWSER = {"channel", "colormap", "normalize", "order"}  # no new picture is needed
+PREVIEW_BYTES = 64_000
+"""A kept frame goes out at once, so it is small."""
+THUMBS_BYTES = 64_000
+
+
+class ActivationBrowser(ObserverWidget):
+    """Shows what any layer puts out, live; or the gradient of the loss with respect to it.
+
+    Args:
+        model_or_session: a model, or the session that ``watch(model)`` returned.
+        layer: key of the first layer to show; see ``session.layers``. By default the first
+            convolution, else the first layer.
+        call: which call, for a module that runs more than once in a forward.
+        sample: which item of the batch.
+        channel: which channel is enlarged.
+        probe: an input (or tuple of inputs) to show instead of items of the training batches,
+            at once and without training.
+        show: ``"activation"`` or ``"gradient"``.
+        colormap: ``"viridis"``, ``"cividis"``, ``"magma"``, ``"gray"`` or ``"diverging"``.
+        normalize: ``"channel"``, each channel on its own scale, or ``"layer"``, all on one.
+        layout: axes of this layer where they are inferred wrongly, such as ``("H", "W", "C")``.
+
+    Raises:
+        TypeError: the first argument is neither a model nor a session, or an unknown keyword.
+        LayerNotFoundError: no such layer; the message lists the nearest.
+        ValueError: a value that is not accepted; the message says what is.
+    """
+
+    layers = List(help="Rows of the layer tree; written by the sender.").tag(sync=True)
+    selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
+    picture = Bytes(b"", help="The frame to paint: one packet.").tag(sync=True)
+
+    def __init__(
+        self,
+        model_or_session: nn.Module | Session,
+        *,
+        layer: str | None = None,
+        call: int = 0,
+        sample: int = 0,
+        channel: int | None = None,
+        probe: object = None,
+        show: str = "activation",
+        colormap: str = "viridis",
+        normalize: str = "channel",
+        layout: Sequence[str] | None = None,
+        **unknown: Any,
+    ) -> None:
+        compact = bool(unknown.pop("_compact", False))
+        refuse_unknown("ActivationBrowser", unknown, KEYWORDS)
+        session = as_session(model_or_session, "ActivationBrowser")
+        self._pick = Selection(layer=_first_layer(session.layer_infos)).changed(
+            session.layers,
+            **({} if layer is None else {"layer": layer}),
+            **({"call": call} if call else {}),
+            sample=sample,
+            channel=channel or 0,
+            show=show,
+            colormap=colormap,
+            normalize=normalize,
+            pinned=probe is not None,
+        )
+        if layout is not None:
+            session.tap.set_layout({self._pick.layer: tuple(layout)})
+        self._event: LayerCaptured | None = None
+        self._preview = self._fresh = self._pages = False
+        self._revision = 1
+        super().__init__(
+            session,
+            kind="activation-browser",
+            options={"compact": compact},
+            selection=self._pick.as_trait(1),
+            layers=layer_rows(session.layer_infos),
+        )
+        if probe is not None:
+            self.session.probe(*(probe if isinstance(probe, tuple) else (probe,)))
+
+    # What a user asks for ---------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Frame | None:
+        """The picture shown, as numbers; None before there is one."""
+        return None if self._event is None else frame_of(self._event)
+
+    @property
+    def layer(self) -> str:
+        """Key of the layer shown. Setting it checks at once; the picture follows."""
+        return self._pick.layer
+
+    @layer.setter
+    def layer(self, key: str) -> None:
+        self.select(layer=key)
+
+    @property
+    def channel(self) -> int:
+        """The enlarged channel."""
+        return self._pick.channel
+
+    @channel.setter
+    def channel(self, index: int) -> None:
+        self.select(channel=index)
+
+    @property
+    def sample(self) -> int:
+        """Which item of the batch is shown."""
+        return self._pick.sample
+
+    @sample.setter
+    def sample(self, index: int) -> None:
+        self.select(sample=index)
+
+    def select(self, **changes: Any) -> None:
+        """Select ``layer``, ``call``, ``sample``, ``channel``, ``show``, ``colormap`` and so on.
+
+        Raises:
+            LayerNotFoundError, ValueError, TypeError: as the constructor.
+        """
+        self._choose(changes)
+        self._revision += 1
+        self._selection_stream.mark(urgent=True)
+
+    def summary(self) -> str:
+        """Return layer, shape, step and statistics as one stable line."""
+        name, pick, frame = self.session.model_name, self._pick, self.frame
+        if frame is None:
+            return f"ActivationBrowser of {name}: {pick.layer}, no step yet"
+        shape = "×".join(map(str, frame.values.shape)) or "scalar"
+        numbers = frame.statistics
+        text = f"ActivationBrowser of {name}: {frame.layer} {frame.show} {shape}, step {frame.step}"
+        if numbers.minimum is not None and numbers.maximum is not None:
+            text += f", {numbers.minimum:.4g} to {numbers.maximum:.4g}"
+        return text
+
+    def snapshot(self) -> bytes:
+        """Return what is shown as a PNG, drawn here from the same numbers."""
+        header, arrays = frame_parts(self._shot(), seq=0)
+        return activation_picture(header, arrays, self._state())
+
+    # Session and streams ----------------------------------------------------------------------
+
+    def _bind(self, session: Session) -> None:
+        super()._bind(session)
+        if self._pick.layer not in session.layers:
+            self._pick = Selection(layer=_first_layer(session.layer_infos))
+            self._revision += 1
+        self._event, self._fresh = None, False
+        self._frame_stream = self._stream(
+            "frame", self._produce_frame, self._deliver_frame, kind="picture", max_hz=20
+        )
+        self._selection_stream = self._stream(
+            "selection",
+            self._produce_selection,
+            self._deliver_selection,
+            acked=False,
+            kind="state",
+        )
+        self._thumbs = Thumbnails(session)
+        self._thumbs_stream = self._stream(
+            "thumbs", self._produce_thumbs, self._deliver_thumbs, kind="thumbs", max_hz=1
+        )
+        for event_type, handler in (
+            (ActivationCaptured, self._on_layer),
+            (GradientCaptured, self._on_layer),
+            (ModelAttached, self._on_model),
+        ):
+            subscription = session.bus.subscribe(event_type, handler, inline=True)
+            self._bound.callback(subscription.cancel)
+        session.looks.set(self.owner, self._pick.look)
+        self._bound.callback(session.looks.drop, self.owner)
+        self._show_kept()
+
+    def _on_layer(self, event: LayerCaptured) -> None:
+        """Take a new picture if it is of what is selected; on the training thread, so: briefly."""
+        if self._is_selected(event) and not self._pick.hold and self._pick.step is None:
+            self._event, self._preview, self._fresh = event, False, True
+            self._frame_stream.mark()
+        elif not event.watched:
+            self._thumbs_stream.mark()
+
+    def _on_model(self, event: ModelAttached) -> None:
+        self._selection_stream.mark()
+
+    def _is_selected(self, event: LayerCaptured) -> bool:
+        pick = self._pick
+        of_pin = event.source not in ("batch", "twin")
+        return (
+            event.layer == pick.layer
+            and (not pick.path or event.path == pick.path)
+            and isinstance(event, GradientCaptured) == (pick.show == "gradient")
+            and of_pin == self._shows_pin
+        )
+
+    @property
+    def _shows_pin(self) -> bool:
+        return self._pick.pinned and self.session.recorder.pinned
+
+    def _ready_for_picture(self) -> bool:
+        return not self._fresh and self._frame_stream.stats["under_way"] < 2
+
+    # What a user moves ------------------------------------------------------------------------
+
+    def _on_intent(self, name: str, value: Any) -> None:
+        if name == "pin":
+            self._pin(bool(value))
+        elif name in _INTENTS:
+            self._choose({name: value})
+
+    def _choose(self, changes: dict[str, Any]) -> None:
+        """Check and take a selection, show what is kept of it at once, and ask for a fresh one."""
+        before, self._pick = self._pick, self._pick.changed(self.session.layers, **changes)
+        pick = self._pick
+        paged = self._event is not None and self._pages
+        if changes.keys() <= _IN_BROWSER and not (paged and "channel" in changes):
+            return
+        moved = pick.look != before.look
+        self.session.looks.set(self.owner, pick.look, urgent=moved and not pick.hold)
+        if moved or pick.step != before.step or before.hold:
+            self._show_kept()
+        if self._shows_pin and moved:
+            self.session.recorder.want_probe()
+            kernel_loop_call(self.session.probe_when_idle)
+        self._frame_stream.mark(urgent=True)
+
+    def _show_kept(self) -> None:
+        """Show the kept frame of the selection, or none, until a fresh one comes."""
+        pick = self._pick
+        kept = self.session.recorder.kept["pinned" if self._shows_pin else "batch"]
+        which = {"path": pick.path, "gradient": pick.show == "gradient"}
+        if pick.step is None:
+            self._event = kept.newest(pick.layer, **which)
+        else:
+            self._event = kept.at(pick.step, pick.layer, **which)
+        self._preview = self._event is not None
+
+    def _pin(self, pinned: bool) -> None:
+        if pinned and not self.session.recorder.pinned and not self.session.pin_last_batch():
+            return  # the view says that there is nothing to pin yet
+        if not pinned:
+            self.session.recorder.unpin()
+        self._pick = self._pick.changed(self.session.layers, pinned=pinned, step=None)
+        self.session.looks.set(self.owner, self._pick.look, urgent=True)
+        self._show_kept()
+        kernel_loop_call(self.session.probe_when_idle)
+        self._frame_stream.mark(urgent=True)
+
+    # What the sender asks for -----------------------------------------------------------------
+
+    def _shot(self) -> Shot:
+        session, pick, event = self.session, self._pick, self._event
+        recorder = session.recorder
+        info = next((i for i in session.layer_infos if i.key == pick.layer), None)
+        return Shot(
+            event=event,
+            info=info,
+            selection=pick,
+            input=recorder.input.get("pinned" if self._shows_pin else "batch"),
+            dead=recorder.silence.dead(pick.layer),
+            class_names=session.class_names,
+            preview=self._preview,
+            live=pick.step is None,
+            message=None if event is not None else missing_sentence(session, pick, info),
+        )
+
+    def _produce_frame(self, limit_bytes: int) -> Payload | None:
+        self._fresh = False
+        if self._preview:
+            limit_bytes = min(limit_bytes, PREVIEW_BYTES)
+        seq = self._next_seq()
+        header, arrays = frame_parts(self._shot(), seq, limit_bytes)
+        self._pages = header.get("total", 0) > len(arrays.get("planes", ()))
+        data = pack(header, arrays)
+        return Payload(seq, data, len(data))
+
+    def _deliver_frame(self, payload: Payload) -> None:
+        self.picture = payload.data
+
+    def _produce_selection(self, limit_bytes: int) -> Payload:
+        rows = layer_rows(self.session.layer_infos)
+        selection = self._pick.as_trait(self._revision)
+        return Payload(self._next_seq(), (rows, selection), 100 * len(rows))
+
+    def _deliver_selection(self, payload: Payload) -> None:
+        rows, selection = payload.data
+        with self.hold_sync():
+            self.layers = rows
+            self.selection = selection
+
+    def _produce_thumbs(self, limit_bytes: int) -> Payload | None:
+        seq = self._next_seq()
+        packet = self._thumbs.packet(seq, min(limit_bytes, THUMBS_BYTES))
+        return None if packet is None else Payload(seq, packet, len(packet))
+
+    def _deliver_thumbs(self, payload: Payload) -> None:
+        self.send({"type": "thumbs"}, buffers=[payload.data])
+
+    def _state(self) -> dict[str, Any]:
+        return {**super()._state(), "browser": browser_state(self.session, self._pick, self._event)}
+
+
+def _first_layer(infos: Sequence[LayerInfo]) -> str:
+    """The first convolution, else the first layer that holds no others, else the input."""
+    for wanted in (lambda i: i.type.startswith("Conv"), lambda i: not i.block and i.depth >= 0):
+        found = next((i.key for i in infos if i.type != "input" and wanted(i)), None)
+        if found is not None:
+            return found
+    return infos[0].key

@@ -1,0 +1,66 @@
+"""What an ActivationBrowser's view needs besides the picture: rows, counts, reasons, sentences."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from nbtorchviz.events import LayerCaptured, LayerInfo
+from nbtorchviz.session import Session
+from nbtorchviz.widgets.selection import Selection
+
+
+def layer_rows(infos: Sequence[LayerInfo]) -> list[dict[str, Any]]:
+    """Return the ``layers`` trait: one row per layer, in the order of the slider."""
+    calls = Counter(info.key.partition("#")[0] for info in infos)
+    return [
+        {
+            "key": info.key,
+            "name": info.key.rpartition(".")[2],
+            "depth": info.depth,
+            "block": info.block,
+            "type": info.type,
+            "detail": info.detail,
+            "shape": None if info.shape is None else list(info.shape),
+            "called": info.called,
+            "paths": list(info.paths),
+            "calls": calls[info.key.partition("#")[0]],
+        }
+        for info in infos
+    ]
+
+
+def browser_state(session: Session, pick: Selection, event: LayerCaptured | None) -> dict[str, Any]:
+    """Return ``state["browser"]``: what the controls offer, and why they do not."""
+    recorder = session.recorder
+    kept = recorder.kept["pinned" if pick.pinned and recorder.pinned else "batch"]
+    steps = kept.steps(pick.layer, path=pick.path, gradient=pick.show == "gradient")
+    seen = recorder.input.get("batch")
+    nothing = "" if seen is not None or recorder.pinned else "no batch was seen yet"
+    gradient = "a probe has no gradient" if pick.pinned and recorder.pinned else ""
+    flags = [
+        {"step": flag.step, "text": flag.text, "kind": flag.kind} for flag in session.metrics.flags
+    ]
+    return {
+        "sample_count": 1 if event is None else event.batch_size,
+        "sample_word": "sample" if event is None else event.sample_word,
+        "kept_steps": sorted(set(steps)),
+        "flags": flags,
+        "gradient": {"enabled": not gradient, "reason": gradient},
+        "pin": {"enabled": not nothing, "reason": nothing},
+        "pinned": pick.pinned and recorder.pinned,
+    }
+
+
+def missing_sentence(session: Session, pick: Selection, info: LayerInfo | None) -> str | None:
+    """Say why there is no picture of the selected layer; None while nothing has run yet."""
+    if not session.recorder.times.get("forward"):
+        return None
+    if info is not None and info.called is False:
+        return f"{pick.layer} was not called in the last forward."
+    if pick.show == "gradient":
+        if pick.pinned and session.recorder.pinned:
+            return "A pinned input is run without a backward, so it has no gradient."
+        return f"No gradient of {pick.layer} was seen yet. Frozen layers before it have none."
+    if session.step == 0 and not session.recorder.times.get("step"):
+        return None
+    return f"{pick.layer} was not captured yet; it is read at the next step."

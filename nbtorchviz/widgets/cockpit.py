@@ -1,0 +1,80 @@
+"""Cockpit: what ``display(session)`` shows. Loss above, the other widgets below."""
+
+from typing import Any
+
+from ipywidgets import Layout, VBox
+from torch import nn
+
+from nbtorchviz.session import Session, as_session
+from nbtorchviz.widgets.activation_browser import ActivationBrowser
+from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
+from nbtorchviz.widgets.static_picture import StaticPicture, stacked
+
+TABS = ("Activations",)
+
+
+class CockpitHeader(ObserverWidget):
+    """The line above everything: model, step, chip, Pause, Step, Stop, and the tabs."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, kind="cockpit-header", options={"tabs": list(TABS)})
+
+    def summary(self) -> str:
+        """Return the model and the step."""
+        return f"{self.session.model_name}, step {self.session.step}"
+
+
+class Cockpit(VBox):
+    """Everything about one training in 640 pixels: loss curve above, activations below.
+
+    Args:
+        model_or_session: a model, or the session that ``watch(model)`` returned.
+
+    Raises:
+        TypeError: the first argument is neither, or an unknown keyword.
+    """
+
+    def __init__(self, model_or_session: nn.Module | Session, **unknown: Any) -> None:
+        refuse_unknown("Cockpit", unknown, ())
+        session = as_session(model_or_session, "Cockpit")
+        self.header = CockpitHeader(session)
+        self.loss = LiveLossPlot(session, _compact=True)
+        self.activations = ActivationBrowser(session, _compact=True)
+        self._picture = StaticPicture(self.summary, self.snapshot)
+        self.header.refreshed = self._refresh
+        for part in (self.loss, self.activations):
+            part.refreshed = None
+        super().__init__(
+            children=[self.header, self.loss, self.activations],
+            layout=Layout(width="100%", overflow="visible"),
+        )
+        self.add_class("nbtv-cockpit")
+
+    @property
+    def session(self) -> Session:
+        """The session shown."""
+        return self.header.session
+
+    def summary(self) -> str:
+        """Return the parts' summaries, one per line."""
+        parts = (self.header, self.loss, self.activations)
+        return "\n".join(["Cockpit of " + self.header.summary(), *(p.summary() for p in parts[1:])])
+
+    def snapshot(self) -> bytes:
+        """Return the loss curve and the activations as one PNG."""
+        return stacked([self.loss.snapshot(), self.activations.snapshot()])
+
+    def close(self) -> None:
+        """Close all parts; the session stays open."""
+        for part in self.children:
+            part.close()
+        super().close()
+
+    def _ipython_display_(self) -> None:
+        for part in self.children:
+            part.presence.displayed()
+        self._picture.display(self._repr_mimebundle_())
+
+    def _refresh(self) -> None:
+        self._picture.refresh(self._repr_mimebundle_())
