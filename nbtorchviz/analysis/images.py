@@ -1,0 +1,138 @@
+"""Show the input of a model as a picture, and say by which rule its numbers became pixels."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nbtorchviz.analysis.layouts import Axes
+from nbtorchviz.analysis.quantise import Floats, pool
+
+MAX_SIDE_PX = 224
+
+_NORMALISATIONS: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = (
+    ("ImageNet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ("CIFAR-10", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    ("CIFAR-10", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    ("0.498, 0.502", (0.498,) * 3, (0.502,) * 3),
+    ("MNIST", (0.1307,), (0.3081,)),
+    ("Fashion-MNIST", (0.2860,), (0.3530,)),
+)
+"""Usual means and standard deviations; a guess counts only if it gives back 8-bit levels."""
+
+_FLAT_IMAGES = {784: (1, 28, 28), 3072: (3, 32, 32)}
+_SMALLEST_MATRIX = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InputImage:
+    """A model's input, ready to be shown."""
+
+    pixels: NDArray[np.uint8] | None
+    """Shape (h, w) or (h, w, 3), at most 224 a side; None when it is no picture."""
+    layout: Literal["gray", "rgb", "none"]
+    range: tuple[float, float] | None
+    """Smallest and largest finite value; None when none is finite."""
+    note: str
+    """How numbers became pixels, or what the input is instead: ``"35 numbers"``."""
+    image_hw: tuple[int, int] | None
+    """Height and width of the input before shrinking; None when its axes are not an image's."""
+
+
+def input_image(values: NDArray[Any], axes: Axes, *, max_side_px: int = MAX_SIDE_PX) -> InputImage:
+    """Turn one input sample into gray or RGB pixels.
+
+    Args:
+        values: one sample in its own order; floats, or integers of any kind.
+        axes: meaning of each axis, from ``layouts.infer_layout``.
+        max_side_px: larger pictures are shrunk by averaging whole blocks.
+    """
+    array = np.asarray(values)
+    integral = array.dtype.kind in "biu"
+    array = array.astype(np.float32, copy=False)
+    finite = np.isfinite(array)
+    span = (float(array[finite].min()), float(array[finite].max())) if finite.any() else None
+    planes, note, is_image = _planes(array, axes, integral)
+    if planes is None or span is None:
+        reason = note if planes is None else "no finite value"
+        return InputImage(None, "none", span, reason, None)
+    hw = (planes.shape[1], planes.shape[2])
+    notes = [note] if note else []
+    if len(planes) not in (1, 3):
+        if len(planes) == 4:
+            planes, words = planes[:3], "4 channels: the first three as red, green, blue"
+        else:
+            count = len(planes)
+            planes, words = planes.mean(axis=0, keepdims=True), f"mean of {count} channels"
+        notes.append(words)
+    bad = int(np.count_nonzero(~np.isfinite(planes)))
+    if bad:
+        planes = np.where(np.isfinite(planes), planes, np.float32(span[0]))
+        notes.append(f"{bad} values not finite, drawn as the smallest")
+    unit, rule = _to_unit(planes)
+    notes.append(rule)
+    factor = -(-max(hw) // max_side_px)
+    if factor > 1:
+        unit = pool(unit, factor)
+        notes.append(f"shown at 1/{factor}")
+    pixels = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    text = "; ".join(part for part in notes if part)
+    kept = hw if is_image else None
+    if len(pixels) == 1:
+        return InputImage(pixels[0], "gray", span, text, kept)
+    return InputImage(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), "rgb", span, text, kept)
+
+
+def _planes(
+    array: NDArray[np.float32], axes: Axes, integral: bool
+) -> tuple[NDArray[np.float32] | None, str, bool]:
+    """Return planes (C, h, w), what was assumed, and whether these are an image's axes."""
+    if array.size == 0:
+        return None, "empty", False
+    if axes == ("C", "H", "W"):
+        return array, "", True
+    if axes == ("H", "W", "C"):
+        return np.moveaxis(array, -1, 0), "", True
+    if axes == ("C", "D", "H", "W"):
+        middle = array.shape[1] // 2
+        return array[:, middle], f"slice {middle} of {array.shape[1]}", True
+    if len(axes) == 2 and array.ndim == 2:
+        if min(array.shape) >= _SMALLEST_MATRIX:
+            return array[None], f"matrix of {array.shape[0]}×{array.shape[1]}", False
+        return None, f"{array.shape[0]}×{array.shape[1]} numbers", False
+    if array.size in _FLAT_IMAGES and not integral:
+        shape = _FLAT_IMAGES[array.size]
+        return array.reshape(shape), f"{array.size} values as {shape[1]}×{shape[2]} (guess)", False
+    what = "token ids" if integral and array.ndim else "numbers"
+    return None, f"{array.size} {what}" if array.size != 1 else "1 number", False
+
+
+def _to_unit(planes: Floats) -> tuple[NDArray[np.float32], str]:
+    """Bring values to [0, 1] and name the rule."""
+    lo, hi = float(planes.min()), float(planes.max())
+    values: NDArray[np.float32] = planes.astype(np.float32, copy=False)
+    if lo >= 0 and hi <= 1:
+        return values, ""
+    if lo >= 0 and 2 < hi <= 255 and _has_levels(values):
+        return values / np.float32(255), ""
+    for name, means, stds in _NORMALISATIONS:
+        if len(means) != len(values):
+            continue
+        mean = np.array(means, np.float32)[:, None, None]
+        std = np.array(stds, np.float32)[:, None, None]
+        undone = values * std + mean
+        if undone.min() > -0.01 and undone.max() < 1.01 and _has_levels(undone * 255):
+            return undone, f"normalisation undone: {name} (guess)"
+    if lo >= -1 and hi <= 1:
+        return np.asarray(values / 2 + 0.5, np.float32), "from [−1, 1]"
+    if hi == lo:
+        return np.full_like(values, 0.5), "constant"
+    half = values / 2  # the span of two huge values may not fit
+    scaled = np.asarray((half - lo / 2) / (hi / 2 - lo / 2), np.float32)
+    return scaled, "smallest black, largest white"
+
+
+def _has_levels(values: NDArray[np.float32]) -> bool:
+    """Whether values lie on whole numbers, as those of an 8-bit image do."""
+    return bool(np.abs(values - np.rint(values)).max() < 0.05)
