@@ -1,0 +1,89 @@
+"""Layers chosen by keyboard while an ordinary loop trains in the kernel."""
+
+import pytest
+
+MODEL = """
+import pathlib
+import torch
+from torch import nn
+import nbtorchviz as nbv
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = nn.Sequential()
+for number in range(6):
+    model.add_module(f"conv{number}", nn.Conv2d(3 if number == 0 else 8, 8, 3, padding=1))
+    model.add_module(f"relu{number}", nn.ReLU())
+model.add_module("head", nn.Sequential(nn.Flatten(), nn.Linear(8 * 16 * 16, 10)))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+inputs, labels = torch.randn(32, 3, 16, 16), torch.randint(0, 10, (32,))
+browser = nbv.ActivationBrowser(model, layer="conv0")
+display(browser)
+"""
+LOOP = """
+print("started", flush=True)
+steps = 0
+while not pathlib.Path("{stop}").exists():
+    loss = nn.functional.cross_entropy(model(inputs), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    steps += 1
+print("ended", browser.layer)
+"""
+MOVES = 12
+
+
+@pytest.fixture
+def training(open_notebook, jupyter, request):
+    """Return a function that opens a host with the loop running, and stop the loop at the end."""
+    stop = jupyter.files / f"stop-{abs(hash(request.node.name))}"
+
+    def start(app="lab"):
+        page = open_notebook([MODEL, LOOP.format(stop=stop.name)], app=app)
+        page.run_all()
+        page.wait_text(1, "started")
+        page.wait_painted(layer="conv0")
+        return page
+
+    start.stop = stop.touch
+    yield start
+    stop.touch()
+
+
+def slider(page, name):
+    return page.view().get_by_role("slider", name=name)
+
+
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_every_move_of_layer_is_painted_while_the_cell_runs(training, app):
+    page = training(app)
+    layers = ["conv0"]
+    slider(page, "Layer").focus()
+    for _ in range(MOVES):
+        before = page.painted()
+        page.page.keyboard.press("ArrowRight")
+        page.page.wait_for_function(
+            "(layer) => document.querySelector('.nbtv-activation-browser').dataset.layer !== layer",
+            arg=before["layer"],
+        )
+        layers.append(page.painted()["layer"])
+    assert len(set(layers)) == MOVES + 1, layers
+    assert "ended" not in page.text(1)
+    training.stop()
+    page.wait_text(1, f"ended {layers[-1]}")
+
+
+def test_a_storm_ends_on_the_last_choice_and_goes_on_live(training):
+    page = training()
+    slider(page, "Layer").focus()
+    for key in ["ArrowRight"] * 40 + ["ArrowLeft"] * 40 + ["Home"] + ["ArrowRight"] * 3:
+        page.page.keyboard.press(key)
+    chosen = slider(page, "Layer").get_attribute("aria-valuetext")
+    painted = page.wait_painted(layer="conv1")
+    assert "conv1" in chosen
+    newer = page.wait_painted(after=int(painted["seq"]), layer="conv1")
+    assert int(newer["step"]) > int(painted["step"])
+    assert "ended" not in page.text(1)
+    training.stop()
+    page.wait_text(1, "ended conv1")
