@@ -123,13 +123,12 @@ def _mismatch(
         if len(shape) == rank and shape[1] != module.in_channels:
             fits = _call(module, shape[1], module.out_channels)
             return f"{shape[1]} channels reach it; it takes {module.in_channels}.", (
-                f"`{fits}`" if module.groups == 1 else ""
+                f"This fits: `{fits}`." if module.groups == 1 else ""
             )
-    if isinstance(module, nn.modules.batchnorm._BatchNorm) and len(shape) > 1:
-        if shape[1] != module.num_features:
-            kind = type(module).__name__
-            text = f"{shape[1]} channels reach it; it takes {module.num_features}."
-            return text, f"`nn.{kind}({shape[1]})`"
+    is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm) and len(shape) > 1
+    if is_norm and shape[1] != module.num_features:
+        text = f"{shape[1]} channels reach it; it takes {module.num_features}."
+        return text, f"This fits: `nn.{type(module).__name__}({shape[1]})`."
     return "", ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from nbtorchviz.errors import RunRefusedError
 
@@ -47,7 +47,7 @@ def no_trace(root: nn.Module) -> Iterator[None]:
 
 def _refuse(root: nn.Module) -> None:
     for parameter in root.parameters():
-        if isinstance(parameter, UninitializedTensorMixin):
+        if is_lazy(parameter):
             raise RunRefusedError(
                 "This model has lazy parameters that no forward has shaped yet. "
                 "Run one training forward first."
@@ -113,7 +113,7 @@ def _keep_random(stack: ExitStack) -> None:
     stack.callback(random.setstate, random.getstate())
     # The legacy global stream is the one that user code draws from.
     stack.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         for device in range(torch.cuda.device_count()):
             stack.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
     if torch.backends.mps.is_available():

@@ -13,24 +13,45 @@ class LayoutLike(Protocol):
     """Shape of ``analysis.layouts.Layout``."""
 
     @property
-    def batch_axis(self) -> int | None: ...
+    def batch_axis(self) -> int | None:
+        """Which axis tells samples apart."""
+        ...
+
     @property
-    def axes(self) -> tuple[str, ...]: ...
+    def axes(self) -> tuple[str, ...]:
+        """Meaning of the other axes."""
+        ...
+
     @property
-    def note(self) -> str: ...
+    def note(self) -> str:
+        """What was assumed."""
+        ...
+
     @property
-    def sample_word(self) -> str: ...
+    def sample_word(self) -> str:
+        """``"sample"`` or ``"row"``."""
+        ...
+
 
 
 class BatchLike(Protocol):
     """Shape of ``analysis.layouts.RootBatch``."""
 
     @property
-    def size(self) -> int | None: ...
+    def size(self) -> int | None:
+        """Samples in the root input."""
+        ...
+
     @property
-    def axis(self) -> int | None: ...
+    def axis(self) -> int | None:
+        """Batch axis of the first root input."""
+        ...
+
     @property
-    def unbatched(self) -> bool: ...
+    def unbatched(self) -> bool:
+        """True: one sample without a batch axis."""
+        ...
+
 
 
 class LayoutBook:

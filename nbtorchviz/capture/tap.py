@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 from torch.nn.parallel import DataParallel
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.boundaries import Steps, dispatcher
@@ -531,8 +532,7 @@ class ModelTap:
 
 
 def _count_parameters(root: nn.Module) -> int:
-    lazy = nn.parameter.UninitializedTensorMixin
-    return sum(p.numel() for p in root.parameters() if not isinstance(p, lazy))
+    return sum(p.numel() for p in root.parameters() if not is_lazy(p))
 
 
 def _refuse(model: object) -> None:
@@ -544,6 +544,6 @@ def _refuse(model: object) -> None:
         )
     if isinstance(model, DataParallel) and len(model.device_ids) > 1:
         raise TypeError(
-            f"DataParallel over {len(model.device_ids)} devices runs copies of the model on threads "
-            "and cannot be watched. Use DistributedDataParallel, or one device."
+            f"DataParallel over {len(model.device_ids)} devices runs copies of the model on "
+            "threads and cannot be watched. Use DistributedDataParallel, or one device."
         )

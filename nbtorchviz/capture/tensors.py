@@ -38,13 +38,14 @@ class HostCopy:
             return
         self._tensor = torch.empty(source.shape, dtype=source.dtype, device="cpu", pin_memory=True)
         self._tensor.copy_(source, non_blocking=True)
-        self._event = torch.cuda.Event()
+        self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._event.record()
 
     @property
     def ready(self) -> bool:
         """True when the host memory holds the values."""
-        return (self._event is None or self._event.query()) and all(c.ready for c in self._later)
+        arrived = self._event is None or bool(self._event.query())  # type: ignore[no-untyped-call]
+        return arrived and all(later.ready for later in self._later)
 
     def add(self, other: Tensor) -> None:
         """Add a later tensor of the same shape, without waiting for either."""
@@ -179,7 +180,8 @@ def spread(tensor: Tensor, limit: int = SPREAD_LIMIT) -> Tensor:
     while math.gcd(step, count) > 1:  # else only some columns would ever be met
         step += 1
     if not tensor.is_contiguous():
-        order = sorted(range(tensor.ndim), key=lambda axis: (-tensor.stride(axis), axis))
+        strides = tensor.stride()
+        order = sorted(range(tensor.ndim), key=lambda axis: (-strides[axis], axis))
         tensor = tensor.permute(order)  # channels_last becomes contiguous, at no cost
     if tensor.is_contiguous():
         return tensor.view(-1)[::step]

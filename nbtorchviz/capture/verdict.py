@@ -45,35 +45,6 @@ class Verdict:
         if (part.ndim == 0 and whole) or (part.ndim == 1 and part.is_floating_point()):
             self._label = HostCopy(part)
 
-    def ready(self) -> bool:
-        """True when no copy is still on its way from the device."""
-        return all(part is None or part.ready for part in (self._logits, self._label))
-
-    def predicted(self, output: list[tuple[str, Tensor]], book: LayoutBook) -> None:
-        """Copy the logits of the sample when the root's first output is a float (N, K)."""
-        self._batch_size = book.batch_size
-        if not output or refusal(output[0][1]) or output[0][1].is_nested:
-            return
-        logits = output[0][1].detach()
-        fits = logits.ndim == 2 and 2 <= logits.shape[1] <= MOST_CLASSES
-        if fits and logits.is_floating_point() and logits.shape[0] == book.batch_size:
-            self._logits = HostCopy(logits[min(max(self.sample, 0), logits.shape[0] - 1)])
-
-    def labelled(self, target: object) -> None:
-        """Copy the sample's label out of class indices (N,) or class probabilities (N, K)."""
-        if not isinstance(target, Tensor) or target.ndim == 0 or refusal(target):
-            return
-        if self._label is not None or self._batch_size != target.shape[0] or not self._batch_size:
-            return
-        part = target.detach()[min(max(self.sample, 0), target.shape[0] - 1)]
-        whole = not (part.is_floating_point() or part.is_complex())
-        if (part.ndim == 0 and whole) or (part.ndim == 1 and part.is_floating_point()):
-            self._label = HostCopy(part)
-
-    def _other_sizes(self, size: int) -> tuple[int, ...]:
-        known = self._batch_size
-        return () if known is None or known == size else (size,)
-
     def read(self) -> tuple[int | None, int | None, float | None]:
         """Return label, prediction and probability; at the boundary."""
         label = prediction = probability = None

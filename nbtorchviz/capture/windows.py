@@ -115,7 +115,7 @@ class Window:
         every = self.plan.survey or self.plan.statistics
         entries = self._setting.tree.entries
         for name in entries if every else self._wants:
-            if name == INPUT or name == OUTPUT and not entries.get(OUTPUT):
+            if name == INPUT:
                 continue
             self._hook(root, name)
 
@@ -195,7 +195,7 @@ class Window:
         if refusal(tensor) or tensor.is_nested:
             return
         if tensor.requires_grad:
-            tensor.register_hook(GradientHook(self, key, want.path))
+            tensor.register_hook(GradientHook(self, key, want.path))  # type: ignore[no-untyped-call]
             self._watched[key, want.path] = (want, layout)
         elif self.phase == "train" and tensor.is_floating_point():
             self._awaiting[key, want.path] = (want, layout)
@@ -206,7 +206,7 @@ class Window:
             leaf = pick(leaves(output), path)
             if split_key(key)[0] == name and leaf is not None and leaf[1].requires_grad:
                 del self._awaiting[key, path]
-                leaf[1].register_hook(GradientHook(self, key, path))
+                leaf[1].register_hook(GradientHook(self, key, path))  # type: ignore[no-untyped-call]
                 self._watched[key, path] = (want, layout)
 
     def gradient_came(self, key: str, path: str, gradient: Tensor) -> None:

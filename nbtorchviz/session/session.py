@@ -85,6 +85,8 @@ class Session:
         """The background run, also after it ended."""
         self.ended: str | None = None
         """How the last run ended, once it did."""
+        self.run_active = False
+        """Whether a run that was started on purpose goes on (background, or ``live()``)."""
         self.epoch: float | None = None
         """The last epoch that was logged."""
         self.closed = False
@@ -332,13 +334,13 @@ class Session:
 
     def run_began(self, name: str = "") -> None:
         """Note that a run was started on purpose (background, or ``live()``)."""
-        self.ended = None
+        self.ended, self.run_active = None, True
         self.sender.run_began()
         self.bus.publish(RunStarted(run=self.metrics.current_run, name=name, **self._common()))
 
     def run_ended(self, how: str = "finished") -> None:
         """Note that a run ended: "finished", "stopped", "failed" or "interrupted"."""
-        self.ended = how
+        self.ended, self.run_active = how, False
         self._read_pending(all_of_them=True)
         self.sender.run_ended()
         self.bus.publish(RunEnded(run=self.metrics.current_run, how=how, **self._common()))

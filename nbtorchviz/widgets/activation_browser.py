@@ -200,8 +200,8 @@ class ActivationBrowser(ObserverWidget):
         ):
             subscription = session.bus.subscribe(event_type, handler, inline=True)
             self._bound.callback(subscription.cancel)
-        session.looks.set(self.owner, self._pick.look)
-        self._bound.callback(session.looks.drop, self.owner)
+        session.recorder.looks.set(self.owner, self._pick.look)
+        self._bound.callback(session.recorder.looks.drop, self.owner)
         self._show_kept()
 
     def _on_layer(self, event: LayerCaptured) -> None:
@@ -248,7 +248,7 @@ class ActivationBrowser(ObserverWidget):
         if changes.keys() <= _IN_BROWSER and not (paged and "channel" in changes):
             return
         moved = pick.look != before.look
-        self.session.looks.set(self.owner, pick.look, urgent=moved and not pick.hold)
+        self.session.recorder.looks.set(self.owner, pick.look, urgent=moved and not pick.hold)
         if moved or pick.step != before.step or before.hold:
             self._show_kept()
         if self._shows_pin and moved:
@@ -273,7 +273,7 @@ class ActivationBrowser(ObserverWidget):
         if not pinned:
             self.session.recorder.unpin()
         self._pick = self._pick.changed(self.session.layers, pinned=pinned, step=None)
-        self.session.looks.set(self.owner, self._pick.look, urgent=True)
+        self.session.recorder.looks.set(self.owner, self._pick.look, urgent=True)
         self._show_kept()
         kernel_loop_call(self.session.probe_when_idle)
         self._frame_stream.mark(urgent=True)

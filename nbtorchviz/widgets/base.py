@@ -58,7 +58,7 @@ class ObserverWidget(anywidget.AnyWidget):
             route_over_subshell(self.comm)
         self._bind(session)
         self._cleanup.callback(lambda: self._bound.close())
-        self._picture = StaticPicture(self.summary, self.snapshot)
+        self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)
         notebook.register(self)
         self._cleanup.callback(notebook.forget, self)
         self._cleanup.callback(ticker.add(self._tick))
@@ -200,7 +200,7 @@ class ObserverWidget(anywidget.AnyWidget):
 
     def _ipython_display_(self) -> None:
         self.presence.displayed()
-        self._picture.display(self._repr_mimebundle_())
+        self._picture.display()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.session.model_name}>"
@@ -209,7 +209,11 @@ class ObserverWidget(anywidget.AnyWidget):
         """Refresh the picture in the notebook, if training ran in the cell that ended."""
         if self._step_shown != self.session.step:
             self._step_shown = self.session.step
-            self._picture.refresh(self._repr_mimebundle_())
+            self._picture.refresh()
+
+    def share_picture(self, picture: StaticPicture) -> None:
+        """Refresh ``picture``, of the widget that holds this one, instead of an own one."""
+        self._picture = picture
 
     def close(self) -> None:
         """Stop listening, forget the pictures and remove the widget from the page."""

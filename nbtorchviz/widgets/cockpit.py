@@ -41,10 +41,8 @@ class Cockpit(VBox):
         self.header = CockpitHeader(session)
         self.loss = LiveLossPlot(session, _compact=True)
         self.activations = ActivationBrowser(session, _compact=True)
-        self._picture = StaticPicture(self.summary, self.snapshot)
-        self.header.refreshed = self._refresh
-        for part in (self.loss, self.activations):
-            part.refreshed = None
+        self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)
+        self.header.share_picture(self._picture)
         super().__init__(
             children=[self.header, self.loss, self.activations],
             layout=Layout(width="100%", overflow="visible"),
@@ -74,7 +72,4 @@ class Cockpit(VBox):
     def _ipython_display_(self) -> None:
         for part in self.children:
             part.presence.displayed()
-        self._picture.display(self._repr_mimebundle_())
-
-    def _refresh(self) -> None:
-        self._picture.refresh(self._repr_mimebundle_())
+        self._picture.display()

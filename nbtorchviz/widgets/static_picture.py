@@ -1,7 +1,8 @@
 """The picture that stays in a saved notebook, beside the live view."""
 
 import base64
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 from typing import Any
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -14,38 +15,57 @@ class StaticPicture:
     along, since JupyterLab and nbconvert would then show that instead of the picture.
 
     Args:
+        bundle: returns what the widget would be displayed as; a mapping, or (mapping, metadata).
         summary: returns the text.
         snapshot: returns the PNG.
     """
 
-    def __init__(self, summary: Callable[[], str], snapshot: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        bundle: Callable[[], Any],
+        summary: Callable[[], str],
+        snapshot: Callable[[], bytes],
+    ) -> None:
         self.busy = False
         """A user's pointer or focus is in the view: updating the output would rebuild it."""
-        self._summary, self._snapshot = summary, snapshot
+        self._bundle, self._summary, self._snapshot = bundle, summary, snapshot
         self._handle: Any = None
         self._text = ""
 
-    def display(self, bundle: Any) -> None:
-        """Show the widget in the current cell.
-
-        Args:
-            bundle: what the widget would be displayed as; a mapping, or (mapping, metadata).
-        """
+    def display(self) -> None:
+        """Show the widget in the current cell."""
         from IPython.display import display
 
         self._text = self._summary()
-        self._handle = display(self._filled(bundle), raw=True, display_id=True)
+        self._handle = display(self._filled(), raw=True, display_id=True)
 
-    def refresh(self, bundle: Any) -> bool:
+    def refresh(self) -> bool:
         """Replace the PNG in the notebook by a new one, unless the user is in the view."""
         if self._handle is None or self.busy:
             return False
-        self._handle.update(self._filled(bundle), raw=True)
+        self._handle.update(self._filled(), raw=True)
         return True
 
-    def _filled(self, bundle: Any) -> dict[str, Any]:
+    def _filled(self) -> dict[str, Any]:
+        bundle = self._bundle()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         filled = {key: value for key, value in dict(data or {}).items() if key == VIEW}
         filled["image/png"] = base64.b64encode(self._snapshot()).decode()
         filled["text/plain"] = self._text
         return filled
+
+
+def stacked(pictures: Sequence[bytes]) -> bytes:
+    """Return PNGs one below the other as one PNG, on the background of the first."""
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    width = max(image.width for image in images)
+    whole = Image.new("RGB", (width, sum(i.height for i in images)), images[0].getpixel((0, 0)))
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    out = io.BytesIO()
+    whole.quantize(128).save(out, "PNG", optimize=True)
+    return out.getvalue()

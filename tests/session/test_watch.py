@@ -1,0 +1,319 @@
+import copy
+import gc
+import pickle
+import warnings
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from nbtorchviz.errors import LayerNotFoundError, RunRefusedError, SessionClosedError
+from nbtorchviz.events import (
+    ActivationCaptured,
+    Event,
+    FaultRaised,
+    GradientCaptured,
+    InputCaptured,
+    ModelAttached,
+    ScalarLogged,
+)
+from nbtorchviz.session import as_session, find_session, watch
+from nbtorchviz.session.looks import Look
+from nbtorchviz.widgets.selection import Selection
+
+
+class Nobody:
+    """A widget's presence that no browser ever saw."""
+
+    ever = False
+
+    def any_visible(self, *, hearing=True):
+        return False
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64, 3)
+    )
+
+
+@pytest.fixture
+def opened():
+    sessions = []
+    yield lambda *args, **kwargs: sessions.append(watch(*args, **kwargs)) or sessions[-1]
+    for session in sessions:
+        session.close()
+
+
+def look_at(session, layer, **how):
+    session.audience.join(1, Nobody(), lambda: True)
+    session.recorder.looks.set(1, Look(layer, **how))
+
+
+def train(net, steps, log=None, criterion=None, optimizer=None):
+    optimizer = optimizer or torch.optim.SGD(net.parameters(), lr=0.1)
+    criterion = criterion or nn.CrossEntropyLoss()
+    x, y = torch.randn(6, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = criterion(net(x), y)
+        loss.backward()
+        optimizer.step()
+        if log is not None:
+            log(loss)
+    return x
+
+
+def test_one_model_has_one_session_also_under_a_wrapper(net, opened):
+    session = opened(net)
+    assert opened(net) is session
+    assert opened(nn.DataParallel(net)) is session
+    assert find_session(net) is session
+    assert find_session(copy.deepcopy(net)) is None
+
+
+def test_later_watch_changes_only_what_it_passes(net, opened):
+    session = opened(net, every=3, class_names=["a", "b", "c"])
+    opened(net, class_names=["x", "y", "z"])
+    assert session.recorder.every == 3
+    assert session.class_names == ("x", "y", "z")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.optim.SGD([torch.zeros(1)]),), "got SGD. Did you swap the arguments"),
+        ((nn.Linear,), r"the class Linear. Did you mean an instance\? watch\(Linear\(\)\)"),
+        (("net",), r"watch\(\) needs a torch.nn.Module, got str"),
+        ((None,), "got NoneType"),
+        ((nn.Linear(1, 1), nn.Linear(1, 1)), "needs a torch.optim.Optimizer"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_what_to_do(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        watch(*arguments)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"every": 0}, {"every": True}, {"budget": 0}, {"budget": 2}, {"compiled": "no"}]
+)
+def test_values_out_of_range_are_refused(net, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        watch(net, **wrong)
+
+
+def test_scripted_model_is_refused_in_words():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates tracing
+        scripted = torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2))
+    with pytest.raises(TypeError, match="eager model"):
+        watch(scripted)
+
+
+def test_every_nth_step_is_sampled_exactly_and_carries_the_step_it_completes(net, opened):
+    session, seen = opened(net, every=3), []
+    look_at(session, "0")
+    session.bus.subscribe(ActivationCaptured, seen.append)
+    train(net, 10)
+    session.flush()
+    assert [event.step for event in seen if event.layer == "0"] == [3, 6, 9]
+    assert session.step == 10
+
+
+def test_picture_is_what_the_layer_put_out_before_the_inplace_relu(net, opened):
+    session, seen = opened(net, every=1), []
+    look_at(session, "0", sample=2)
+    session.bus.subscribe(ActivationCaptured, seen.append)
+    before = copy.deepcopy(net)
+    x = train(net, 1)
+    session.flush()
+    event = next(event for event in seen if event.layer == "0")
+    expected = before[0](x)[2].detach().numpy()
+    assert event.values.min() < 0
+    assert event.values == pytest.approx(expected, abs=0)
+    assert event.shape == (6, 4, 4, 4)
+
+
+def test_input_comes_with_label_and_prediction(net, opened):
+    criterion = nn.CrossEntropyLoss()
+    session, seen = opened(net, criterion=criterion, every=1), []
+    look_at(session, "0", sample=4)
+    session.bus.subscribe(InputCaptured, seen.append)
+    before = copy.deepcopy(net)
+    x = train(net, 1, criterion=criterion)
+    session.flush()
+    scores = before(x)[4].detach().softmax(0)
+    assert seen[0].label == 1
+    assert seen[0].prediction == int(scores.argmax())
+    assert seen[0].probability == pytest.approx(float(scores.max()), rel=1e-5)
+
+
+def test_events_are_enough_to_replay_a_run(net, opened):
+    session, seen = opened(net, every=2), []
+    look_at(session, "0", gradient=True)
+    session.bus.subscribe(Event, seen.append)
+    train(net, 4, log=lambda loss: session.log(loss=loss))
+    session.flush()
+    kinds = [type(event) for event in seen]
+    for kind in (ModelAttached, InputCaptured, ActivationCaptured, GradientCaptured, ScalarLogged):
+        assert kind in kinds
+    assert not session.faults
+
+
+def test_nothing_is_hooked_without_a_widget_and_nothing_stays_after_the_last(net, opened):
+    def hooks():
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules())
+
+    session = opened(net)
+    assert hooks() == 0
+    look_at(session, "0")
+    assert hooks() == 2
+    session.audience.leave(1)
+    assert hooks() == 0
+
+
+def test_model_dies_although_it_was_watched_trained_and_looked_at():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(64, 3))
+    session = watch(net, every=1)
+    look_at(session, "0", gradient=True)
+    train(net, 3)
+    alive = weakref.ref(net)
+    del net
+    gc.collect()
+    assert alive() is None
+    assert session.tap.gone
+    session.close()
+
+
+def test_log_takes_numbers_and_scalar_tensors_and_keeps_nan(net, opened):
+    session = opened(net)
+    session.log(loss=torch.tensor(0.5, requires_grad=True), accuracy=1, other=float("nan"))
+    steps, values = session.metrics.history("loss")
+    assert (list(steps), list(values)) == ([0], [0.5])
+    assert list(session.metrics.history("accuracy").values) == [1.0]
+    assert session.metrics.history("other").values[0] != session.metrics.history("other").values[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (torch.zeros(3), ValueError, r"'loss' has shape \(3,\); log one number, such as loss.mean"),
+        ("0.5", TypeError, "'loss' must be a number or a tensor with one element, got str"),
+        (None, TypeError, "got NoneType"),
+        (torch.tensor(1j), TypeError, "complex"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_name(net, opened, value, error, message):
+    with pytest.raises(error, match=message):
+        opened(net).log(loss=value)
+
+
+def test_probe_shows_activations_without_training_and_leaves_no_trace(opened):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.ReLU())
+    session, seen = opened(net), []
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.get_rng_state()
+    look_at(session, "1", pinned=True)
+    session.bus.subscribe(ActivationCaptured, seen.append)
+    session.probe(torch.randn(2, 1, 5, 5, generator=torch.Generator().manual_seed(1)))
+    session.flush()
+    assert {event.layer for event in seen} == {"input", "0", "1", "2", "3"}
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    assert net.training
+
+
+def test_probe_is_refused_while_a_background_run_trains(net, opened):
+    session = opened(net)
+    gate = []
+
+    def body():
+        train(net, 1)
+        gate.append(1)
+        session.gate.pause()
+        train(net, 1)
+
+    run = session.train_in_background(body)
+    with pytest.raises(RunRefusedError, match=r"session.run.join\(\)"):
+        session.probe(torch.zeros(1, 1, 4, 4))
+    with pytest.raises(RunRefusedError, match="has not ended"):
+        session.train_in_background(body)
+    run.stop()
+    run.join()
+
+
+def test_closed_session_says_so_and_a_new_watch_opens_another(net, opened):
+    session = opened(net)
+    session.close()
+    session.close()
+    with pytest.raises(SessionClosedError, match=r"watch\(model\)"):
+        session.log(loss=1.0)
+    assert opened(net) is not session
+
+
+def test_session_refuses_to_be_pickled_in_one_sentence(net, opened):
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(opened(net))
+
+
+def test_widgets_take_a_model_or_a_session_and_nothing_else(net, opened):
+    session = opened(net)
+    assert as_session(net, "X") is session
+    assert as_session(session, "X") is session
+    with pytest.raises(TypeError, match=r"X\(\) needs a torch.nn.Module or a Session"):
+        as_session(3, "X")
+
+
+def test_new_model_of_a_dead_ones_class_inherits_its_curves_as_an_earlier_run(opened):
+    class Fresh(nn.Linear):
+        pass
+
+    model = Fresh(1, 1)
+    first = watch(model)
+    first.log(loss=1.0)
+    del model
+    gc.collect()
+    assert first.tap.gone
+    second = opened(Fresh(1, 1))
+    second.log(loss=2.0)
+    assert [run.run for run in second.runs] == [1, 2]
+    assert second.metrics.history("loss", run=1).values[0] == 1.0
+    first.close()
+
+
+def test_two_living_models_of_one_class_keep_their_curves_apart(opened):
+    class Player(nn.Linear):
+        pass
+
+    generator, discriminator = Player(1, 1), Player(1, 1)
+    opened(generator).log(loss=1.0)
+    session = opened(discriminator)
+    assert session.metrics.names() == ()
+
+
+def test_a_failing_user_handler_is_a_fault_and_training_goes_on(net, opened):
+    session, faults = opened(net, every=1), []
+    look_at(session, "0")
+    session.bus.subscribe(FaultRaised, faults.append)
+    session.bus.subscribe(ActivationCaptured, lambda event: 1 / 0)
+    train(net, 2)
+    session.flush()
+    assert session.step == 2
+    assert "ZeroDivisionError" in session.faults[0]
+    assert faults
+
+
+def test_selection_checks_each_change():
+    layers = ("input", "conv1", "conv2", "relu", "relu#1")
+    pick = Selection(layer="conv1")
+    assert pick.changed(layers, layer="relu", call=1).layer == "relu#1"
+    with pytest.raises(LayerNotFoundError, match="No layer 'conv5'. Nearest: 'conv2', 'conv1'"):
+        pick.changed(layers, layer="conv5")
+    with pytest.raises(ValueError, match="show must be one of 'activation', 'gradient'"):
+        pick.changed(layers, show="weights")
+    with pytest.raises(ValueError, match="channel must be a whole number from 0, got -1"):
+        pick.changed(layers, channel=-1)
