@@ -33,7 +33,6 @@ class LayoutLike(Protocol):
         ...
 
 
-
 class BatchLike(Protocol):
     """Shape of ``analysis.layouts.RootBatch``."""
 
@@ -51,7 +50,6 @@ class BatchLike(Protocol):
     def unbatched(self) -> bool:
         """True: one sample without a batch axis."""
         ...
-
 
 
 class LayoutBook:

@@ -178,7 +178,7 @@ class ModelTap:
             return
         if entry is not None:
             self._entry = weakref.ref(entry)
-        self._note_compiled(compiled_how(entry or self._entry_module(), root))
+        self._note_compiled(compiled_how(self._entry_module(), root))
         if self._looking:
             self.rest()
             self.look()
@@ -208,7 +208,8 @@ class ModelTap:
         if self._looking or self.closed or root is None:
             return
         self._looking = True
-        entry = self._entry_module() or root
+        entry = self._entry_module()
+        entry = root if entry is None else entry  # not "or": a wrapper may have no __len__
         if entry is root and hides_root(root) and self._compiled != "force_eager":
             return  # a hook would only make torch compile the user's forward once more
         pre = entry.register_forward_pre_hook(RootPreHook(self), with_kwargs=True)

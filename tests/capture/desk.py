@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from nbtorchviz.capture.tap import Boundary, Catch, ForwardFailure, Plan
+
+
+class Desk:
+    """A session's two roles for a test: hands out plans, keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        self.choose: Callable[[], Plan | None] | None = None
+        self.phase = "train"
+        self.boundaries: list[Boundary] = []
+        self.failures: list[ForwardFailure] = []
+        self.faults: list[tuple[str, BaseException]] = []
+        self.began: list[tuple[str, bool]] = []
+        self.on_boundary: Callable[[Boundary], object] = lambda boundary: None
+
+    def wanted_phase(self) -> str:
+        return self.phase
+
+    def next_plan(self, phase: str) -> Plan | None:
+        return self.choose() if self.choose is not None else self.plan
+
+    def at_boundary(self, boundary: Boundary) -> None:
+        self.boundaries.append(boundary)
+        self.on_boundary(boundary)
+
+    def forward_began(self, phase: str, matched: bool) -> None:
+        self.began.append((phase, matched))
+
+    def forward_failed(self, failure: ForwardFailure) -> None:
+        self.failures.append(failure)
+
+    def fault(self, where: str, error: BaseException) -> None:
+        self.faults.append((where, error))
+
+    @property
+    def catches(self) -> list[Catch]:
+        return [b.catch for b in self.boundaries if b.catch is not None]
+
+    @property
+    def catch(self) -> Catch:
+        return self.catches[-1]
+
+
+def hook_count(model: nn.Module) -> int:
+    """Count every entry in every hook dictionary of every module."""
+    names = [
+        "_forward_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+        "_backward_hooks",
+        "_backward_pre_hooks",
+    ]
+    return sum(len(getattr(module, name)) for module in model.modules() for name in names)
+
+
+def of(catch: Catch, key: str) -> Any:
+    """Return what was caught of one layer."""
+    return next(caught for caught in catch.caught if caught.key == key)
+
+
+ROOT_HOOKS = 4
+"""Entries of the two root hooks: a pre-hook with keywords and an always-called forward hook."""
