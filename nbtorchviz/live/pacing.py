@@ -15,7 +15,7 @@ WINDOW = 2
 """Frames under way to one view before the next has to wait for an ack."""
 PATIENCE_S = 2.0
 """Un-acked for so long: nobody hears us."""
-SILENT_PATIENCE_S = 12.0
+SILENT_PATIENCE_S = 8.0
 """The same for content that is never acked, told by the missing words of presence (every 5 s)."""
 UNREQUESTED_BYTES_PER_S = 1_000_000
 MESSAGES_PER_S = 200
@@ -24,9 +24,10 @@ MIN_INTERVAL_S = 0.01
 """Shortest distance of two sends of one stream, urgent ones too: a frame lasts 16 ms anyway."""
 MAX_UNACKED_BYTES = 20_000_000
 """Never more under way after the browser stopped answering."""
-BLIND_BURST_BYTES = 24_000_000
+BLIND_BURST_BYTES = 20_000_000
 BLIND_BYTES_PER_S = BLIND_BURST_BYTES / 86_400
-"""Together at most 48.3 MB in any 24 hours where no answer was ever possible."""
+"""Together at most 40 MB in any 24 hours where no answer was ever possible, beside what goes out
+before patience ends (8.5 MB): below 50 MB a day."""
 SLOWEST_S = 60.0
 ACK_TARGET_S = 0.25
 

@@ -65,12 +65,14 @@ def test_it_runs_on_another_thread_in_a_copy_of_the_callers_context(session):
 
 
 def test_an_exception_is_shown_logged_and_raised_by_every_join(session, caplog):
-    shown = []
+    shown, ready = [], threading.Event()
 
     def fn():
+        assert ready.wait(PATIENCE_S)
         raise ValueError("bad batch")
 
     run = BackgroundRun(fn, session, on_change=lambda: shown.append(run.state))
+    ready.set()
     for _ in range(2):
         with pytest.raises(ValueError, match="bad batch"):
             run.join(PATIENCE_S)

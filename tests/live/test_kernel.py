@@ -1,0 +1,97 @@
+"""The line into a busy cell, in a real kernel, without a browser."""
+
+import time
+
+import pytest
+
+from nbtorchviz.live.host import SUBSHELL_FEATURE
+
+SETUP = """
+import os, sys, threading, time
+sys.path.insert(0, {root!r})
+import ipywidgets
+from nbtorchviz.live.host import detect, in_subshell, kernel_loop_call, route_over_subshell
+slider = ipywidgets.IntSlider()
+moved = threading.Event()
+seen = []
+def on_move(change):
+    seen.append((change["new"], in_subshell()))
+    moved.set()
+slider.observe(on_move, "value")
+print(slider.comm.comm_id, detect().subshells)
+"""
+BUSY = "print('busy', flush=True); print('moved in time:', moved.wait({patience}), seen)"
+
+
+@pytest.fixture
+def client(pytestconfig):
+    manager_module = pytest.importorskip("jupyter_client.manager")
+    manager, client = manager_module.start_new_kernel(kernel_name="python3")
+    try:
+        client.root = str(pytestconfig.rootpath)
+        yield client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def output(client, request_id, until):
+    """Text printed by a cell, up to a word or to its end."""
+    text = ""
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != request_id:
+            continue
+        content = message["content"]
+        if message["msg_type"] == "stream":
+            text += content["text"]
+        elif message["msg_type"] == "error":
+            pytest.fail("\n".join(content["traceback"]))
+        if until in text or content.get("execution_state") == "idle":
+            return text
+
+
+def run(client, code):
+    return output(client, client.execute(code), until="\0")
+
+
+def subshell(client):
+    request = client.session.msg("create_subshell_request")
+    client.control_channel.send(request)
+    return client.control_channel.get_msg(timeout=60)["content"]["subshell_id"]
+
+
+def move(client, comm_id, value, subshell_id):
+    data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+    message = client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+    message["header"]["subshell_id"] = subshell_id
+    client.shell_channel.send(message)
+
+
+def test_a_move_reaches_a_busy_cell_over_a_subshell(client):
+    text = run(client, SETUP.format(root=client.root))
+    comm_id, has_subshells = text.split()
+    if has_subshells != "True":
+        pytest.skip(f"this kernel has no {SUBSHELL_FEATURE}")
+    subshell_id = subshell(client)
+    run(client, "route_over_subshell(slider.comm)")
+    busy = client.execute(BUSY.format(patience=30))
+    output(client, busy, until="busy")
+    began = time.monotonic()
+    move(client, comm_id, 7, subshell_id)
+    assert "moved in time: True [(7, True)]" in output(client, busy, until="\0")
+    assert time.monotonic() - began < 20
+
+
+def test_calls_posted_from_a_thread_run_on_the_main_thread_between_cells(client):
+    run(client, SETUP.format(root=client.root))
+    code = """
+ran = []
+def post():
+    kernel_loop_call(lambda: ran.append(threading.current_thread() is threading.main_thread()))
+thread = threading.Thread(target=post); thread.start(); thread.join()
+time.sleep(0.05)
+print('during the cell', ran)
+"""
+    assert "during the cell []" in run(client, code)
+    assert "after it [True]" in run(client, "print('after it', ran)")
