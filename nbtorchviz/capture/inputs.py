@@ -50,6 +50,8 @@ def own_inputs(
         return tensor.clone()
 
     try:
+        if not kwargs and all(type(arg) is Tensor for arg in args):  # a third of the time
+            return Inputs(tuple(own(arg) for arg in args), {}, sample, batch_size or 1)
         args, kwargs = pytree.tree_map(own, (tuple(args), dict(kwargs)))
     except _Unowned:
         return None

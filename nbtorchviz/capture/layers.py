@@ -269,9 +269,9 @@ def detail(module: nn.Module) -> str:
         return str(module.num_features)
     if isinstance(module, nn.Dropout):
         return f"p {module.p:g}"
-    kernel = getattr(module, "kernel_size", None)
-    if isinstance(kernel, (int, tuple)) and "Pool" in type(module).__name__:
-        sizes = kernel if isinstance(kernel, tuple) else (kernel,)
+    size = getattr(module, "kernel_size", None)
+    if isinstance(size, (int, tuple)) and "Pool" in type(module).__name__:
+        sizes = size if isinstance(size, tuple) else (size,)
         return "×".join(
             map(str, sizes * 2 if len(sizes) == 1 and "2d" in type_name(module) else sizes)
         )

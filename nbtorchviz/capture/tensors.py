@@ -239,23 +239,34 @@ def pool(tensor: Tensor, axes: tuple[str, ...], limit: int) -> tuple[Tensor, int
 def zero_channels(tensor: Tensor, axis: int) -> Tensor:
     """Tell for each channel whether it is exactly zero in the whole batch.
 
-    On the CPU a thinned look comes first and only channels that are zero there are read whole.
+    On the CPU the tensor is looked at ever less thinly, and only the channels that were zero so
+    far are looked at again: an active layer costs microseconds whatever its size.
     """
     tensor = tensor.detach()
-    others = [at for at in range(tensor.ndim) if at != axis]
-    if tensor.device.type != "cpu" or tensor.numel() <= 65_536:
-        return (tensor == 0).all(dim=others[0]) if len(others) == 1 else _all_zero(tensor, others)
-    thin = tensor[tuple(slice(None, None, 1 if at == axis else 3) for at in range(tensor.ndim))]
-    zero = _all_zero(thin, others)
-    for channel in torch.nonzero(zero).flatten().tolist():
-        zero[channel] = not bool(tensor.select(axis, channel).any())
+    if tensor.device.type != "cpu":  # nonzero() would wait for the device
+        return _all_zero(tensor, axis)
+    channels = torch.arange(tensor.shape[axis])
+    for points in (3, 12, 0):  # per axis; 0: all
+        thin = tuple(
+            slice(None) if at == axis or not points else slice(None, None, -(-size // points) or 1)
+            for at, size in enumerate(tensor.shape)
+        )
+        part = tensor[thin]
+        if len(channels) < tensor.shape[axis]:
+            part = part.index_select(axis, channels)
+        channels = channels[_all_zero(part, axis)]
+        if not len(channels):
+            break
+    zero = torch.zeros(tensor.shape[axis], dtype=torch.bool)
+    zero[channels] = True
     return zero
 
 
-def _all_zero(tensor: Tensor, dims: list[int]) -> Tensor:
+def _all_zero(tensor: Tensor, axis: int) -> Tensor:
+    others = [at for at in range(tensor.ndim) if at != axis]
     if tensor.dtype is torch.bool or tensor.is_complex():
-        return ~(tensor != 0).any(dim=dims)
-    return (tensor.amax(dim=dims) == 0) & (tensor.amin(dim=dims) == 0)
+        return ~(tensor != 0).any(dim=others)
+    return (tensor.amax(dim=others) == 0) & (tensor.amin(dim=others) == 0)
 
 
 def develop(cut: Cut, summarise: Summarise) -> Caught:

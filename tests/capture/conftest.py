@@ -1,4 +1,3 @@
-import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,11 +12,9 @@ from tests.capture.desk import Desk
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    random.seed(0)
-    yield
 
 
 @pytest.fixture

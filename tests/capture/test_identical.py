@@ -51,7 +51,7 @@ def state_of(model, optimizer=None):
             for name, value in values.items():
                 if isinstance(value, torch.Tensor):
                     tensors[f"optimizer {index} {name}"] = value.clone()
-    python = (random.getstate(), np.random.get_state()[1].tobytes())
+    python = (random.getstate(), np.random.get_state()[1].tobytes())  # noqa: NPY002
     return tensors, python, [m.training for m in model.modules()]
 
 
@@ -68,7 +68,7 @@ def both(build, loop, tap_on, desk, *, wrap=lambda model: model, **options):
     for watched in (False, True):
         torch.manual_seed(11)
         random.seed(11)
-        np.random.seed(11)
+        np.random.seed(11)  # noqa: NPY002
         model = build()
         used = wrap(model)
         if watched:
