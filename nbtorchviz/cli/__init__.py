@@ -88,4 +88,4 @@ def _doctor() -> int:
 
     examination = doctor.examine()
     print(doctor.report(examination))
-    return 0
+    return doctor.exit_code(examination)
