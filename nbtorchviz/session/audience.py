@@ -13,6 +13,9 @@ class Presence(Protocol):
     def any_visible(self, *, hearing: bool = True) -> bool:
         """Whether somebody sees the widget."""
 
+    def any_open(self, *, hearing: bool = True) -> bool:
+        """Whether a view of the widget exists, on screen or hidden."""
+
 
 class Audience:
     """The widgets of one session.
@@ -58,6 +61,11 @@ class Audience:
         """Whether anyone sees a widget."""
         hearing = self._hearing()
         return any(p.any_visible(hearing=hearing) for p, _ in tuple(self._members.values()))
+
+    def open(self) -> bool:
+        """Whether any widget is displayed, as far as can be known."""
+        hearing = self._hearing()
+        return any(p.any_open(hearing=hearing) for p, _ in tuple(self._members.values()))
 
     def ready(self) -> bool:
         """Whether some widget has no picture under way, so that a new one is worth taking."""

@@ -15,6 +15,7 @@ from nbtorchviz.events import (
 )
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.fields import Fields
 from nbtorchviz.session.kept_frames import KeptFrames
 from nbtorchviz.session.looks import Looks, make_plan
 from nbtorchviz.session.publishing import events_of
@@ -61,6 +62,7 @@ class Recorder:
         self.input: dict[str, InputCaptured] = {}
         """The newest input sample, likewise."""
         self.silence = SilentChannels()
+        self.fields = Fields()
         self.failure: ForwardFailed | None = None
         """Why the last forward of the user's model raised, None when it did not."""
         self.boundary_kind = "step"

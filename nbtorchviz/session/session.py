@@ -27,7 +27,9 @@ from nbtorchviz.events import (
 )
 from nbtorchviz.live.background import BackgroundRun
 from nbtorchviz.live.gate import PauseGate
+from nbtorchviz.live.host import detect, kernel_loop_call
 from nbtorchviz.live.live_context import LiveContext
+from nbtorchviz.live.mode import ModeReport, observe, report
 from nbtorchviz.live.sender import Sender
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import Budget
@@ -72,8 +74,14 @@ class Session:
         self.bus = EventBus(threaded=True, on_fault=self._handler_failed)
         """Subscribe to any event of ``nbtorchviz.events``."""
         self.metrics = metrics or MetricHistory()
-        self.gate = PauseGate()
-        self.sender = Sender(on_fault=self._failed)
+        self.host = detect()
+        self.gate = PauseGate(self._why_not)
+        self.sender = Sender(
+            on_fault=self._failed,
+            threaded=not self.host.drops_thread_updates,
+            post=kernel_loop_call,
+            wired=self.host.kernel,
+        )
         self.audience = Audience(
             hearing=lambda: self.sender.hearing,
             on_first=lambda: self.tap.look(),
@@ -93,6 +101,7 @@ class Session:
         self._clock = clock
         self._lock = threading.Lock()
         self._pending: list[tuple[Tensor, dict[str, Any]]] = []
+        self._was_live = False
         self._sender_cpu_s = 0.0
         self._overhead_at = clock()
         self.recorder = Recorder(
@@ -319,6 +328,18 @@ class Session:
         if every is not None:
             self.recorder.every = every
 
+    def mode(self) -> ModeReport:
+        """Return what controls can do while training runs, as observed, and why."""
+        facts = observe(
+            self.sender,
+            background=self.running,
+            view_open=self.audience.open(),
+            was_live=self._was_live,
+        )
+        found = report(self.host, facts)
+        self._was_live = self._was_live or found.mode == "live"
+        return found
+
     def control(self, action: str) -> None:
         """Do what a button says: "pause", "resume", "step" or "stop", at the next boundary."""
         {
@@ -356,6 +377,12 @@ class Session:
 
     def _ipython_display_(self) -> None:
         resolve_name(_DISPLAY)(self)._ipython_display_()
+
+    def _why_not(self, action: str) -> str:
+        mode = self.mode()
+        if mode.mode == "one-way" and action != "stop":
+            return f"A pause could not be ended: {mode.reason}"
+        return ""
 
     def _after_boundary(self) -> None:
         """Finish a boundary on the training thread; pause and stop take effect here."""

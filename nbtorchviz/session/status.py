@@ -141,7 +141,8 @@ def _status(facts: Facts) -> dict[str, Any] | None:
             f"picture of step {facts.step}.",
         )
     if facts.mode == "one-way":
-        return _block("one_way", "warn", facts.reason.split(". ")[0] + ".", _one_way(facts))
+        title = "One-way: this host reads controls only when the cell ends."
+        return _block("one_way", "warn", title, [facts.reason.partition(". ")[2]], facts.remedy)
     if facts.frame_age_s is not None and facts.frame_age_s > STALE_S:
         return _block(
             "stale",
@@ -172,11 +173,6 @@ def _forward_failed(failure: ForwardFailed) -> dict[str, Any]:
     block = _block("forward_failed", "error", failure.title or failure.error, lines)
     block["table"] = [list(row) for row in failure.trail]
     return block
-
-
-def _one_way(facts: Facts) -> list[str]:
-    rest = facts.reason.split(". ", 1)
-    return [rest[1]] if len(rest) > 1 else []
 
 
 def _faults(facts: Facts) -> dict[str, Any] | None:

@@ -200,7 +200,7 @@ class ActivationBrowser(ObserverWidget):
         ):
             subscription = session.bus.subscribe(event_type, handler, inline=True)
             self._bound.callback(subscription.cancel)
-        session.recorder.looks.set(self.owner, self._pick.look)
+        session.recorder.looks.set(self.owner, self._pick.look, urgent=True)
         self._bound.callback(session.recorder.looks.drop, self.owner)
         self._show_kept()
 
@@ -290,6 +290,7 @@ class ActivationBrowser(ObserverWidget):
             selection=pick,
             input=recorder.input.get("pinned" if self._shows_pin else "batch"),
             dead=recorder.silence.dead(pick.layer),
+            receptive=recorder.fields.of(pick.layer, session.model, session.layer_infos),
             class_names=session.class_names,
             preview=self._preview,
             live=pick.step is None,

@@ -218,7 +218,10 @@ class ObserverWidget(anywidget.AnyWidget):
     def close(self) -> None:
         """Stop listening, forget the pictures and remove the widget from the page."""
         self._cleanup.close()
+        layout = self._trait_values.get("layout")  # ipywidgets would keep it for ever
         super().close()
+        if layout is not None:
+            layout.close()
 
 
 def refuse_unknown(widget: str, unknown: dict[str, Any], accepted: tuple[str, ...]) -> None:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbtorchviz.analysis.feature_maps import Display, describe
-from nbtorchviz.analysis.images import picture_of
-from nbtorchviz.analysis.packets import pack
-from nbtorchviz.analysis.receptive import Receptive
+from nbtorchviz.analysis.images import InputImage, input_image
+from nbtorchviz.analysis.receptive import ReceptiveField
 from nbtorchviz.events import GradientCaptured, InputCaptured, LayerCaptured, LayerInfo, Statistics
 from nbtorchviz.session.silence import WINDOW
 from nbtorchviz.widgets.selection import Selection
@@ -29,7 +28,7 @@ class Shot:
     selection: Selection
     input: InputCaptured | None = None
     dead: Mapping[int, int] | None = None
-    receptive: Receptive | None = None
+    receptive: ReceptiveField | None = None
     class_names: Sequence[str] | None = None
     preview: bool = False
     """A kept frame, shown until a fresh one comes."""
@@ -38,19 +37,16 @@ class Shot:
     message: str | None = None
 
 
-def frame_packet(shot: Shot, seq: int, limit_bytes: int) -> bytes:
-    """Return the packet of one frame, at most ``limit_bytes`` long.
-
-    The fields are described in the docstring of ``static/src/frame.js``.
-    """
-    header, arrays = frame_parts(shot, seq, limit_bytes)
-    return pack(header, arrays)
-
-
 def frame_parts(
     shot: Shot, seq: int, limit_bytes: int = 260_000
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return header and arrays of one frame; the static picture is drawn from the same."""
+    """Return header and arrays of one frame; the static picture is drawn from the same.
+
+    Args:
+        shot: what to show.
+        seq: number that views ack.
+        limit_bytes: most bytes of the packet; channels are paged or pooled to fit.
+    """
     selection, event = shot.selection, shot.event
     header: dict[str, Any] = {
         "seq": seq,
@@ -66,12 +62,14 @@ def frame_parts(
     if event is None:
         header |= {"view": "none", "step": 0, "call": selection.call, "path": selection.path}
         return header, {}
+    item = shot.input
+    image = None if item is None or item.values is None else input_image(item.values, item.axes)
     display = describe(
         event.values,
         event.axes,
         channel=selection.channel,
         slice_index=selection.slice,
-        image_hw=image_size(shot.input),
+        image_hw=None if image is None else image.image_hw,
         limit=max(1000, limit_bytes - OVERHEAD_BYTES),
     )
     header |= {
@@ -102,9 +100,9 @@ def frame_parts(
         **display.header(),
     }
     arrays = display.arrays()
-    header["input"], picture = input_json(shot.input, shot.class_names)
-    if picture is not None:
-        arrays["input"] = picture
+    header["input"] = None if item is None else input_json(item, image, shot.class_names)
+    if image is not None and image.pixels is not None:
+        arrays["input"] = image.pixels
     return header, arrays
 
 
@@ -121,40 +119,29 @@ def statistics_json(statistics: Statistics) -> dict[str, Any]:
 
 
 def input_json(
-    item: InputCaptured | None, class_names: Sequence[str] | None
-) -> tuple[dict[str, Any] | None, NDArray[np.uint8] | None]:
-    """Return what is known of the input sample, and its picture."""
-    if item is None:
-        return None, None
+    item: InputCaptured, image: InputImage | None, class_names: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return what is known of the input sample."""
 
     def name(index: int | None) -> str | None:
         if index is None:
             return None
-        known = class_names is not None and 0 <= index < len(class_names)
-        return class_names[index] if known and class_names else str(index)
+        if class_names is not None and 0 <= index < len(class_names):
+            return class_names[index]
+        return str(index)
 
-    picture = None if item.values is None else picture_of(item.values, item.axes)
     of_batch = item.source in ("batch", "twin")
     text = f"{item.sample_word} {item.sample}, new each step" if of_batch else "pinned input"
-    found = {
+    return {
         "label": name(item.label),
         "prediction": name(item.prediction),
         "probability": item.probability,
         "text": text,
-        "shape": list(item.shape[1:] if item.batch_size else item.shape),
-        "layout": picture.layout if picture else "none",
-        "range": list(picture.range) if picture and picture.range else None,
-        "note": picture.note if picture else "",
+        "shape": list(item.shape),
+        "layout": "none" if image is None else image.layout,
+        "range": None if image is None or image.range is None else list(image.range),
+        "note": "" if image is None else image.note,
     }
-    return found, None if picture is None else picture.pixels
-
-
-def image_size(item: InputCaptured | None) -> tuple[int, int] | None:
-    """Return height and width of the input when it is an image."""
-    if item is None or item.values is None:
-        return None
-    sizes = dict(zip(item.axes, item.values.shape, strict=False))
-    return (sizes["H"], sizes["W"]) if {"H", "W"} <= sizes.keys() else None
 
 
 def _without_batch(event: LayerCaptured) -> tuple[int, ...]:
@@ -168,7 +155,5 @@ def _names(class_names: Sequence[str] | None, display: Display) -> list[str] | N
     return list(class_names) if fits and class_names else None
 
 
-def _receptive(field: Receptive | None, pooled: int) -> dict[str, Any] | None:
-    if field is None or pooled > 1:
-        return None
-    return {"size": list(field.size), "stride": list(field.stride), "start": list(field.start)}
+def _receptive(field: ReceptiveField | None, pooled: int) -> dict[str, Any] | None:
+    return None if field is None or pooled > 1 else field.header()

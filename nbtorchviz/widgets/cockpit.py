@@ -67,7 +67,9 @@ class Cockpit(VBox):
         """Close all parts; the session stays open."""
         for part in self.children:
             part.close()
+        layout = self.layout
         super().close()
+        layout.close()
 
     def _ipython_display_(self) -> None:
         for part in self.children:

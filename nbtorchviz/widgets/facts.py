@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from nbtorchviz.live.mode import mode_of
 from nbtorchviz.session import Session
 from nbtorchviz.session.status import Facts, describe
 
@@ -16,7 +15,7 @@ def facts_of(session: Session, successor: str | None = None) -> Facts:
         successor: class name of the model that took its place in the notebook.
     """
     recorder, sender = session.recorder, session.sender
-    mode = mode_of(session)
+    mode = session.mode()
     return Facts(
         model=session.model_name,
         step=session.step,

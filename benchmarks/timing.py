@@ -1,0 +1,72 @@
+"""Interleaved timing of variants that do the same work."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+
+def interleaved(
+    variants: Mapping[str, Callable[[], object]], *, block_s: float, rounds: int
+) -> dict[str, dict[str, float]]:
+    """Run blocks of every variant in turn, in a new order each round.
+
+    Args:
+        variants: name to one step of work. The first is the base of the ratios.
+        block_s: wall time of one block, about.
+        rounds: blocks of each variant.
+
+    Returns:
+        By variant: median ``ratio_cpu`` (process CPU time, all threads) and ``ratio_wall`` to the
+        base of the same round, with quartiles, and ``step_ms`` (median wall time of a step).
+    """
+    base = next(iter(variants))
+    for step in variants.values():
+        step()
+    began = time.perf_counter()
+    variants[base]()
+    steps = max(1, int(block_s / max(time.perf_counter() - began, 1e-6)))
+    order, found = list(variants), {name: [] for name in variants}
+    for _ in range(rounds):
+        random.shuffle(order)
+        for name in order:
+            step = variants[name]
+            step()
+            cpu, wall = time.process_time(), time.perf_counter()
+            for _ in range(steps):
+                step()
+            found[name].append(
+                ((time.process_time() - cpu) / steps, (time.perf_counter() - wall) / steps)
+            )
+    rows = {}
+    for name, times in found.items():
+        cpu = [own[0] / bare[0] for own, bare in zip(times, found[base], strict=True)]
+        wall = [own[1] / bare[1] for own, bare in zip(times, found[base], strict=True)]
+        low, middle, high = quartiles(cpu)
+        rows[name] = {
+            "ratio_cpu": middle,
+            "q25": low,
+            "q75": high,
+            "ratio_wall": statistics.median(wall),
+            "step_ms": 1000 * statistics.median(t[1] for t in times),
+        }
+    return rows
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """Return 25 %, median and 75 %."""
+    if len(values) < 2:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4)
+    return low, middle, high
+
+
+def median_ms(work: Callable[[], object], repeats: int = 31) -> float:
+    """Return the median wall time of ``work()`` in milliseconds."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return 1000 * statistics.median(times)

@@ -1,0 +1,263 @@
+import copy
+import threading
+
+import numpy as np
+import pytest
+import torch
+from ipywidgets.widgets import widget as ipywidgets_registry
+from torch import nn
+
+import nbtorchviz as nbv
+from nbtorchviz.analysis.packets import unpack
+from nbtorchviz.errors import LayerNotFoundError
+from tests.widgets.view import View
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    )
+
+
+@pytest.fixture
+def train(net):
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, y = torch.randn(6, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+
+    def steps(count=1):
+        for _ in range(count):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+    return steps
+
+
+@pytest.fixture
+def browse(net):
+    made = []
+
+    def browse(*args, **kwargs):
+        made.append(nbv.ActivationBrowser(*(args or (net,)), **kwargs))
+        return made[-1]
+
+    yield browse
+    for browser in made:
+        browser.close()
+        browser.session.close()
+
+
+def painted(browser):
+    """What a view would paint now: header and arrays."""
+    browser.session.flush()
+    return unpack(browser.picture)
+
+
+def test_one_line_and_an_unchanged_loop_show_a_layer(net, browse, train):
+    session = nbv.watch(net, every=1)
+    browser = browse(session, layer="0")
+    before = copy.deepcopy(net)
+    train(1)
+    assert browser.frame.step == 1
+    assert browser.frame.values.shape == (4, 4, 4)
+    assert browser.frame.values.min() < 0  # before the in-place ReLU
+    header, arrays = painted(browser)
+    assert (header["layer"], header["step"], header["view"]) == ("0", 1, "maps")
+    assert arrays["planes"].shape == (4, 4, 4)
+    assert before is not None
+
+
+def test_view_reads_the_same_numbers_as_the_frame(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="1", sample=3)
+    train(2)
+    header, arrays = painted(browser)
+    values = browser.frame.to_numpy()
+    shown = arrays["lo"][:, None, None] + arrays["planes"] * (
+        (arrays["hi"] - arrays["lo"])[:, None, None] / 252
+    )
+    assert np.abs(shown - values).max() <= (arrays["hi"] - arrays["lo"]).max() / 504 + 1e-6
+    assert header["stats"]["maximum"] == pytest.approx(float(values.max()))
+    assert header["sample"] == browser.frame.sample == 3
+
+
+def test_moving_the_slider_shows_the_kept_frame_at_once_and_then_a_fresh_one(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    view = View(browser)
+    train(2)
+    view.intent("layer", "2")
+    header, _ = painted(browser)
+    assert (header["layer"], header["preview"], header["step"]) == ("2", True, 2)
+    train(1)
+    header, _ = painted(browser)
+    assert (header["layer"], header["preview"], header["step"]) == ("2", False, 3)
+
+
+def test_a_move_is_served_at_the_next_step_although_the_budget_is_spent(browse, train):
+    browser = browse(layer="0")
+    view = View(browser)
+    train(1)
+    browser.session.budget.spent("capture", 60.0)
+    train(1)
+    assert browser.frame.step == 1
+    view.intent("layer", "4")
+    train(1)
+    assert (browser.frame.layer, browser.frame.step) == ("4", 3)
+
+
+def test_python_selects_by_attribute_and_the_view_hears_of_it(net, browse, train):
+    browser = browse(nbv.watch(net, every=1))
+    browser.layer = "4"
+    assert browser.layer == "4"
+    train(1)
+    browser.session.flush()
+    assert browser.selection["layer"] == "4"
+    assert browser.selection["rev"] == 2
+    assert browser.frame.layer == "4"
+
+
+def test_wrong_layer_is_refused_with_the_nearest_names(browse):
+    with pytest.raises(LayerNotFoundError, match="No layer 'layer5'"):
+        browse(layer="layer5")
+    browser = browse()
+    with pytest.raises(LayerNotFoundError, match="6 layers; see session.layers"):
+        browser.layer = "nope"
+    assert browser.layer == "0"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"show": "weights"}, "show must be one of"),
+        ({"colormap": "jet"}, "colormap must be one of"),
+        ({"normalize": "all"}, "normalize must be one of"),
+        ({"sample": -1}, "sample must be a whole number"),
+        ({"channel": 1.5}, "channel must be a whole number"),
+    ],
+)
+def test_wrong_values_are_refused_in_words(browse, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        browse(**wrong)
+
+
+def test_unknown_keyword_is_a_type_error_that_lists_what_is_known(browse):
+    with pytest.raises(TypeError, match="unknown keyword 'leyer'; accepted: layer, call"):
+        browse(leyer="0")
+
+
+def test_a_bad_message_from_a_view_is_a_fault_and_nothing_else(browse, train):
+    browser = browse()
+    view = View(browser)
+    view.intent("layer", "no such layer")
+    view.intent("channel", "seven")
+    view.say({"type": "ack", "stream": "frame"})
+    view.say({})
+    train(1)
+    assert browser.layer == "0"
+    assert len(browser.session.faults) == 3
+
+
+def test_hold_keeps_the_picture_while_training_goes_on(net, browse, train):
+    browser = browse(nbv.watch(net, every=1))
+    view = View(browser)
+    train(1)
+    view.intent("hold", True)
+    train(3)
+    assert browser.frame.step == 1
+    view.intent("hold", False)
+    train(1)
+    assert browser.frame.step == 5
+
+
+def test_step_slider_shows_a_kept_step_and_the_live_edge_again(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="2")
+    view = View(browser)
+    train(5)
+    view.intent("step", 2)
+    assert (browser.frame.step, painted(browser)[0]["live"]) == (2, False)
+    train(1)
+    assert browser.frame.step == 2
+    view.intent("step", None)
+    assert browser.frame.step == 6
+
+
+def test_gradient_is_autograds_own(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="0", show="gradient", sample=1)
+    twin = copy.deepcopy(net)
+    twin[1] = nn.ReLU()
+    x, y = torch.randn(6, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    hidden = twin[0](x)
+    hidden.retain_grad()
+    nn.functional.cross_entropy(twin[1:](hidden), y).backward()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    nn.functional.cross_entropy(net(x), y).backward()
+    optimizer.step()
+    np.testing.assert_array_equal(browser.frame.values, hidden.grad[1].numpy())
+    assert painted(browser)[0]["signed"]
+
+
+def test_probe_shows_activations_at_once_without_training(browse, net):
+    browser = browse(probe=torch.randn(1, 1, 4, 4), layer="2")
+    assert browser.frame.values.shape == (4, 2, 2)
+    header, arrays = painted(browser)
+    assert header["source"] == "pinned"
+    assert header["input"]["prediction"] in "012"
+    assert arrays["input"].shape == (4, 4)
+
+
+def test_pin_keeps_the_image_and_follows_training(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    view = View(browser)
+    train(1)
+    view.intent("pin", True)
+    train(1)
+    first = browser.frame.to_numpy()
+    assert painted(browser)[0]["source"] == "pinned"
+    browser.session.recorder.want_probe()
+    train(1)
+    assert browser.frame.step == 3
+    assert not np.array_equal(browser.frame.values, first)
+    view.intent("pin", False)
+    train(1)
+    assert painted(browser)[0]["source"] == "batch"
+
+
+def test_nothing_is_left_after_fifty_widgets(net, browse, train):
+    before, threads = len(ipywidgets_registry._instances), threading.active_count()
+    session = nbv.watch(net, every=1)
+    for _ in range(50):
+        browser = nbv.ActivationBrowser(session)
+        train(1)
+        browser.close()
+    session.close()
+    assert len(ipywidgets_registry._instances) == before
+    assert threading.active_count() <= threads + 1  # the ticker may still be ending
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def test_summary_is_stable_text_and_snapshot_is_a_small_png(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="1")
+    assert browser.summary() == "ActivationBrowser of Sequential: 1, no step yet"
+    assert browser.snapshot().startswith(b"\x89PNG")
+    train(1)
+    assert browser.summary().startswith(
+        "ActivationBrowser of Sequential: 1 activation 4×4×4, step 1, 0 to "
+    )
+    picture = browser.snapshot()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) <= 100_000
+
+
+def test_half_built_widget_closes_without_a_word(net):
+    with pytest.raises(LayerNotFoundError):
+        nbv.ActivationBrowser(net, layer="x")
+    nbv.watch(net).close()
+
+
+def test_repr_is_short(browse):
+    assert repr(browse()) == "<ActivationBrowser of Sequential>"
