@@ -121,12 +121,10 @@ class Flow:
         self._loosen(stream)
         self._await_rest(self._waiting_since)
 
-    def run_began(self) -> None:
+    def run_began(self, now: float) -> None:
         """Start a run: what was heard before does not count, unless the line is lost already."""
         self._declared = True
-        self.acks_during_run = 0
-        if self._waiting_since is None and self._silent_since is None:
-            self.heard_during_run = False
+        self._forget_run(now)
 
     def run_ended(self) -> None:
         """End a declared run."""
@@ -134,7 +132,9 @@ class Flow:
         self._boundary_at = -math.inf
 
     def boundary(self, now: float) -> None:
-        """Note a finished step. Cheap, and safe from any thread."""
+        """Note a finished step; after a silence it begins a run. Cheap, safe from any thread."""
+        if not self.running(now):
+            self._forget_run(now)
         if now - self._boundary_at < 60.0:
             self._step_s = max(now - self._boundary_at, 0.9 * self._step_s)
         self._boundary_at = now
@@ -291,6 +291,11 @@ class Flow:
     def view_gone(self, stream: StreamFlow, view: str) -> None:
         """A view was removed: its acks are waited for no longer."""
         stream.drawn.pop(view, None)
+
+    def _forget_run(self, now: float) -> None:
+        self.acks_during_run = 0
+        if self.unheard_for_s(now) is None:
+            self.heard_during_run = False
 
     def _capped(self, now: float) -> bool:
         blind = self.unheard_for_s(now) is not None and not self.heard_during_run

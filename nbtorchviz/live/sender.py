@@ -121,7 +121,7 @@ class Sender(LineFacts):
     def run_began(self) -> None:
         """Note that a run began."""
         with self._condition:
-            self.flow.run_began()
+            self.flow.run_began(self._clock())
 
     def run_ended(self) -> None:
         """Note that the run ended."""

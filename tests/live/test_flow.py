@@ -22,7 +22,7 @@ DAY_S = 86_400.0
 @pytest.fixture
 def line():
     line = Line(streams=["frame"])
-    line.flow.run_began()
+    line.flow.run_began(line.now)
     line.flow.boundary(line.now)
     return line
 
@@ -148,7 +148,7 @@ def test_a_send_that_failed_is_taken_back(line):
 
 def test_acks_that_stop_during_a_run_back_off_all_streams_up_to_a_minute():
     line = Line(streams=["frame", "curve"])
-    line.flow.run_began()
+    line.flow.run_began(line.now)
     line.run(2.0, answer=line.ack)
     line.log.clear()
     line.run(1200.0, steps=True)
@@ -175,7 +175,7 @@ def test_any_message_resets_the_back_off(line):
 
 def test_never_more_than_20_megabytes_under_way_after_acks_stopped():
     line = Line(streams=[f"frame{i}" for i in range(12)])
-    line.flow.run_began()
+    line.flow.run_began(line.now)
     line.run(2.0, answer=line.ack)
     line.run(20 * DAY_S)
     assert 15_000_000 < line.flow.unacked_bytes <= MAX_UNACKED_BYTES
@@ -199,7 +199,7 @@ def test_one_way_begins_at_one_small_frame_a_second_and_slows_to_one_a_minute(li
 @pytest.mark.parametrize("streams", [0, 1, 3, 20])
 def test_one_way_stays_below_50_megabytes_a_day(streams):
     line = Line(streams=[f"frame{i}" for i in range(streams)], loose=["state"])
-    line.flow.run_began()
+    line.flow.run_began(line.now)
     line.run(DAY_S)
     assert line.sent_bytes() <= 50_000_000
     first_day = line.sent_bytes()
@@ -232,11 +232,21 @@ def test_an_idle_kernel_answers_without_counting_as_running(line):
     assert line.flow.gap_s(line.now + 3600) == 0  # nothing is under way: silence is no loss
 
 
+def test_a_loop_that_nobody_announced_is_a_new_run_too(line):
+    live(line)  # a background run that was answered
+    line.flow.run_ended()
+    line.now += 60
+    line.run(120.0, steps=True)  # and a plain loop on a host that reads nothing meanwhile
+    assert not line.flow.lost(line.now)
+    assert line.flow.gap_s(line.now) < 2
+    assert line.flow.acks_during_run == 0
+
+
 def test_acks_of_a_new_run_are_counted_afresh(line):
     live(line)
     assert line.flow.acks_during_run == 1
     line.flow.run_ended()
-    line.flow.run_began()
+    line.flow.run_began(line.now)
     assert (line.flow.acks_during_run, line.flow.heard_during_run) == (0, False)
 
 
@@ -244,7 +254,7 @@ def test_a_lost_line_stays_lost_over_runs_until_a_message_comes(line):
     live(line)
     line.run(100.0, steps=True)
     line.flow.run_ended()
-    line.flow.run_began()
+    line.flow.run_began(line.now)
     assert line.flow.lost(line.now)
 
 
@@ -260,7 +270,7 @@ def test_slow_steps_are_not_mistaken_for_an_idle_kernel(step_s, age_s, running):
 
 def test_content_that_is_never_acked_is_slowed_by_missing_words_of_presence():
     line = Line(streams=[], loose=["state"])
-    line.flow.run_began()
+    line.flow.run_began(line.now)
     hear = lambda: line.flow.message_in(line.now)  # noqa: E731
     line.run(60.0, answer=hear)
     assert line.flow.gap_s(line.now) == 0
@@ -358,7 +368,7 @@ def test_bounds_hold_whatever_views_do(events, streams):
             flow.message_in(line.now, concurrent=urgent)
             flow.view_ready(line.streams[0], view)
         elif what == "run":
-            flow.run_began()
+            flow.run_began(line.now)
         elif what == "end":
             flow.run_ended()
         assert flow.unacked_bytes >= 0
