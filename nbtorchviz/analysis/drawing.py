@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from nbtorchviz.analysis.fonts import runs
 
@@ -179,18 +179,25 @@ class Picture:
             dash: lengths of stroke and gap.
             clip: nothing is drawn outside.
         """
-        bounds = clip or (0, 0, self.width_px, self.height_px)
-        left, top, right, bottom = (round(value * self.scale) for value in bounds)
+        path = np.asarray(points, float).reshape(-1, 2)
+        good = path[np.isfinite(path).all(axis=1)]
+        if not len(good):
+            return
+        bounds = np.array(clip or (0, 0, self.width_px, self.height_px), float)
+        reach = width / 2 + 2
+        bounds[:2] = np.maximum(bounds[:2], good.min(axis=0) - reach)
+        bounds[2:] = np.minimum(bounds[2:], good.max(axis=0) + reach)
+        left, top, right, bottom = (round(value * self.scale) for value in bounds.tolist())
         if right <= left or bottom <= top:
             return
         ratio = self.scale * _SMOOTH
         mask = Image.new("L", ((right - left) * _SMOOTH, (bottom - top) * _SMOOTH))
         draw = ImageDraw.Draw(mask)
         shift = np.array([left, top], float) * _SMOOTH
-        for piece in _pieces(np.asarray(points, float).reshape(-1, 2)):
+        for piece in _pieces(path):
             far = 4.0 * (max(mask.size) + 1)
-            path = np.clip(piece * ratio - shift, -far, far)
-            for stroke in _dashes(path, dash, ratio):
+            placed = np.clip(piece * ratio - shift, -far, far)
+            for stroke in _dashes(placed, dash, ratio):
                 flat = [tuple(point) for point in stroke.tolist()]
                 draw.line(flat, 255, max(1, round(width * ratio)), joint="curve")
         mask = mask.reduce(_SMOOTH)
@@ -236,16 +243,32 @@ class Picture:
             middle = min(max(y, top + 6), bottom - 6)
             self.text((right + 6, middle - 8), label, size=11)
 
-    def png(self, *, limit_bytes: int | None = None) -> bytes:
-        """Return the picture as a palette PNG, with fewer colours while above the limit."""
+    def crop(self, height_px: int) -> None:
+        """Cut the picture off below ``height_px``."""
+        self.height_px = min(height_px, self.height_px)
+        size = (0, 0, self.image.width, self.height_px * self.scale)
+        self.image = self.image.crop(size)
+        self._draw = ImageDraw.Draw(self.image)
+
+    def png(
+        self, *, limit_bytes: int | None = None, palette: NDArray[np.uint8] | None = None
+    ) -> bytes:
+        """Return the picture as a palette PNG.
+
+        Args:
+            limit_bytes: with colours chosen here, fewer are taken while the file is larger; 16
+                are the fewest. No limit by default.
+            palette: at most 256 RGB rows to use; by default the picture's most common colours.
+        """
+        if palette is not None:
+            holder = Image.new("P", (1, 1))
+            holder.putpalette(np.ascontiguousarray(palette[:256]).tobytes())
+            return _encode(self.image.quantize(palette=holder, dither=Image.Dither.NONE))
         data = b""
         for colors in (256, 128, 64, 32, 16):
-            palette = self.image.quantize(
-                colors, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+            data = _encode(
+                self.image.quantize(colors, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
             )
-            stream = io.BytesIO()
-            palette.save(stream, "PNG", optimize=True)
-            data = stream.getvalue()
             if limit_bytes is None or len(data) <= limit_bytes:
                 break
         return data
@@ -265,6 +288,21 @@ class Picture:
         corner = (round((at[0] - reach) * self.scale), round((at[1] - reach) * self.scale))
         small = mask.reduce(_SMOOTH)
         self.image.paste(color, (*corner, corner[0] + small.width, corner[1] + small.height), small)
+
+
+def blends(colors: Iterable[str], background: str, steps: int = 4) -> NDArray[np.uint8]:
+    """Return each colour and its blends with the background, as smooth edges need them."""
+    far = np.array([ImageColor.getrgb(color)[:3] for color in colors], float)
+    near = np.array(ImageColor.getrgb(background)[:3], float)
+    shares = (np.arange(1, steps + 1) / steps)[:, None, None]
+    mixed = near + (far - near) * shares
+    return np.unique(np.rint(mixed).astype(np.uint8).reshape(-1, 3), axis=0)
+
+
+def _encode(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def _pieces(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:

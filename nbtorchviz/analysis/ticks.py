@@ -83,7 +83,7 @@ def short(value: float | None) -> str:
         return "+Inf" if value > 0 else "−Inf"
     if value == 0:
         return "0"
-    if abs(value) >= 1e5 or abs(value) < 0.01:
+    if abs(value) >= 1e5 or abs(value) < 0.00995:
         return _exponent(value, 1)
     decimals = min(2, max(0, 2 - math.floor(math.log10(abs(value)))))
     return f"{value:.{decimals}f}".replace("-", "−")
