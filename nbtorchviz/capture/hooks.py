@@ -61,19 +61,19 @@ class _Layer(Protocol):
     def layer_ended(self, name: str, output: object) -> None:
         """Hear that a module's call returned."""
 
-    def gradient_came(self, key: str, path: str, gradient: Tensor) -> None:
-        """Hear the gradient of the loss with respect to an output."""
+    def gradient_came(self, index: int, gradient: Tensor) -> None:
+        """Hear the gradient of the loss with respect to an output somebody wants."""
 
 
 class Hook:
     """What all hooks share: a weak owner, and copies that do nothing."""
 
-    __slots__ = ("__weakref__", "_born", "_owner", "name", "path")
+    __slots__ = ("__weakref__", "_born", "_owner", "name")
 
-    def __init__(self, owner: object, name: str = "", path: str = "") -> None:
+    def __init__(self, owner: object, name: str = "") -> None:
         self._owner: Callable[[], Any] = weakref.ref(owner)
         self._born = _Process.generation
-        self.name, self.path = name, path
+        self.name = name
 
     @property
     def __name__(self) -> str:
@@ -158,9 +158,13 @@ class LayerHook(Hook):
 
 
 class GradientHook(Hook):
-    """Tensor hook of an output; ``name`` is the layer key."""
+    """Tensor hook of an output, for the want at ``index`` of the plan."""
 
-    __slots__ = ()
+    __slots__ = ("index",)
+
+    def __init__(self, owner: object, index: int) -> None:
+        super().__init__(owner)
+        self.index = index
 
     def __call__(self, gradient: Tensor) -> None:
         """Hand over the gradient."""
@@ -168,4 +172,4 @@ class GradientHook(Hook):
             return
         owner: _Layer | None = self._owner()
         if owner is not None:
-            owner.gradient_came(self.name, self.path, gradient)
+            owner.gradient_came(self.index, gradient)

@@ -1,7 +1,8 @@
 """List and look up the layers of a model by qualified name."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -97,6 +98,11 @@ class Tree:
         self.entries: dict[str, Entry] = {}
         self.aliases: dict[str, str] = {}
         """Other names of shared modules -> the first one."""
+        self.read(root)
+
+    def read(self, root: nn.Module) -> None:
+        """Read the names anew: modules may have been added or replaced."""
+        self.entries, self.aliases = {}, {}
         seen: dict[int, str] = {id(root): ""}
         for name, raw, module in _walk(root, "", "", {id(root)}):
             if id(module) in seen:
@@ -108,6 +114,13 @@ class Tree:
             self.entries[name] = self._entry(name, raw, module)
         if not self.entries:
             self.entries[OUTPUT] = self._entry(OUTPUT, "", root)
+
+    def refresh(self, root: nn.Module) -> None:
+        """Update types and details: a lazy module gets both in its first forward."""
+        for name, entry in self.entries.items():
+            with contextlib.suppress(AttributeError):
+                module = root.get_submodule(entry.raw)
+                self.entries[name] = replace(entry, type=type_name(module), detail=detail(module))
 
     def _entry(self, name: str, raw: str, module: nn.Module) -> Entry:
         own = getattr(unwrap(module), "batch_first", None)

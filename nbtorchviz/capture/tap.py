@@ -397,6 +397,7 @@ class ModelTap:
                     del self._waiting[0]
                 return None
             self._waiting.clear()
+            self._refresh(window)
             catch = window.develop(self.step)
             self._surveyed(catch, window)
             return catch
@@ -407,6 +408,11 @@ class ModelTap:
         if window is not None:
             window.close()
             self._waiting.append(window)
+
+    def _refresh(self, window: Window) -> None:
+        root = self._root()
+        if window.plan.survey and root is not None:
+            self._setting.tree.refresh(root)
 
     def _surveyed(self, catch: Catch, window: Window) -> None:
         if catch.survey is not None:
@@ -480,6 +486,7 @@ class ModelTap:
                 window.verdict.labelled(labels)
         finally:
             self._probing = probing
+        self._refresh(window)
         catch = window.develop(self.step)
         self._surveyed(catch, window)
         return catch

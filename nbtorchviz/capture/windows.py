@@ -76,17 +76,20 @@ class Window:
         self.calls: list[CallRecord] = []
         """What a survey has seen so far, in the order in which calls began."""
         self._setting = setting
-        self._wants: dict[str, list[tuple[int, Want]]] = defaultdict(list)
-        for want in plan.wants:
+        self._wants: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        """Layer name -> (call, index in the plan)."""
+        for index, want in enumerate(plan.wants):
             name, call = self._parse(want.key)
-            self._wants[name].append((call, want))
+            self._wants[name].append((call, index))
         self._counts: dict[str, int] = defaultdict(int)
         self._running: dict[str, list[int]] = defaultdict(list)
         self._handles: dict[str, list[RemovableHandle]] = defaultdict(list)
-        self._cuts: dict[tuple[str, str], Cut] = {}
-        self._gradients: dict[tuple[str, str], Cut] = {}
-        self._watched: dict[tuple[str, str], tuple[Want, LayoutLike]] = {}
-        self._awaiting: dict[tuple[str, str], tuple[Want, LayoutLike]] = {}
+        self._cuts: dict[int, Cut] = {}
+        self._gradients: dict[int, Cut] = {}
+        self._watched: dict[int, LayoutLike] = {}
+        """Wants whose gradient may come, with the layout of their output."""
+        self._awaiting: dict[int, LayoutLike] = {}
+        """Wants whose output had no graph: a reentrant checkpoint recomputes it."""
         self._spreads: dict[str, tuple[HostCopy, int]] = {}
         self._input: Cut | None = None
         self._scaled = False
@@ -107,7 +110,7 @@ class Window:
         if tensors:
             first = tensors[0]
             layout = book.layout(INPUT, "", shape_of(first), INPUT, None)
-            want = next((w for _, w in self._wants.get(INPUT, ())), Want(INPUT, sample=sample))
+            want = next((w for w in self.plan.wants if w.key == INPUT), Want(INPUT, sample=sample))
             self._input = cut(first, want, layout, key=INPUT, call=0, path="")
         self.inputs = own_inputs(
             args, kwargs, batch_size=book.batch_size, batch_axis=book.batch_axis, sample=sample
@@ -166,7 +169,7 @@ class Window:
         call = self._counts[name]
         self._counts[name] = call + 1
         key = join_key(name, call)
-        wants = [want for at, want in self._wants.get(name, ()) if at == call]
+        wants = [index for at, index in self._wants.get(name, ()) if at == call]
         if not (wants or self.plan.survey or self.plan.statistics):
             return
         found = leaves(output)
@@ -177,7 +180,8 @@ class Window:
             if part is not None:
                 self._spreads[key] = (HostCopy(part), leaf[1].numel())
         entry = self._setting.tree.entries[name]
-        for want in wants:
+        for index in wants:
+            want = self.plan.wants[index]
             leaf = pick(found, want.path)
             if leaf is None:
                 continue
@@ -187,44 +191,48 @@ class Window:
             done = cut(tensor, want, layout, key=key, call=call, path=path)
             if want.watched and done.copy is not None and "C" in layout.axes:
                 done.channel_zero = _zeros(tensor, layout)
-            self._cuts[key, want.path] = done
+            self._cuts[index] = done
             if want.gradient:
-                self._watch_gradient(tensor, key, want, layout)
+                self._watch_gradient(tensor, index, layout)
 
-    def _watch_gradient(self, tensor: Tensor, key: str, want: Want, layout: LayoutLike) -> None:
+    def _watch_gradient(self, tensor: Tensor, index: int, layout: LayoutLike) -> None:
         if refusal(tensor) or tensor.is_nested:
             return
         if tensor.requires_grad:
-            tensor.register_hook(GradientHook(self, key, want.path))  # type: ignore[no-untyped-call]
-            self._watched[key, want.path] = (want, layout)
+            tensor.register_hook(GradientHook(self, index))  # type: ignore[no-untyped-call]
+            self._watched[index] = layout
         elif self.phase == "train" and tensor.is_floating_point():
-            self._awaiting[key, want.path] = (want, layout)
+            self._awaiting[index] = layout
 
     def _recomputed(self, name: str, output: object) -> None:
         """Take the gradient of a reentrant checkpoint, whose first pass ran without grad."""
-        for (key, path), (want, layout) in list(self._awaiting.items()):
-            leaf = pick(leaves(output), path)
-            if split_key(key)[0] == name and leaf is not None and leaf[1].requires_grad:
-                del self._awaiting[key, path]
-                leaf[1].register_hook(GradientHook(self, key, path))  # type: ignore[no-untyped-call]
-                self._watched[key, path] = (want, layout)
+        for _, index in self._wants.get(name, ()):
+            leaf = pick(leaves(output), self.plan.wants[index].path)
+            if index in self._awaiting and leaf is not None and leaf[1].requires_grad:
+                self._watch_gradient(leaf[1], index, self._awaiting.pop(index))
 
-    def gradient_came(self, key: str, path: str, gradient: Tensor) -> None:
+    def gradient_came(self, index: int, gradient: Tensor) -> None:
         """Copy or add a gradient; one that itself requires grad is a penalty's and ignored."""
         if not self.open or gradient.requires_grad:
             return
         began = time.perf_counter()
+        activation = self._cuts[index]
         try:
-            want, layout = self._watched[key, path]
-            if (key, path) in self._gradients:
-                self._gradients[key, path].add(gradient, layout)
+            if index in self._gradients:
+                self._gradients[index].add(gradient, self._watched[index])
             else:
-                call = split_key(key)[1]
-                done = cut(gradient, want, layout, key=key, call=call, path=path)
+                done = cut(
+                    gradient,
+                    activation.want,
+                    self._watched[index],
+                    key=activation.key,
+                    call=activation.call,
+                    path=activation.path,
+                )
                 done.backwards = 1
-                self._gradients[key, path] = done
+                self._gradients[index] = done
         except Exception as error:
-            self._setting.fault(f"gradient of {key}", error)
+            self._setting.fault(f"gradient of {activation.key}", error)
         self.cost_s += time.perf_counter() - began
 
     def _surveyed(self, name: str, call: int, found: list[tuple[str, Tensor]]) -> None:
@@ -248,7 +256,7 @@ class Window:
             self.verdict.predicted(leaves(output), self._setting.book)
         except Exception as error:
             self._setting.fault("prediction", error)
-        waiting = {split_key(key)[0] for key, _ in self._awaiting}
+        waiting = {split_key(self._cuts[index].key)[0] for index in self._awaiting}
         self._unhook({name for name in waiting if self._counts[name] == 1})
 
     def close(self) -> None:
@@ -275,10 +283,10 @@ class Window:
         began = time.perf_counter()
         summarise = self._setting.summarise
         catch = Catch(self.forward, self.micro, self.phase, step, source=self.source)
-        for (key, path), done in self._cuts.items():
+        for index, done in self._cuts.items():
             caught = develop(done, summarise)
             if done.want.gradient:
-                self._add_gradient(caught, self._gradients.get((key, path)))
+                self._add_gradient(caught, self._gradients.get(index))
             catch.caught.append(caught)
         if self._input is not None:
             catch.input = develop(self._input, summarise)
