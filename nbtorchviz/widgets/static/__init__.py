@@ -1,0 +1,1 @@
+"""The views: sources in ``src/``, one bundle ``nbtv.js``."""

@@ -1,0 +1,56 @@
+"""Bundle ``src/*.js`` and ``src/*.css`` into ``nbtv.js``: ``python -m nbtorchviz.widgets.static.build``.
+
+Needs node and npm, which users do not: the bundle is committed. ``--check`` builds elsewhere and
+exits 1 when the committed bundle is not what the sources make.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ESBUILD = "esbuild@0.25.9"
+LIMIT_BYTES = 60_000
+_HERE = Path(__file__).parent
+
+
+def build(target: Path) -> None:
+    """Write the bundle to ``target``.
+
+    Raises:
+        RuntimeError: npm is missing, or esbuild failed; the message says why.
+    """
+    npx = shutil.which("npx")
+    if npx is None:
+        raise RuntimeError("building the bundle needs node and npm, and npx was not found")
+    command = [
+        npx, "--yes", ESBUILD, "src/index.js", "--bundle", "--minify", "--format=esm",
+        "--target=es2022", "--charset=utf8", "--loader:.css=text", "--log-level=warning",
+        f"--outfile={target}",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=_HERE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"esbuild failed:\n{done.stderr}")
+
+
+def main(arguments: list[str]) -> int:
+    """Build, or with ``--check`` compare; return the exit code."""
+    bundle = _HERE / "nbtv.js"
+    if "--check" not in arguments:
+        build(bundle)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "nbtv.js"
+        build(fresh)
+        same = fresh.read_bytes() == bundle.read_bytes()
+    size = bundle.stat().st_size
+    if not same:
+        print("nbtv.js is not what src/ makes; run python -m nbtorchviz.widgets.static.build")
+    if size > LIMIT_BYTES:
+        print(f"nbtv.js has {size} bytes, {LIMIT_BYTES} are allowed")
+    return 0 if same and size <= LIMIT_BYTES else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

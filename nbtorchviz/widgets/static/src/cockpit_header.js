@@ -1,0 +1,72 @@
+// The cockpit's first line: model, step, chip, Pause, Step, Stop; below it the tabs.
+
+import { chipOf } from "./chip.js";
+import { KEYS, h } from "./dom.js";
+import { connect } from "./link.js";
+import { watchTheme } from "./theme.js";
+
+export function render({ model, el }) {
+  const tabs = (model.get("options") || {}).tabs || [];
+  const what = h("div", { class: "nbtv-what" });
+  const when = h("div", { class: "nbtv-when" });
+  const chip = chipOf();
+  const pause = button("Pause", () => link.action(pause.textContent === "Resume" ? "resume" : "pause"));
+  const step = button("Step", () => link.action("step"));
+  const stop = button("Stop", () => link.action("stop"));
+  const status = h("div", { class: "nbtv-cockpit-status", role: "status", hidden: true });
+  const line = h("div", { class: "nbtv-head" }, what, when, h("span", { class: "nbtv-grow" }), chip.el, pause, step, stop);
+  const row = h("div", { class: "nbtv-tabs", role: "tablist" }, ...tabs.map((name, i) =>
+    h("button", { type: "button", role: "tab", "aria-selected": String(i === 0), ...KEYS, onclick: () => choose(name) }, name)));
+  const root = h("div", { class: "nbtv-cockpit-header nbtv-view" }, line, status, ...(tabs.length > 1 ? [row] : []));
+  el.append(root);
+
+  const link = connect({ model, el: root });
+  link.onKernel(update);
+  const stopTheme = watchTheme(root, (dark) => root.classList.toggle("nbtv-dark", dark));
+  const clock = setInterval(update, 1000);
+
+  function button(name, pressed) {
+    return h("button", { type: "button", onclick: pressed, ...KEYS }, name);
+  }
+
+  function choose(name) {
+    for (const tab of row.children) tab.setAttribute("aria-selected", String(tab.textContent === name));
+    link.action(`tab:${name}`);
+  }
+
+  function update() {
+    const state = model.get("state") || {};
+    const gone = link.kernelGone();
+    const count = state.parameters ? `${state.parameters.toLocaleString("en-US")} parameters` : "";
+    what.replaceChildren(h("b", {}, state.model || ""), h("span", { class: "nbtv-quiet" }, ` ${count}`));
+    const details = [state.epoch != null ? `epoch ${Number(state.epoch.toFixed(2))}` : "", state.phase || ""];
+    when.replaceChildren(`step ${state.step ?? 0}`, h("span", { class: "nbtv-quiet" }, ` ${details.filter(Boolean).join(", ")}`));
+    chip.update(state, gone);
+    const control = state.control || {};
+    pause.textContent = control.state === "paused" ? "Resume" : "Pause";
+    for (const [name, el] of [["pause", pause], ["step", step], ["stop", stop]]) {
+      const { enabled = false, reason = "" } = control[name] || {};
+      el.disabled = gone || !enabled;
+      el.title = gone ? "the kernel is gone" : reason;
+    }
+    const said = state.status;
+    const actions = (said && said.actions) || [];
+    status.hidden = gone || !said || !["paused", "model_gone", "fault"].includes(said.code);
+    if (!status.hidden && status.dataset.key !== said.title) {
+      status.dataset.key = said.title;
+      status.className = `nbtv-cockpit-status nbtv-${said.level}`;
+      status.replaceChildren(h("b", {}, said.title), ...actions.map((a) => button(a.label, () => link.action(a.id))));
+    }
+    root.dataset.step = state.step ?? "";
+    root.dataset.mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
+  }
+
+  model.on("change:state", update);
+  update();
+  return () => {
+    model.off("change:state", update);
+    clearInterval(clock);
+    stopTheme();
+    link.dispose();
+  };
+}

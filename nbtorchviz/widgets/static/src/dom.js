@@ -1,0 +1,77 @@
+// Small pieces of a page. Names come from users: text nodes only, never HTML.
+
+/** Make an element; `on…` are listeners, false and null attributes are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const el = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) el.addEventListener(name.slice(2), value);
+    else if (value !== false && value != null) el.setAttribute(name, value === true ? "" : value);
+  }
+  el.append(...children);
+  return el;
+}
+
+/** JupyterLab takes keys by matching the focused element itself, so each control needs this. */
+export const KEYS = { "data-lm-suppress-shortcuts": "true" };
+
+/** Keep `value` out of `input` while the user's pointer holds it. */
+export function setUnlessHeld(input, value) {
+  if (input.dataset.held !== "true" && input.value !== String(value)) input.value = value;
+}
+
+/** A labelled native slider: {el, input, out}; `moved(value)` on every move. */
+export function slider(name, moved) {
+  const input = h("input", { type: "range", min: 0, max: 0, step: 1, value: 0, "aria-label": name, ...KEYS });
+  const out = h("span", { class: "nbtv-out" });
+  const fill = () => {
+    const span = input.max - input.min;
+    input.style.setProperty("--fill", `${span > 0 ? (100 * (input.value - input.min)) / span : 0}%`);
+  };
+  input.addEventListener("pointerdown", () => { input.dataset.held = "true"; });
+  for (const end of ["pointerup", "pointercancel", "blur"]) {
+    input.addEventListener(end, () => { input.dataset.held = "false"; });
+  }
+  input.addEventListener("input", () => { fill(); moved(Number(input.value)); });
+  const el = h("label", { class: "nbtv-slider" }, h("span", { class: "nbtv-name" }, name), input, out);
+  return {
+    el, input, out,
+    set(value, max, text) {
+      if (Number(input.max) !== max) input.max = max;
+      setUnlessHeld(input, value);
+      fill();
+      if (out.textContent !== text) out.textContent = text;
+      const disabled = max <= 0;
+      if (input.disabled !== disabled) input.disabled = disabled;
+      input.setAttribute("aria-valuetext", text);
+    },
+  };
+}
+
+/** A native combobox: {el, set(options, value)} with options as [value, text]. */
+export function combobox(name, chosen) {
+  const el = h("select", { "aria-label": name, ...KEYS });
+  el.addEventListener("change", () => chosen(el.value));
+  let known = "";
+  return {
+    el,
+    set(options, value) {
+      const key = JSON.stringify(options);
+      if (key !== known) {
+        known = key;
+        el.replaceChildren(...options.map(([v, text]) => h("option", { value: v }, text)));
+      }
+      if (document.activeElement !== el || el.value === "") el.value = value;
+    },
+  };
+}
+
+/** Two or three buttons of which one is pressed: {el, set(value)}. */
+export function segmented(label, options, chosen) {
+  const buttons = options.map(([value, text]) =>
+    h("button", { type: "button", "aria-pressed": "false", onclick: () => chosen(value), ...KEYS }, text));
+  const el = h("span", { class: "nbtv-switch", role: "group", "aria-label": label }, ...buttons);
+  return {
+    el, buttons,
+    set: (value) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(options[i][0] === value))),
+  };
+}

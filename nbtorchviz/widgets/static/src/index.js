@@ -1,0 +1,19 @@
+// The views by the widget's `kind`. One bundle serves them all.
+
+import { addStyles } from "./styles.js";
+import { render as activationBrowser } from "./browser_view.js";
+import { render as cockpitHeader } from "./cockpit_header.js";
+import { render as liveLossPlot } from "./loss_view.js";
+
+const VIEWS = {
+  "activation-browser": activationBrowser,
+  "cockpit-header": cockpitHeader,
+  "live-loss-plot": liveLossPlot,
+};
+
+export default {
+  render({ model, el }) {
+    addStyles();
+    return VIEWS[model.get("kind")]({ model, el });
+  },
+};
