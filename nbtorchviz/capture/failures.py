@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from nbtorchviz.capture.layers import CallRecord, Entry, Tree, join_key
+from nbtorchviz.capture.layers import Entry, Tree, join_key
 from nbtorchviz.capture.leaves import shape_of, tensors_of
 from nbtorchviz.capture.plans import ForwardFailure
+from nbtorchviz.capture.survey import CallRecord
 
 MOST_CHARACTERS = 500
 MOST_ROWS = 12

@@ -43,6 +43,14 @@ def inert_copy() -> Callable[..., None]:
     return contextlib.nullcontext().__exit__
 
 
+def in_backward() -> bool:
+    """Tell whether this thread is running a backward pass."""
+    try:
+        return bool(torch._C._current_graph_task_id() != -1)
+    except AttributeError:  # private: without it a recomputation counts as another call
+        return False
+
+
 class _Root(Protocol):
     def root_began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Hear that the root forward begins."""

@@ -1,7 +1,7 @@
 """List and look up the layers of a model by qualified name."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -71,26 +71,6 @@ class Entry:
     """Its own flag, or that of the nearest module around it that has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallRecord:
-    """One call seen by a survey, in the order in which calls began."""
-
-    name: str
-    call: int
-    type: str
-    batch_first: bool | None
-    paths: tuple[str, ...] = ()
-    shapes: tuple[tuple[int, ...], ...] = ()
-    finished: bool = True
-    module_type: str = ""
-    """Same as ``type``, under the name that ``analysis.layouts.Call`` has."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the first tensor, batch axis included."""
-        return self.shapes[0] if self.shapes else ()
-
-
 class Tree:
     """Names of all modules of one model, canonical names and aliases of shared modules."""
 
@@ -157,13 +137,13 @@ class Tree:
     def listing(self) -> tuple[LayerInfo, ...]:
         """List the layers in ``named_modules`` order, before anything ran."""
         listed = {entry.name for entry in self.entries.values() if entry.lists}
-        blocks = _blocks(listed)
+        blocks = blocks_of(listed)
         rows = [LayerInfo(key=INPUT, type=INPUT, depth=0, block=False)]
         rows += [
             LayerInfo(
                 key=name,
                 type=entry.type,
-                depth=len(_ancestors(name, listed)),
+                depth=len(ancestors(name, listed)),
                 block=name in blocks,
                 detail=entry.detail,
             )
@@ -171,65 +151,6 @@ class Tree:
             if entry.lists
         ]
         return tuple(rows)
-
-
-def surveyed_listing(
-    tree: Tree,
-    calls: Sequence[CallRecord],
-    input_shape: tuple[int, ...] | None,
-    sample_shapes: dict[tuple[str, int], tuple[int, ...]],
-) -> tuple[LayerInfo, ...]:
-    """List the layers in the order in which their calls began, never-called ones in place.
-
-    Args:
-        tree: names of the modules.
-        calls: what a survey saw.
-        input_shape: of the root input without its batch axis.
-        sample_shapes: (name, call) -> shape of the first tensor without its batch axis.
-    """
-    order = [(call.name, call.call) for call in calls if call.paths]
-    records = {(call.name, call.call): call for call in calls}
-    called = {call.name for call in calls}
-    order = _with_uncalled(tree, order, called)
-    listed = {name for name, _ in order}
-    blocks = _blocks(listed)
-    rows = [LayerInfo(key=INPUT, type=INPUT, depth=0, block=False, shape=input_shape, called=True)]
-    for name, call in order:
-        record, entry = records.get((name, call)), tree.entries[name]
-        rows.append(
-            LayerInfo(
-                key=join_key(name, call),
-                type=entry.type,
-                depth=len(_ancestors(name, listed)),
-                block=name in blocks,
-                shape=sample_shapes.get((name, call)),
-                called=record is not None,
-                detail=entry.detail,
-                paths=record.paths if record else ("",),
-            )
-        )
-    return tuple(rows)
-
-
-def _with_uncalled(
-    tree: Tree, order: list[tuple[str, int]], called: set[str]
-) -> list[tuple[str, int]]:
-    """Put each never-called module after the module that precedes it in the tree."""
-    first: dict[str, int] = {}
-    for index, (name, _) in enumerate(order):
-        first.setdefault(name, index)
-    after: dict[int, list[tuple[str, int]]] = {}
-    place = -1
-    for name, entry in tree.entries.items():
-        if name in first:
-            place = first[name]
-        elif entry.lists and name not in called:
-            after.setdefault(place, []).append((name, 0))
-    result = list(after.get(-1, ()))
-    for index, item in enumerate(order):
-        result.append(item)
-        result.extend(after.get(index, ()))
-    return result
 
 
 def _walk(
@@ -245,14 +166,16 @@ def _walk(
         yield from _walk(child, child_name, child_raw, above | {id(child)})
 
 
-def _ancestors(name: str, listed: set[str]) -> list[str]:
+def ancestors(name: str, listed: set[str]) -> list[str]:
+    """List the listed layers that a layer lies inside of."""
     parts = name.split(".")
     above = (".".join(parts[:end]) for end in range(1, len(parts)))
     return [other for other in above if other in listed]
 
 
-def _blocks(listed: set[str]) -> set[str]:
-    return {above for name in listed for above in _ancestors(name, listed)}
+def blocks_of(listed: set[str]) -> set[str]:
+    """Find the listed layers that have others inside."""
+    return {above for name in listed for above in ancestors(name, listed)}
 
 
 def type_name(module: nn.Module) -> str:

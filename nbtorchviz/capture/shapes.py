@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from nbtorchviz.capture.layers import CallRecord
-
 Shape = tuple[int, ...]
 MOST_KNOWN = 2_048
 
@@ -30,6 +28,25 @@ class LayoutLike(Protocol):
     @property
     def sample_word(self) -> str:
         """``"sample"`` or ``"row"``."""
+        ...
+
+
+class CallLike(Protocol):
+    """Shape of ``analysis.layouts.Call``."""
+
+    @property
+    def module_type(self) -> str:
+        """Class name."""
+        ...
+
+    @property
+    def shape(self) -> Shape:
+        """Of the first output tensor."""
+        ...
+
+    @property
+    def batch_first(self) -> bool | None:
+        """The module's own flag."""
         ...
 
 
@@ -97,7 +114,7 @@ class LayoutBook:
         first = next((shape for shape in input_shapes if shape), ())
         self._image_hw = (first[2], first[3]) if len(first) == 4 and first[1] in (1, 3, 4) else None
 
-    def surveyed(self, calls: Sequence[CallRecord]) -> None:
+    def surveyed(self, calls: Sequence[CallLike]) -> None:
         """Find the batch axis from all calls of the forward, then forget earlier guesses."""
         self._settle(calls)
         self._surveyed = True
@@ -152,9 +169,9 @@ class LayoutBook:
         )
         return (shape, layout) if same and shape[axis] == self.batch_size else None
 
-    def _settle(self, calls: Sequence[CallRecord]) -> None:
+    def _settle(self, calls: Sequence[CallLike]) -> None:
         if self._root_batch is not None:
-            found = self._root_batch(self._shapes, calls=[call for call in calls if call.paths])
+            found = self._root_batch(self._shapes, calls=[call for call in calls if call.shape])
             self.batch_size, self.batch_axis = found.size, found.axis
             self._unbatched = found.unbatched
             return

@@ -269,6 +269,17 @@ def _all_zero(tensor: Tensor, axis: int) -> Tensor:
     return (tensor.amax(dim=others) == 0) & (tensor.amin(dim=others) == 0)
 
 
+def zeros_of(tensor: Tensor, layout: LayoutLike) -> HostCopy | None:
+    """Find the channels that are zero in the whole batch; None where there is no channel axis."""
+    if layout.batch_axis is None or tensor.layout is not torch.strided or tensor.is_nested:
+        return None
+    axis = layout.axes.index("C")
+    axis += layout.batch_axis <= axis
+    if tensor.is_quantized or axis >= tensor.ndim or len(layout.axes) + 1 != tensor.ndim:
+        return None
+    return HostCopy(zero_channels(tensor, axis))
+
+
 def develop(cut: Cut, summarise: Summarise) -> Caught:
     """Turn a copy into arrays and statistics; at the boundary, never in a hook."""
     want, notes = cut.want, cut.notes
@@ -304,3 +315,20 @@ def to_array(tensor: Tensor, *, half: bool) -> NDArray[np.generic]:
     dtype = torch.float16 if half else torch.float32
     array = tensor.detach().resolve_conj().resolve_neg().to("cpu", dtype).contiguous().numpy()
     return array if array.flags.owndata else array.copy()
+
+
+def unscaled(caught: Caught, scale: float) -> Caught:
+    """Divide a gradient by the factor that a GradScaler multiplied the loss with."""
+    values = caught.values / scale
+    numbers = caught.statistics
+    fields = ("minimum", "maximum", "mean", "std")
+    changed = {
+        name: None if (value := getattr(numbers, name)) is None else value / scale
+        for name in fields
+    }
+    return replace(
+        caught,
+        values=values.astype(caught.values.dtype),
+        statistics=replace(numbers, **changed),  # type: ignore[arg-type]
+        notes=(*caught.notes, f"divided by the GradScaler's {scale:g}"),
+    )

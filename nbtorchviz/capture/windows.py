@@ -11,30 +11,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from nbtorchviz.capture.hooks import GradientHook, LayerHook, LayerPreHook
+from nbtorchviz.capture.hooks import GradientHook, LayerHook, LayerPreHook, in_backward
 from nbtorchviz.capture.inputs import own_inputs
-from nbtorchviz.capture.layers import (
-    INPUT,
-    OUTPUT,
-    CallRecord,
-    Tree,
-    join_key,
-    split_key,
-    surveyed_listing,
-)
+from nbtorchviz.capture.layers import INPUT, OUTPUT, Tree, join_key, split_key
 from nbtorchviz.capture.leaves import leaves, pick, refusal, shape_of, tensors_of
 from nbtorchviz.capture.plans import Catch, Caught, Inputs, Plan, Summarise, Want
 from nbtorchviz.capture.shapes import LayoutBook, LayoutLike
+from nbtorchviz.capture.survey import CallRecord, surveyed_layers
 from nbtorchviz.capture.tensors import (
     Cut,
     HostCopy,
     cut,
     develop,
     spread_any,
-    zero_channels,
+    unscaled,
+    zeros_of,
 )
 from nbtorchviz.capture.verdict import Verdict
-from nbtorchviz.events import LayerInfo, Statistics
+from nbtorchviz.events import Statistics
 
 Fault = Callable[[str, BaseException], None]
 
@@ -49,6 +43,8 @@ class Setting:
     fault: Fault
     scale: Callable[[], float | None] = lambda: None
     """Factor by which a GradScaler multiplied the loss; None when no scaler is known."""
+    clock: Callable[[], float] = time.monotonic
+    """Measures cost."""
 
 
 class Window:
@@ -142,7 +138,7 @@ class Window:
 
     def layer_began(self, name: str) -> None:
         """Note the order in which calls begin (surveys only)."""
-        if not self.open or _in_backward():
+        if not self.open or in_backward():
             return
         entry = self._setting.tree.entries[name]
         call = len(self._running[name])
@@ -153,17 +149,17 @@ class Window:
         """Copy what is wanted of one call's output, before anything can overwrite it."""
         if not self.open or name in self._broken:
             return
-        began = time.perf_counter()
+        began = self._setting.clock()
         self.hook_calls += 1
         try:
-            if _in_backward():
+            if in_backward():
                 self._recomputed(name, output)
             else:
                 self._caught(name, output)
         except Exception as error:
             self._broken.add(name)
             self._setting.fault(f"hook of {name}", error)
-        self.cost_s += time.perf_counter() - began
+        self.cost_s += self._setting.clock() - began
 
     def _caught(self, name: str, output: object) -> None:
         call = self._counts[name]
@@ -190,7 +186,7 @@ class Window:
             layout = self._setting.book.layout(name, path, shape, entry.type, entry.batch_first)
             done = cut(tensor, want, layout, key=key, call=call, path=path)
             if want.watched and done.copy is not None and "C" in layout.axes:
-                done.channel_zero = _zeros(tensor, layout)
+                done.channel_zero = zeros_of(tensor, layout)
             self._cuts[index] = done
             if want.gradient:
                 self._watch_gradient(tensor, index, layout)
@@ -215,7 +211,7 @@ class Window:
         """Copy or add a gradient; one that itself requires grad is a penalty's and ignored."""
         if not self.open or gradient.requires_grad:
             return
-        began = time.perf_counter()
+        began = self._setting.clock()
         activation = self._cuts[index]
         try:
             if index in self._gradients:
@@ -233,7 +229,7 @@ class Window:
                 self._gradients[index] = done
         except Exception as error:
             self._setting.fault(f"gradient of {activation.key}", error)
-        self.cost_s += time.perf_counter() - began
+        self.cost_s += self._setting.clock() - began
 
     def _surveyed(self, name: str, call: int, found: list[tuple[str, Tensor]]) -> None:
         places = self._running.get(name, ())
@@ -280,8 +276,8 @@ class Window:
 
     def develop(self, step: int) -> Catch:
         """Turn the copies into arrays. Call after ``close``."""
-        began = time.perf_counter()
-        summarise = self._setting.summarise
+        began = self._setting.clock()
+        setting, summarise = self._setting, self._setting.summarise
         catch = Catch(self.forward, self.micro, self.phase, step, source=self.source)
         for index, done in self._cuts.items():
             caught = develop(done, summarise)
@@ -298,10 +294,11 @@ class Window:
                 for key, (copy, count) in self._spreads.items()
             }
         if self.plan.survey:
-            catch.survey = self._listing()
+            given = self._input.shape if self._input is not None else None
+            catch.survey = surveyed_layers(setting.tree, setting.book, self.calls, given)
         with contextlib.suppress(ValueError, RuntimeError):
             catch.label, catch.prediction, catch.probability = self.verdict.read()
-        self.cost_s += time.perf_counter() - began
+        self.cost_s += self._setting.clock() - began
         catch.cost_s = self.cost_s
         return catch
 
@@ -313,29 +310,9 @@ class Window:
         caught.gradient.backwards = caught.backwards = gradient.backwards
         scale = self._setting.scale()
         if scale is not None and scale != 1.0:
-            caught.gradient = _unscaled(caught.gradient, scale, self._setting.summarise)
+            caught.gradient = unscaled(caught.gradient, scale)
         elif scale is None and self._scaled:
             caught.gradient.notes += ("float16 autocast: scaled by a GradScaler?",)
-
-    def _listing(self) -> tuple[LayerInfo, ...]:
-        """List layers in execution order, with shapes without the batch axis."""
-        book, tree = self._setting.book, self._setting.tree
-        book.surveyed([call for call in self.calls if call.finished])
-        shapes: dict[tuple[str, int], tuple[int, ...]] = {}
-        before: tuple[tuple[int, ...], LayoutLike] | None = None
-        for call in self.calls:
-            if not call.paths:
-                continue
-            entry = tree.entries[call.name]
-            layout = book.layout(
-                call.name, call.paths[0], call.shape, entry.type, entry.batch_first, before
-            )
-            before = (call.shape, layout)
-            shapes[call.name, call.call] = _without(call.shape, layout.batch_axis)
-        given = self._input.shape if self._input is not None else None
-        if given is not None:
-            given = _without(given, book.layout(INPUT, "", given, INPUT, None).batch_axis)
-        return surveyed_listing(tree, self.calls, given, shapes)
 
     def _parse(self, key: str) -> tuple[str, int]:
         tree = self._setting.tree
@@ -347,45 +324,8 @@ class Window:
         return (entry.name if entry else name), call
 
 
-def _zeros(tensor: Tensor, layout: LayoutLike) -> HostCopy | None:
-    if layout.batch_axis is None or tensor.layout is not torch.strided or tensor.is_nested:
-        return None
-    axis = layout.axes.index("C")
-    axis += layout.batch_axis <= axis
-    if tensor.is_quantized or axis >= tensor.ndim or len(layout.axes) + 1 != tensor.ndim:
-        return None
-    return HostCopy(zero_channels(tensor, axis))
-
-
 def _with_count(statistics: Statistics, count: int) -> Statistics:
     return replace(statistics, count=count)
-
-
-def _unscaled(caught: Caught, scale: float, summarise: Summarise) -> Caught:
-    values = caught.values / scale
-    numbers = caught.statistics
-    fields = ("minimum", "maximum", "mean", "std")
-    changed = {
-        name: None if (value := getattr(numbers, name)) is None else value / scale
-        for name in fields
-    }
-    return replace(
-        caught,
-        values=values.astype(caught.values.dtype),
-        statistics=replace(numbers, **changed),  # type: ignore[arg-type]
-        notes=(*caught.notes, f"divided by the GradScaler's {scale:g}"),
-    )
-
-
-def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
-    return shape if axis is None else shape[:axis] + shape[axis + 1 :]
-
-
-def _in_backward() -> bool:
-    try:
-        return bool(torch._C._current_graph_task_id() != -1)
-    except AttributeError:  # private: without it a recomputation counts as another call
-        return False
 
 
 def _half_autocast() -> bool:

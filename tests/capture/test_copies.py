@@ -21,7 +21,7 @@ def armed(tap_on, desk):
     """A model whose forward was entered: root hooks and layer hooks are on it."""
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
     tap = tap_on(model, plan=Plan((Want("0", gradient=True),), survey=True, statistics=True))
-    tap.root_began(model, (torch.zeros(2, 1, 4, 4),), {})
+    tap._course.root_began(model, (torch.zeros(2, 1, 4, 4),), {})
     assert hook_count(model) > 4
     return model
 

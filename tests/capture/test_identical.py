@@ -246,7 +246,7 @@ def test_gradient_penalty_trains_the_same(tap_on, desk):
 
 
 def test_hooks_that_fail_at_every_place_change_nothing(tap_on, desk, monkeypatch):
-    from nbtorchviz.capture import tap, windows
+    from nbtorchviz.capture import course, windows
 
     def broken(*args, **kwargs):
         raise RuntimeError("broken on purpose")
@@ -257,9 +257,9 @@ def test_hooks_that_fail_at_every_place_change_nothing(tap_on, desk, monkeypatch
     expected = state_of(bare, train(bare, case, steps=2))
     places = [
         (windows, "cut"), (windows, "leaves"), (windows, "develop"), (windows, "own_inputs"),
-        (windows, "spread_any"), (windows, "zero_channels"), (windows, "GradientHook"),
+        (windows, "spread_any"), (windows, "zeros_of"), (windows, "GradientHook"),
         (windows.Window, "enter"), (windows.Window, "leave"), (windows.Window, "develop"),
-        (tap.ModelTap, "_watch_blindness"), (type(desk), "next_plan"), (type(desk), "at_boundary"),
+        (course.Course, "_watch_blindness"), (type(desk), "next_plan"), (type(desk), "at_boundary"),
         (type(desk), "wanted_phase"), (type(desk), "forward_began"), (type(desk), "fault"),
     ]  # fmt: skip
     for owner, name in places:

@@ -28,11 +28,13 @@ def test_probe_runs_in_eval_mode_and_restores_each_modules_own_mode(tap_on):
 def test_probe_catches_what_the_layers_put_out(tap_on):
     model = InplaceCnn()
     inputs = torch.randn(2, 1, 10, 10)
-    catch = tap_on(model).probe(inputs, Plan((Want("conv1", sample=1),)), labels=torch.tensor([2, 0]))
+    catch = tap_on(model).probe(
+        inputs, Plan((Want("conv1", sample=1),)), labels=torch.tensor([2, 0])
+    )
     with torch.no_grad():
         np.testing.assert_array_equal(of(catch, "conv1").values, model.conv1(inputs)[1].numpy())
         logits = model.eval()(inputs)[1]
-    assert (catch.source, catch.phase) == ("probe", "eval")
+    assert (catch.source, catch.phase, catch.label) == ("probe", "eval", 0)
     assert catch.prediction == int(logits.argmax())
     assert catch.probability == pytest.approx(float(logits.softmax(0).max()), rel=1e-5)
     assert hook_count(model.conv1) == 0
@@ -50,7 +52,6 @@ def test_state_written_in_eval_mode_is_put_back(tap_on):
 
 def test_no_random_stream_moves(tap_on):
     model = NormDropout()
-    model.register_forward_hook(lambda m, a, o: (random.random(), np.random.rand(), torch.rand(1))[3:])  # noqa: NPY002
     streams = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     with no_trace(model):
         random.random()

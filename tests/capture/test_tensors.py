@@ -18,7 +18,7 @@ def catch(tensor, want=None, layout=LAYOUT):
 
 
 def test_leaves_are_named_by_where_they_lie():
-    pair = namedtuple("pair", "y state")  # noqa: PYI024
+    pair = namedtuple("pair", "y state")
     one = torch.ones(1)
     output = {"out": pair(one, [one, None, "text"]), "n": 3, 5: (one,)}
     assert [path for path, _ in leaves(output)] == ["out.y", "out.state.0", "5.0"]

@@ -1,0 +1,286 @@
+"""Follow the course of training: root forwards, steps, and the windows between them."""
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from nbtorchviz.capture.boundaries import Steps
+from nbtorchviz.capture.compiled import eager
+from nbtorchviz.capture.failures import error_in, explain
+from nbtorchviz.capture.hooks import in_backward
+from nbtorchviz.capture.plans import Boundary, Catch, CatchSink, Inputs, Plan, PlanSource
+from nbtorchviz.capture.subject import UNSEEN, Subject, as_twin
+from nbtorchviz.capture.windows import Window
+
+MOST_WAITING = 2
+BLIND_STEPS = 2
+
+
+class Course:
+    """Hears the root hooks and the optimizer hook; opens, closes and develops windows.
+
+    Runs on the training thread. No exception of ours leaves it; what the sink raises on purpose
+    (``StopTraining``, ``KeyboardInterrupt``) does.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        source: PlanSource,
+        sink: CatchSink,
+        steps: Steps,
+        fault: Callable[[str, BaseException], None],
+    ) -> None:
+        self.forward = 0
+        self.micro = 0
+        self.looking = False
+        self.closed = False
+        self.last: Inputs | None = None
+        self._subject, self._source, self._sink = subject, source, sink
+        self._steps, self._fault, self._clock = steps, fault, subject.setting.clock
+        self._stance = ExitStack()
+        self._window: Window | None = None
+        self._inside = False
+        self._waiting: list[Window] = []
+        """Closed windows whose copies may still be on their way from the device."""
+        self._twin: tuple[Inputs | None, Plan] | None = None
+        self._late = False
+        """A step happened inside a backward; the next root forward is its boundary."""
+        self._blind = 0
+        self._seen_forward = 0
+        self._cost_s = 0.0
+
+    def stop(self) -> None:
+        """Forget everything; nothing is caught any more."""
+        self.closed = True
+        self.drop()
+        self._stance.close()
+        self._waiting.clear()
+
+    def rest(self) -> None:
+        """Forget a window, unless its forward is running on another thread just now."""
+        self.looking = False
+        if not self._inside:
+            self.drop()
+
+    def drop(self) -> None:
+        """Forget what is being caught."""
+        window, self._window, self._twin = self._window, None, None
+        self._inside = False
+        if window is not None:
+            window.close()
+
+    # Called by the root hooks
+
+    def root_began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Open a window if one is due."""
+        if self._subject.probing or self.closed or getattr(module, "_is_replica", False):
+            return
+        if self._late:
+            self._late = False
+            self._boundary("step")
+        began = self._clock()
+        try:
+            self._began(module, args, kwargs)
+        except Exception as error:
+            self.drop()
+            self._fault("root hook", error)
+        self._cost_s += self._clock() - began
+
+    def _began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._inside:  # the last forward was interrupted, or the model calls itself
+            self.drop()
+        self._stance.close()
+        grad = torch.is_grad_enabled()
+        phase = "train" if grad and module.training else "eval"
+        self.forward += 1
+        self.micro = self._steps.silent if grad else 0
+        self._steps.forwards += 1
+        self._steps.silent += grad
+        alone = self._steps.by_forward(grad=grad)
+        if alone:
+            self._finish()
+        wanted = self._source.wanted_phase()
+        matched = wanted in ("any", phase)
+        self._sink.forward_began(phase, matched)
+        self._inside = True
+        due = matched and self._window is None and self._twin is None
+        if not due or (phase == "train" and self.micro and not alone and self._steps.count):
+            return
+        plan = self._source.next_plan(phase)
+        root = self._subject.root()
+        if plan is not None and root is not None and torch._C._get_tracing_state() is None:
+            self._open(root, plan, phase, args, kwargs)
+
+    def _open(
+        self,
+        root: nn.Module,
+        plan: Plan,
+        phase: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        subject = self._subject
+        if subject.needs_eager:
+            self._stance.enter_context(eager(needed=True))
+        window = subject.open(
+            Plan() if subject.needs_twin else plan,
+            phase=phase,
+            forward=self.forward,
+            micro=self.micro,
+            source="batch",
+        )
+        self._window = window
+        window.verdict.sample = plan.wants[0].sample if plan.wants else 0
+        window.enter(root, args, kwargs)
+        self.last = window.inputs or self.last
+        if subject.needs_twin:
+            self._twin = (window.inputs, plan)
+
+    def root_ended(self, module: nn.Module, output: object) -> None:
+        """Take the hooks off the layers; also called when the forward raised."""
+        if self._subject.probing or self.closed or not self._inside:
+            return
+        began = self._clock()
+        error = error_in(sys._getframe(2))
+        self._inside = False
+        self._stance.close()
+        try:
+            if error is not None:
+                self._failed(error)
+            elif self._window is not None and self._window.forward == self.forward:
+                self._window.leave(output)
+        except Exception as fault:
+            self.drop()
+            self._fault("root hook", fault)
+        self._cost_s += self._clock() - began
+        if not self.looking:
+            self.drop()
+        if error is None and self._completes():
+            self._boundary("forward")
+
+    def _failed(self, error: BaseException) -> None:
+        window, root = self._window, self._subject.root()
+        surveyed = window is not None and window.plan.survey
+        calls = window.calls if window is not None and surveyed else self._subject.calls
+        self.drop()
+        if root is not None:
+            failure = explain(
+                error,
+                self._subject.setting.tree,
+                root,
+                calls,
+                step=self._steps.count,
+                forward=self.forward,
+                micro=self.micro,
+                phase="train" if root.training and torch.is_grad_enabled() else "eval",
+            )
+            self._sink.forward_failed(failure)
+
+    def _completes(self) -> bool:
+        """Tell whether the end of this root forward is a boundary."""
+        if self._steps.by_forward(grad=torch.is_grad_enabled()):
+            return True
+        window = self._window  # an eval forward has no backward to wait for
+        return window is not None and window.phase == "eval" and window.forward == self.forward
+
+    def criterion_began(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Read the labels of the batch."""
+        window = self._window
+        if window is None or self._subject.probing or window.forward != self.forward:
+            return
+        try:
+            window.verdict.labelled(args[1] if len(args) > 1 else kwargs.get("target"))
+        except Exception as error:
+            self._fault("labels", error)
+
+    # Boundaries
+
+    def optimizer_stepped(self, optimizer: Optimizer) -> None:
+        """Complete a step if it is this model's (called by the process-wide hook)."""
+        try:
+            if self.closed or not self._steps.matches(optimizer):
+                return
+        except Exception as error:
+            self._fault("optimizer hook", error)
+            return
+        if in_backward():
+            self._late = True
+        else:
+            self._boundary("step")
+
+    def _boundary(self, kind: str) -> None:
+        began = self._clock()
+        catch = None
+        try:
+            self._watch_blindness(kind)
+            catch = self._take()
+        except Exception as error:
+            self.drop()
+            self._waiting.clear()
+            self._fault("boundary", error)
+        cost, self._cost_s = self._cost_s + self._clock() - began, 0.0
+        boundary = Boundary(self._steps.count, self.forward, self.micro, kind, catch, cost)
+        try:
+            self._sink.at_boundary(boundary)
+        except Exception as error:
+            self._fault("at_boundary", error)
+
+    def _take(self) -> Catch | None:
+        """Develop the newest window whose copies have all arrived on the host."""
+        window, twin = self._window, self._twin
+        # Without an optimizer the backward of this forward is still to come.
+        early = window is not None and self._steps.silent and window.wants_gradient
+        if not (early and window is not None and window.forward == self.forward):
+            self._finish()
+        if twin is not None:
+            self._twin = None
+            return self._run_twin(*twin)
+        if not self._waiting:
+            return None
+        window = self._waiting[-1]
+        if window.ready:
+            self._waiting.clear()
+            return self._subject.develop(window, self._steps.count)
+        del self._waiting[:-MOST_WAITING]  # the device lags: drop the oldest, never wait
+        return None
+
+    def _finish(self) -> None:
+        window, self._window = self._window, None
+        if window is not None:
+            window.close()
+            self._waiting.append(window)
+
+    def _run_twin(self, inputs: Inputs | None, plan: Plan) -> Catch | None:
+        seen = self._waiting[-1] if self._waiting else None
+        self._waiting.clear()
+        if inputs is None or seen is None:
+            self._fault("eager copy", TypeError("the inputs of this model cannot be cloned"))
+            return None
+        began = self._clock()
+        window = self._subject.open(
+            plan, phase="eval", forward=seen.forward, micro=seen.micro, source="twin"
+        )
+        catch = self._subject.run(window, inputs, labels=None, step=self._steps.count)
+        catch = as_twin(catch, inputs, seen)
+        catch.cost_s = self._clock() - began
+        return catch
+
+    def _watch_blindness(self, kind: str) -> None:
+        """Notice a model whose hooks are never called although it trains."""
+        if not self.looking or kind != "step":
+            return
+        window = self._window
+        unseen = self.forward == self._seen_forward
+        self._seen_forward = self.forward
+        if (window is not None and window.plan.wants and not window.hook_calls) or unseen:
+            self._blind += 1
+        elif window is not None:
+            self._blind = 0
+        if self._blind == BLIND_STEPS and self._subject.compiled_how is None:
+            self._subject.note_compiled(UNSEEN)
