@@ -20,7 +20,7 @@ from nbtorchviz.analysis.picture_parts import (
     map_size,
 )
 from nbtorchviz.analysis.quantise import LEVELS
-from nbtorchviz.analysis.ticks import short
+from nbtorchviz.analysis.ticks import count_text, short
 
 Arrays = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
@@ -139,12 +139,19 @@ class Frame:
     def _key(self, top: float) -> float:
         """Explain what captions, hatches and flat tiles mean."""
         picture, theme = self.picture, self.picture.theme
-        own = "its own largest value, the end of its colour scale"
-        if self.painting.common is not None:
-            own = "its own largest value"
-        picture.text(
-            (INSET, top), f"Beside each channel number: {own}.", size=11, color=theme.second
-        )
+        if (self.planes > LEVELS).all():
+            lost = self.header.get("stats") or {}
+            every = bool(lost) and lost.get("nan") == lost.get("count")
+            text = (
+                f"All {count_text(lost['count'])} values are NaN." if every else "No finite value."
+            )
+            picture.text((INSET, top), text, bold=True, color=theme.error)
+            return top + 24
+        own = "its own largest magnitude" if self.painting.zero_centred else "its own largest value"
+        if self.painting.common is None:
+            own += ", the end of its colour scale"
+        text = f"Beside each channel number: {own}."
+        picture.text((INSET, top), text, size=11, color=theme.second)
         top += 20
         dead = self.dead
         if dead:
