@@ -15,6 +15,8 @@ from nbtorchviz.capture.hooks import generation
 PATIENCE = 3
 """Root forwards without a matching step after which the forward itself is the boundary."""
 
+MOST_ACCUMULATED = 256
+
 
 class StepListener(Protocol):
     """Who hears of optimizer steps."""
@@ -80,7 +82,10 @@ class Steps:
         """Grad-enabled root forwards since the last step that counted."""
         self.forwards = 0
         """Root forwards of any kind since then."""
-        self._most = 0
+        self._accumulated = 0
+        """Root forwards that the last step took."""
+        self._rivals: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
+        """Steps of other optimizers that own parameters, since the last step that counted."""
         self._root = root
         self._born = generation()
         self._given: tuple[weakref.ref[Optimizer], ...] = ()
@@ -110,13 +115,16 @@ class Steps:
         else:
             chosen = self._chosen() if self._chosen is not None else None
             if chosen is not optimizer:
-                if chosen is not None and self.silent < PATIENCE:
-                    return False
                 if not self._owned(optimizer):
+                    return False
+                steps = self._rivals[optimizer] = self._rivals.get(optimizer, 0) + 1
+                if chosen is not None and steps < PATIENCE:
                     return False
                 self._chosen = weakref.ref(optimizer)
         self.count += 1
-        self._most = max(self._most, min(self.silent, 4_096))
+        self._rivals.clear()
+        if self.silent <= MOST_ACCUMULATED:
+            self._accumulated = self.silent
         self.silent = self.forwards = 0
         return True
 
@@ -127,7 +135,7 @@ class Steps:
         step.
         """
         if grad:
-            return self.silent > max(PATIENCE, 2 * self._most)
+            return self.silent > max(PATIENCE, 2 * self._accumulated)
         return self.count == 0 and not self._given and self.forwards > PATIENCE
 
     def _owned(self, optimizer: Optimizer) -> bool:

@@ -81,6 +81,8 @@ class Course:
         """Open a window if one is due."""
         if self._subject.probing or self.closed or getattr(module, "_is_replica", False):
             return
+        if in_backward():  # the whole model is checkpointed: no second forward
+            return
         if self._late:
             self._late = False
             self._boundary("step")
@@ -89,6 +91,7 @@ class Course:
             self._began(module, args, kwargs)
         except Exception as error:
             self.drop()
+            self._stance.close()
             self._fault("root hook", error)
         self._cost_s += self._clock() - began
 

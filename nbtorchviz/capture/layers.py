@@ -11,6 +11,8 @@ from nbtorchviz.errors import LayerNotFoundError
 from nbtorchviz.events import LayerInfo
 
 INPUT = "input"
+INPUT_MODULE = "input (module)"
+"""What a submodule that is itself called ``input`` is listed as."""
 OUTPUT = "output"
 """The only layer of a model without submodules, such as a bare ``nn.Linear``."""
 
@@ -162,7 +164,9 @@ def _walk(
             continue
         child_raw = f"{raw}.{part}" if raw else part
         child_name = name if part == hidden else (f"{name}.{part}" if name else part)
-        yield child_name, child_raw, child
+        if part == "parametrizations" and isinstance(child, nn.ModuleDict):
+            continue  # they put out weights, not activations
+        yield (INPUT_MODULE if child_name == INPUT else child_name), child_raw, child
         yield from _walk(child, child_name, child_raw, above | {id(child)})
 
 

@@ -80,8 +80,7 @@ def _restore(module: nn.Module, copies: dict[int, Tensor], stack: ExitStack) -> 
     own_buffers, own_parameters = module._buffers, module._parameters
 
     def restore() -> None:
-        attributes.clear()
-        attributes.update(before)
+        _refill(attributes, before)
         _refill(own_buffers, buffers)
         _refill(own_parameters, parameters)
         module._non_persistent_buffers_set.clear()
@@ -92,11 +91,14 @@ def _restore(module: nn.Module, copies: dict[int, Tensor], stack: ExitStack) -> 
 
 def _refill(mapping: dict[str, Any], before: dict[str, Any]) -> None:
     """Put entries back only where they differ: another thread may be reading."""
-    if list(mapping) != list(before):
-        mapping.clear()
+    for name in mapping.keys() - before.keys():
+        del mapping[name]
     for name, value in before.items():
-        if mapping.get(name) is not value or name not in mapping:
+        if name not in mapping or mapping[name] is not value:
             mapping[name] = value
+    if list(mapping) != list(before):  # the order of buffers is that of the state_dict
+        mapping.clear()
+        mapping.update(before)
 
 
 def _copy(tensor: Tensor, copies: dict[int, Tensor]) -> Tensor:

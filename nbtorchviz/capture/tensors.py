@@ -245,7 +245,7 @@ def zero_channels(tensor: Tensor, axis: int) -> Tensor:
     tensor = tensor.detach()
     if tensor.device.type != "cpu":  # nonzero() would wait for the device
         return _all_zero(tensor, axis)
-    channels = torch.arange(tensor.shape[axis])
+    channels = torch.arange(tensor.shape[axis], device="cpu")
     for points in (3, 12, 0):  # per axis; 0: all
         thin = tuple(
             slice(None) if at == axis or not points else slice(None, None, -(-size // points) or 1)
@@ -257,7 +257,7 @@ def zero_channels(tensor: Tensor, axis: int) -> Tensor:
         channels = channels[_all_zero(part, axis)]
         if not len(channels):
             break
-    zero = torch.zeros(tensor.shape[axis], dtype=torch.bool)
+    zero = torch.zeros(tensor.shape[axis], dtype=torch.bool, device="cpu")
     zero[channels] = True
     return zero
 
@@ -295,6 +295,9 @@ def develop(cut: Cut, summarise: Summarise) -> Caught:
         else:
             statistics = replace(summarise(cut.spread.host(), limit=SPREAD_LIMIT), count=cut.count)
         values = to_array(tensor, half=want.half)
+        shown, every = values.shape[:1], _channels(cut)
+        if every and shown and shown[0] < every:
+            notes += (f"first {shown[0]} of {every} channels",)
     return Caught(
         cut.key, cut.call, cut.path, cut.sample, cut.batch_size, cut.sample_word,
         cut.axes, values, cut.shape, cut.dtype, statistics,
@@ -303,6 +306,13 @@ def develop(cut: Cut, summarise: Summarise) -> Caught:
         notes=notes,
         watched=want.watched,
     )  # fmt: skip
+
+
+def _channels(cut: Cut) -> int | None:
+    """Count the channels of the layer where they come first in a sample."""
+    if cut.axes[:1] != ("C",) or len(cut.shape) != len(cut.axes) + 1:
+        return None
+    return cut.shape[1]
 
 
 def readable(tensor: Tensor) -> Tensor:

@@ -284,3 +284,27 @@ def test_swapping_looks_while_another_thread_trains_breaks_nothing(tap_on, model
     assert desk.faults == []
     assert hook_count(model) == 0
     assert tap.step == 400
+
+
+def test_a_new_optimizer_takes_over_with_nobody_looking(tap_on, model):
+    tap = tap_on(model)
+    tap.rest()
+    first, second = sgd(model), sgd(model)
+    forward_backward(model)
+    first.step()
+    for _ in range(3):
+        second.step()
+    assert tap.step == 2
+
+
+def test_a_long_stretch_without_steps_is_not_taken_for_accumulation(tap_on, model, desk):
+    tap_on(model)
+    for _ in range(300):
+        model(torch.ones(1, 2))
+    optimizer = sgd(model)
+    forward_backward(model)
+    optimizer.step()
+    desk.boundaries.clear()
+    for _ in range(4):
+        model(torch.ones(1, 2))
+    assert [boundary.kind for boundary in desk.boundaries] == ["forward"]

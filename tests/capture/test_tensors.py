@@ -104,6 +104,13 @@ def test_unexact_wants_are_pooled_in_the_hook_with_sampled_statistics():
     assert caught.statistics.sampled <= 2_048
 
 
+def test_a_cut_of_too_many_channels_is_said():
+    caught = catch(torch.randn(1, 500, 2, 2), Want("x", limit=100))
+    assert caught.values.shape == (100, 1, 1)
+    assert "first 100 of 500 channels" in caught.notes
+    assert caught.statistics.count == 2_000
+
+
 @pytest.mark.parametrize(
     ("shape", "axes", "limit", "result", "factor"),
     [

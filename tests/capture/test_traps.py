@@ -6,6 +6,7 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 
 from nbtorchviz.capture.tap import Plan, Want
 from nbtorchviz.capture.windows import Cut
@@ -14,11 +15,10 @@ from tests.capture.desk import hook_count, of
 from tests.models import ZOO, Lazy, Odd, Packed, Structured, Transformer, train
 
 
-def run(model, inputs, loss=lambda out: out.sum()):
+def run(call, inputs, owner=None, loss=lambda out: out.sum()):
     """One training step that changes nothing."""
-    loss(model(inputs)).backward()
-    parameters = list(model.parameters()) or [nn.Parameter(torch.zeros(1))]
-    torch.optim.SGD(parameters, lr=0.0).step()
+    loss(call(inputs)).backward()
+    torch.optim.SGD((call if owner is None else owner).parameters(), lr=0.0).step()
 
 
 def evaluate(model, *inputs, mode=torch.no_grad):
@@ -361,3 +361,82 @@ def test_deterministic_algorithms_are_respected(tap_on, desk):
         torch.use_deterministic_algorithms(mode=False)
     assert desk.faults == []
     assert len(desk.catches) == 2
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_model_checkpointed_as_a_whole_has_one_forward_per_step(reentrant, tap_on, desk):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    tap = tap_on(model, plan=Plan((Want("1", gradient=True),), survey=True))
+    inputs = torch.randn(4, 2, requires_grad=True)
+    for _ in range(2):
+        run(lambda x: checkpoint(model, x, use_reentrant=reentrant), inputs, model)
+    assert (tap.step, tap.forward) == (2, 2)
+    assert "1#1" not in [info.key for info in tap.layers]
+    assert desk.faults == []
+
+
+def test_a_module_called_input_is_not_mixed_up_with_the_input(tap_on, desk):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.input = nn.Linear(2, 3)
+
+        def forward(self, x):
+            return self.input(x)
+
+    model = Named()
+    tap = tap_on(model, plan=Plan((Want("input (module)"), Want("input")), survey=True))
+    run(model, torch.ones(1, 2))
+    assert [info.key for info in tap.layers] == ["input", "input (module)"]
+    assert of(desk.catch, "input").shape == (1, 2)
+    assert of(desk.catch, "input (module)").shape == (1, 3)
+
+
+def test_parametrizations_are_no_layers_and_survive_a_probe(tap_on, desk):
+    norm = nn.utils.parametrizations.spectral_norm
+    model = nn.Sequential(norm(nn.Linear(4, 4)), nn.Linear(4, 2))
+    tap = tap_on(model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    tap.probe(torch.ones(1, 4), Plan((Want("0"),), survey=True))
+    assert [info.key for info in tap.layers] == ["input", "0", "1"]
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_an_interrupted_forward_is_forgotten(tap_on, desk):
+    class Interrupted(nn.Module):
+        def forward(self, x):
+            raise KeyboardInterrupt
+
+    model = nn.Sequential(nn.Linear(2, 2), Interrupted())
+    tap = tap_on(model, plan=Plan((Want("0", gradient=True),)))
+    with pytest.raises(KeyboardInterrupt):
+        model(torch.ones(1, 2))
+    model[1] = nn.Identity()
+    run(model, torch.ones(5, 2))
+    assert [caught.batch_size for caught in desk.catch.caught] == [5]
+    tap.rest()
+    assert hook_count(model) == 0
+
+
+def test_a_default_device_of_the_user_does_not_matter(tap_on, desk):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    inputs = torch.randn(2, 1, 6, 6)
+    tap_on(model, plan=Plan((Want("1", limit=4, gradient=True),), survey=True, statistics=True))
+    loss = model(inputs)
+    with torch.device("meta"):
+        loss = model(inputs).sum()
+        loss.backward()
+    torch.optim.SGD(model.parameters(), lr=0.0).step()
+    assert desk.faults == []
+    assert of(desk.catch, "1").channel_zero.shape == (2,)
+
+
+def test_two_looks_at_one_layer_get_their_own_samples(tap_on, desk):
+    model = nn.Sequential(nn.Linear(2, 3))
+    wants = tuple(Want("0", sample=at, gradient=True) for at in (0, 2))
+    tap_on(model, plan=Plan(wants))
+    run(model, torch.randn(4, 2), loss=lambda out: (out * torch.arange(4.0)[:, None]).sum())
+    assert [caught.sample for caught in desk.catch.caught] == [0, 2]
+    assert [c.gradient.values.tolist() for c in desk.catch.caught] == [[0.0] * 3, [2.0] * 3]
