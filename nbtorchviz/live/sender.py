@@ -120,14 +120,16 @@ class Sender(LineFacts):
 
     def run_began(self) -> None:
         """Note that a run began."""
-        with self._condition:
-            self.flow.run_began(self._clock())
+        if not self._inert():
+            with self._condition:
+                self.flow.run_began(self._clock())
 
     def run_ended(self) -> None:
         """Note that the run ended."""
-        with self._condition:
-            self.flow.run_ended()
-            self._boundary_thread = None
+        if not self._inert():
+            with self._condition:
+                self.flow.run_ended()
+                self._boundary_thread = None
 
     def boundary(self) -> None:
         """Note a finished step; called on the training thread, takes no lock."""
@@ -291,6 +293,7 @@ class Sender(LineFacts):
         """Produce and deliver without the lock; both may be slow."""
         what = f"making {stream.flow.name}"
         payload = None
+        began_s = time.thread_time()
         try:
             payload = stream._produce(limit_bytes)
             if payload is None:
@@ -305,6 +308,7 @@ class Sender(LineFacts):
                     self.flow.sent(stream.flow, payload.seq, payload.size_bytes, self._clock())
                 what = f"sending {stream.flow.name}"
                 stream._deliver(payload)
+            stream.slow_down(time.thread_time() - began_s)
             stream.faults_in_a_row = 0
         except Exception as error:
             stream.faults_in_a_row += 1

@@ -9,6 +9,10 @@ from nbtorchviz.live.flow import StreamFlow
 if TYPE_CHECKING:
     from nbtorchviz.live.sender import Sender
 
+SHARE = 0.004
+"""Share of a core that the unrequested sends of one stream may take; a dear one slows alone."""
+SLOWEST_GAP_S = 2.0
+
 
 class Payload(NamedTuple):
     """What ``produce`` hands to ``deliver``."""
@@ -43,6 +47,7 @@ class Stream:
     ) -> None:
         self.flow = flow
         self.kind = kind
+        self._fastest_gap_s = flow.gap_s
         self.faults_in_a_row = 0
         self._sender = sender
         self._produce = produce
@@ -72,6 +77,15 @@ class Stream:
         if not self._marked or (urgent and not self._urgent):
             self._sender._mark(self, urgent=urgent)
 
+    def slow_down(self, cost_s: float) -> None:
+        """Space unrequested sends so that they take at most ``SHARE`` of a core, at least 1 in 2 s.
+
+        Args:
+            cost_s: CPU seconds of the last send.
+        """
+        gap_s = max(self._fastest_gap_s, min(cost_s / SHARE, SLOWEST_GAP_S))
+        self.flow.gap_s += 0.5 * (gap_s - self.flow.gap_s)
+
     def acked(self, view: str, seq: int, *, concurrent: bool | None = None) -> None:
         """Take a view's word that it has drawn ``seq`` (``concurrent``: as in ``message_in``)."""
         sender = self._sender
@@ -95,8 +109,9 @@ class Stream:
 
     def view_gone(self, view: str) -> None:
         """Stop waiting for the acks of a view."""
-        with self._sender._condition:
-            self._sender.flow.view_gone(self.flow, view)
+        if not self._sender._inert():
+            with self._sender._condition:
+                self._sender.flow.view_gone(self.flow, view)
 
     def close(self) -> None:
         """Send nothing more from this stream."""

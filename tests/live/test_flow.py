@@ -280,6 +280,15 @@ def test_content_that_is_never_acked_is_slowed_by_missing_words_of_presence():
     assert line.flow.gap_s(line.now) == 0
 
 
+def test_even_urgent_content_that_is_never_acked_has_a_highest_rate():
+    line = Line(streams=[], loose=["state"])
+    state = line.streams[0]
+    for _ in range(3):
+        line.send(state, size=100, urgent=True)
+        assert line.flow.wait_s(state, line.now, urgent=True) == pytest.approx(0.01)
+        line.now += 0.0101
+
+
 def test_a_closed_stream_leaves_its_bytes_but_no_waiting(line):
     frame = line.streams[0]
     line.send(frame)

@@ -146,6 +146,34 @@ def test_keyboard_interrupt_ends_a_pause_and_the_next_run_is_not_paused(gate):
     gate.at_boundary()
 
 
+def test_keyboard_interrupt_comes_through_a_wait_that_nothing_else_ends(gate):
+    over, rescued = threading.Event(), []
+
+    def interrupt_once_it_waits():
+        for _ in range(10_000):
+            with gate._condition:
+                waiting = bool(gate._condition._waiters)
+            if waiting:
+                over.wait(0.05)  # from announced to asleep; too early makes the test blunt only
+                _thread.interrupt_main()  # sets a flag; ends no system call, as on Windows
+                break
+            over.wait(0.001)
+        if not over.wait(PATIENCE_S):
+            rescued.append(True)
+            gate.stop()
+
+    helper = threading.Thread(target=interrupt_once_it_waits)
+    gate.pause()
+    helper.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            gate.at_boundary()
+    finally:
+        over.set()
+        helper.join()
+    assert not rescued
+
+
 def test_listeners_hear_each_state(gate):
     states = []
     cancel = gate.listen(states.append)

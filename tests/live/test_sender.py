@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -304,9 +305,10 @@ def test_without_a_thread_content_goes_out_between_cells_through_post(faults, ti
         threaded=False,
         post=lambda function, delay_s: posted.append((function, delay_s)) or True,
     )
-    widget = Widget(sender, max_hz=2.0)
+    widget, other = Widget(sender, max_hz=2.0), Widget(sender, "other")
     widget.set(1)
-    widget.set(2)
+    other.set(1)
+    widget.set(2, urgent=True)
     ((pump, delay_s),) = posted  # one call is enough for both
     assert delay_s == 0
     pump()
@@ -392,22 +394,37 @@ def test_a_forked_child_sends_nothing_and_hangs_nowhere(sender):
     widget = Widget(sender)
     widget.set(1)
     widget.until(1)
-    with sender._condition:  # the worst moment: the lock is held while forking
-        child = os.fork()
-        if child == 0:
-            failed = 1
-            try:
-                widget.set(2, urgent=True)
-                widget.stream.acked("v", 1)
-                widget.stream.reset("v")
-                sender.message_in("v")
-                sender.boundary()
-                widget.stream.close()
-                ok = sender.flush(5.0)
-                sender.close()
-                failed = not (ok and widget.delivered == [1])
-            finally:
-                os._exit(failed)
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold_the_lock():
+        with sender._condition:
+            held.set()
+            go_on.wait(PATIENT_S)
+
+    holder = threading.Thread(target=hold_the_lock)
+    holder.start()
+    assert held.wait(PATIENT_S)
+    child = os.fork()  # the worst moment: nobody in the child will ever release the lock
+    if child == 0:
+        failed = 1
+        try:
+            signal.alarm(10)
+            widget.set(2, urgent=True)
+            widget.stream.acked("v", 1)
+            widget.stream.reset("v")
+            widget.stream.view_gone("v")
+            sender.message_in("v")
+            sender.run_began()
+            sender.boundary()
+            sender.run_ended()
+            widget.stream.close()
+            ok = sender.flush(5.0)
+            sender.close()
+            failed = not (ok and widget.delivered == [1])
+        finally:
+            os._exit(failed)
+    go_on.set()
+    holder.join(PATIENT_S)
     assert os.waitpid(child, 0)[1] == 0
     widget.set(3, urgent=True)
     widget.until(3)
