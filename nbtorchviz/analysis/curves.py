@@ -80,7 +80,9 @@ def y_limits(values: Floats, *, log: bool) -> tuple[float, float] | None:
     inner = last >= 8  # fewer values tell no spike from the rest
     low = ordered[math.ceil(last * (1 - SPIKE_SHARE)) if inner else 0]
     high = ordered[int(last * SPIKE_SHARE) if inner else last]
-    slack = max((3.0 if last < 50 else 0.25) * (high - low), 1.0 if log else 0.0)
+    slack = max(
+        (3.0 if last < 50 else 1.5 if last < 200 else 0.25) * (high - low), 1.0 if log else 0.0
+    )
     high = ordered[-1] if ordered[-1] <= high + slack else high
     low = ordered[0] if ordered[0] >= low - slack else low
     if log:
@@ -117,14 +119,17 @@ def fractional_epochs(steps: Steps, epochs: Floats) -> Floats:
     return result
 
 
-def epoch_marks(steps: Steps, epochs: Floats, most: int = 200) -> list[tuple[float, int]]:
+def epoch_marks(steps: Steps, epochs: Floats, most: int = 60) -> list[tuple[float, int]]:
     """Return (step, epochs finished there) where fractional ``epochs`` pass a whole number."""
     known = np.isfinite(epochs)
     steps, epochs = steps[known], epochs[known]
     if len(steps) < 2 or np.any(np.diff(epochs) < 0) or epochs[-1] == epochs[0]:
         return []
-    whole = np.arange(math.floor(epochs[0]) + 1, math.floor(epochs[-1]) + 1)
-    whole = whole[:: max(1, -(-len(whole) // most))]
+    first, last = math.floor(epochs[0]) + 1, math.floor(epochs[-1])
+    every = 1
+    while (last - first) // every >= most:
+        every = 5 * every // 2 if str(every)[0] == "2" else 2 * every  # 1, 2, 5, 10, 20 ...
+    whole = np.arange(-(-first // every) * every, last + 1, every)
     places = np.interp(whole, epochs, steps)
     return [(round(float(p), 2), int(n)) for p, n in zip(places, whole, strict=True)]
 

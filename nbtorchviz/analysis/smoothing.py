@@ -159,7 +159,8 @@ class Smoother:
     ) -> None:
         """Carry the newest sums back until they change nothing any more."""
         below = tail_seen if len(tail_first) else np.zeros(2)
-        gap = self._decay(np.diff(np.append(first, tail_first if len(tail_first) else first[-1:])))
+        following = np.append(first[1:], tail_first if len(tail_first) else first[-1:])
+        gap = self._decay(following - first)
         for block in range(len(first) - 1, -1, -1):
             below = self._own[block] + gap[block] * below
             if below[0] == self._starts[block, 0] and below[1] == self._starts[block, 1]:

@@ -10,9 +10,8 @@ smoothed line, absent when all points are there (``complete``: the view smooths 
 A run's ``clock`` is a table of (step, epoch, seconds) to read the other two x axes from.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from nbtorchviz.analysis.curves import (
     epoch_marks,
     fractional_epochs,
     knots,
-    rising_is_better,
     share_points,
     smooth_line,
     split_name,
@@ -30,17 +28,31 @@ from nbtorchviz.analysis.curves import (
 )
 from nbtorchviz.analysis.decimation import MOST_POINTS, decimate
 from nbtorchviz.analysis.packets import pack
+from nbtorchviz.session.curve_lines import (
+    WORDS,
+    add_points,
+    add_smoothed,
+    as_steps,
+    as_values,
+    describe_line,
+    window_of,
+)
 from nbtorchviz.session.metrics import MetricHistory, RunInfo
-from nbtorchviz.session.series import KeptSums, Point, SeriesView
+from nbtorchviz.session.series import KeptSums, SeriesView
 
 LIMIT_BYTES = 40_000
 """Size of one update, at most."""
+LEAST_BYTES = 16_000
+"""Smallest limit that is kept to."""
+MOST_METRICS = 40
+MOST_LINES = 16
+"""Lines of the shown metric, earlier runs included."""
+MOST_OTHERS = 6
+"""Lines of other metrics sent along, coarse, so that switching to one shows something at once."""
 EARLIER_RUNS = 4
 """Earlier runs that are drawn; all are in ``history``."""
 _POINT_BYTES = 8
 _KNOT_BYTES = 12
-_FLAG_CHARACTERS = 120
-_FLOAT32 = np.finfo(np.float32)
 
 Views = Mapping[tuple[int, str], SeriesView]
 
@@ -53,8 +65,8 @@ class CurveView:
     """Weight of a point one step away; 0 = raw values only."""
     metric: str = ""
     """Which one has the plot; empty = the first that was logged."""
-    range: tuple[float, float] | None = None
-    """First and last step in view; None = the whole run."""
+    range: tuple[float, float | None] | None = None
+    """First and last step in view (None: up to the newest); None = the whole run."""
     log_y: bool = False
     rev: int = 0
     """Grows when Python changed what is drawn, so that the view takes it over."""
@@ -73,56 +85,100 @@ def curve_packet(
     Args:
         history: read, not changed.
         view: what to draw.
-        limit_bytes: bound on the packet's size; at least 8,000 are used when many lines have
-            many points. Lines are decimated to fit, keeping every spike.
+        limit_bytes: bound on the packet's size, 16,000 or more. Lines are decimated to fit.
         seq: number of the packet, for its ack.
         sums: kept by the caller between calls, so that long curves are not summed up each time.
     """
     series = history.views()
+    over = 0
+    while True:
+        packet = _packet(history, series, view, limit_bytes - over, seq, sums)
+        excess = len(packet) - max(limit_bytes, LEAST_BYTES)
+        if excess <= 0 or over >= limit_bytes:
+            return packet
+        over += excess + 64
+
+
+def _packet(
+    history: MetricHistory,
+    series: Views,
+    view: CurveView,
+    limit_bytes: int,
+    seq: int,
+    sums: KeptSums | None,
+) -> bytes:
     runs = _drawn_runs(history, series)
     metrics = list(dict.fromkeys(split_name(name)[0] for _, name in series))
     metric = view.metric if view.metric in metrics else next(iter(metrics), "")
-    keys = [key for key in series if key[0] in {info.run for info in runs}]
-    current = max((key[0] for key in keys), default=history.current_run)
+    current = max((info.run for info in runs), default=history.current_run)
+    keys = _drawn(series, {info.run for info in runs}, current, metric)
+    if view.range is not None and _fits(series, keys, current, metric, limit_bytes):
+        view = replace(view, range=None)  # the browser has every point, and zooms by itself
     bounds = _bounds(series, keys, metric)
+    span = None
+    if view.range is not None and bounds is not None:
+        first, last = view.range
+        span = (float(first), float(bounds[1] if last is None else last))
     header: dict[str, Any] = {
         "seq": seq,
         "rev": view.rev,
-        "metric": metric,
-        "metrics": metrics,
+        "metric": metric[:WORDS],
+        "metrics": [name[:WORDS] for name in metrics[:MOST_METRICS]],
         "smoothing": view.smoothing,
         "log_y": view.log_y,
-        "range": None if view.range is None else [float(edge) for edge in view.range],
+        "range": None if span is None else list(span),
         "bounds": bounds,
         "current": current,
         "runs": [],
         "flags": _flags(history, current),
-        "gaps": [[first, last] for run, first, last in history.gaps if run == current],
+        "gaps": [[first, last] for run, first, last in history.gaps[-40:] if run == current],
         "epochs": [],
         "lines": [],
-        "limits": {},
     }
     arrays: dict[str, NDArray[Any]] = {}
-    scale = min(1.0, max(limit_bytes, 8_000) / LIMIT_BYTES)
+    scale = min(1.0, max(limit_bytes, 2_000) / LIMIT_BYTES)
     for info in runs:
-        most = int((512 if info.run == current else 64) * scale)
-        _add_run(header, arrays, info, series, keys, most, current=info.run == current)
-    drawn = [_window(series[key], view.range) for key in keys]
+        if any(key[0] == info.run for key in keys):
+            most = int((512 if info.run == current else 64) * scale)
+            _add_run(header, arrays, info, series, keys, most, current=info.run == current)
+    drawn = [window_of(series[key], span) for key in keys]
     smooth_most = int(500 * scale)
-    budget = max(limit_bytes, 8_000) - 2_000 - int(1_200 * scale) - 420 * len(keys)
+    budget = limit_bytes - 1_500 - 420 * len(keys) - (1_200 if view.range else 0)
     budget -= sum(array.nbytes for array in arrays.values())
     shares = _shares(keys, drawn, current, metric, view, budget, smooth_most)
     for number, (key, window, share) in enumerate(zip(keys, drawn, shares, strict=True)):
         most = smooth_most if key[0] == current else smooth_most // 4
-        line = _line(series[key], key, window, share)
-        _add_points(line, arrays, number, series[key], window, share)
-        if view.smoothing and not line["complete"] and line["metric"] == metric and share:
+        line = describe_line(series[key], key, window, share)
+        add_points(line, arrays, number, series[key], window, share)
+        if view.smoothing and not line["complete"] and split_name(key[1])[0] == metric and share:
             kept = None if sums is None else sums.smoother(key, series[key], view.smoothing)
-            _add_smoothed(line, arrays, number, series[key], window, view.smoothing, most, kept)
+            add_smoothed(line, arrays, number, series[key], window, view.smoothing, most, kept)
         header["lines"].append(line)
     header["limits"] = _limits(series, keys, drawn, current, metric)
-    _add_overview(header, arrays, series, (current, metric), view, bounds)
+    _add_overview(header, arrays, series, (current, metric), view, bounds, sums)
     return pack(header, arrays)
+
+
+def _drawn(series: Views, runs: set[int], current: int, metric: str) -> list[tuple[int, str]]:
+    """Lines that are sent: those of the shown metric, and a few of the others to switch to."""
+    shown = [key for key in series if key[0] in runs and split_name(key[1])[0] == metric]
+    shown = [key for key in shown if key[0] == current] + [k for k in shown if k[0] != current]
+    others = [key for key in series if key[0] == current and split_name(key[1])[0] != metric]
+    return shown[:MOST_LINES] + others[:MOST_OTHERS]
+
+
+def _fits(
+    series: Views, keys: list[tuple[int, str]], current: int, metric: str, limit_bytes: int
+) -> bool:
+    """Whether every point of what is shown can be sent, clocks included."""
+    counts = [
+        (len(series[key].values), MOST_POINTS if key[0] == current else 500)
+        for key in keys
+        if split_name(key[1])[0] == metric
+    ]
+    points = sum(count for count, _ in counts) + 120 * (len(keys) - len(counts))
+    room = limit_bytes - 5_000 - 512 * _KNOT_BYTES - 420 * len(keys)
+    return all(count <= most for count, most in counts) and points * _POINT_BYTES <= room
 
 
 def _drawn_runs(history: MetricHistory, series: Views) -> list[RunInfo]:
@@ -141,7 +197,7 @@ def _flags(history: MetricHistory, run: int) -> list[dict[str, Any]]:
     return [
         {
             "step": flag.step,
-            "text": flag.text[:_FLAG_CHARACTERS],
+            "text": flag.text[:WORDS],
             "kind": flag.kind,
             "target": flag.target,
         }
@@ -177,14 +233,14 @@ def _add_run(
     if current:
         header["epochs"] = epoch_marks(longest.steps[at], epochs)
     name = f"c{info.run}"
-    arrays[f"{name}s"] = _whole(steps)
+    arrays[f"{name}s"] = as_steps(steps)
     arrays[f"{name}e"] = table.astype(np.float32)
     arrays[f"{name}t"] = longest.elapsed_s[chosen].astype(np.float32)
     header["runs"].append(
         {
             "run": info.run,
-            "name": info.name[:_FLAG_CHARACTERS],
-            "detail": info.detail[:_FLAG_CHARACTERS],
+            "name": info.name[:WORDS],
+            "detail": info.detail[:WORDS],
             "clock": name,
             "epochs": has_epochs,
         }
@@ -197,15 +253,6 @@ def _epoch_points(epochs: NDArray[np.float32], chosen: NDArray[Any], most: int) 
     if len(begins) > 8 * most:  # fractions: every value differs, the knots are enough
         return chosen
     return np.unique(np.concatenate([chosen, begins]))
-
-
-def _window(view: SeriesView, limits: tuple[float, float] | None) -> tuple[int, int]:
-    """Indices in view, one more on each side so that lines reach the edges."""
-    if limits is None:
-        return 0, len(view.steps)
-    first = int(np.searchsorted(view.steps, math.ceil(limits[0])))
-    stop = int(np.searchsorted(view.steps, math.floor(limits[1]), side="right"))
-    return max(0, first - 1), min(len(view.steps), stop + 1)
 
 
 def _shares(
@@ -227,78 +274,6 @@ def _shares(
             part = smooth_most if run == current else smooth_most // 4
             budget_bytes -= part * _POINT_BYTES
     return share_points(most, max(0, budget_bytes) // _POINT_BYTES)
-
-
-def _line(
-    view: SeriesView, key: tuple[int, str], window: tuple[int, int], share: int
-) -> dict[str, Any]:
-    run, name = key
-    metric, role = split_name(name)
-    best = view.largest if rising_is_better(metric) else view.smallest
-    count = window[1] - window[0]
-    return {
-        "run": run,
-        "name": name,
-        "metric": metric,
-        "role": role,
-        "count": len(view.values),
-        "complete": share >= len(view.values),
-        "whole": share >= count,
-        "latest": _point(view.latest),
-        "best": _point(best),
-        "best_is": "largest" if rising_is_better(metric) else "smallest",
-        "maximum": None if view.largest is None else view.largest.value,
-        "not_positive": view.not_positive,
-        "not_finite": view.not_finite,
-        "spans": [list(span) for span in view.spans],
-        "thinned": view.thinned,
-        "logged": view.logged,
-    }
-
-
-def _point(point: Point | None) -> list[Any] | None:
-    if point is None:
-        return None
-    value = point.value
-    written = "NaN" if math.isnan(value) else "Inf" if value > 0 else "-Inf"
-    return [point.step, value if math.isfinite(value) else written]
-
-
-def _add_points(
-    line: dict[str, Any],
-    arrays: dict[str, NDArray[Any]],
-    number: int,
-    view: SeriesView,
-    window: tuple[int, int],
-    share: int,
-) -> None:
-    chosen: NDArray[Any] = np.arange(window[0], min(window[1], window[0] + share))
-    if share < window[1] - window[0] and share >= 4:
-        columns = (share - 2) // 2
-        chosen = decimate(
-            view.steps, view.values, columns=columns, blocks=view.blocks, window=window
-        )
-    line["x"], line["y"] = f"x{number}", f"y{number}"
-    arrays[line["x"]] = _whole(view.steps[chosen])
-    arrays[line["y"]] = _single(view.values[chosen])
-
-
-def _add_smoothed(
-    line: dict[str, Any],
-    arrays: dict[str, NDArray[Any]],
-    number: int,
-    view: SeriesView,
-    window: tuple[int, int],
-    weight: float,
-    most: int,
-    kept: Any,
-) -> None:
-    chosen, values = smooth_line(
-        view.steps, view.values, weight, most, smoother=kept, window=window
-    )
-    line["sx"], line["sy"] = f"sx{number}", f"sy{number}"
-    arrays[line["sx"]] = _whole(view.steps[chosen])
-    arrays[line["sy"]] = _single(values)
 
 
 def _limits(
@@ -330,6 +305,7 @@ def _add_overview(
     key: tuple[int, str],
     view: CurveView,
     bounds: list[int] | None,
+    sums: KeptSums | None,
 ) -> None:
     """Add the whole current run, few points, when only a part of it is drawn."""
     header["overview"] = None
@@ -337,18 +313,11 @@ def _add_overview(
     if view.range is None or not names or bounds is None:
         return
     whole = series[names[0]]
-    chosen = decimate(whole.steps, whole.values, columns=120, blocks=whole.blocks)
     header["overview"] = {"x": "ox", "y": "oy"}
-    arrays["ox"], arrays["oy"] = _whole(whole.steps[chosen]), _single(whole.values[chosen])
-
-
-def _whole(steps: NDArray[Any]) -> NDArray[Any]:
-    fits = len(steps) == 0 or max(abs(int(steps[0])), abs(int(steps[-1]))) < 2**31
-    return steps.astype(np.int32 if fits else np.float64)
-
-
-def _single(values: NDArray[Any]) -> NDArray[np.float32]:
-    """float32; what is too large for it is drawn as the largest, above any axis."""
-    finite = np.isfinite(values)
-    clipped = np.where(finite, np.clip(values, _FLOAT32.min, _FLOAT32.max), values)
-    return clipped.astype(np.float32)
+    if view.smoothing:
+        kept = None if sums is None else sums.smoother(names[0], whole, view.smoothing)
+        chosen, values = smooth_line(whole.steps, whole.values, view.smoothing, 120, smoother=kept)
+    else:
+        chosen = decimate(whole.steps, whole.values, columns=59, blocks=whole.blocks)
+        values = whole.values[chosen]
+    arrays["ox"], arrays["oy"] = as_steps(whole.steps[chosen]), as_values(values)

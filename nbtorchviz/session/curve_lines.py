@@ -1,0 +1,113 @@
+"""One line of a curve packet: what is said of it, and the arrays that draw it."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nbtorchviz.analysis.curves import rising_is_better, smooth_line, split_name
+from nbtorchviz.analysis.decimation import decimate
+from nbtorchviz.analysis.smoothing import Smoother
+from nbtorchviz.session.series import Point, SeriesView
+
+WORDS = 120
+"""Characters of a name that are sent."""
+_FLOAT32 = np.finfo(np.float32)
+
+
+def window_of(view: SeriesView, limits: tuple[float, float] | None) -> tuple[int, int]:
+    """Indices in view, one more on each side so that lines reach the edges."""
+    if limits is None:
+        return 0, len(view.steps)
+    first = int(np.searchsorted(view.steps, math.ceil(limits[0])))
+    stop = int(np.searchsorted(view.steps, math.floor(limits[1]), side="right"))
+    return max(0, first - 1), min(len(view.steps), stop + 1)
+
+
+def describe_line(
+    view: SeriesView, key: tuple[int, str], window: tuple[int, int], share: int
+) -> dict[str, Any]:
+    """Return what is said of a line; ``share`` is how many of its points are drawn."""
+    run, name = key
+    metric, role = split_name(name)
+    best = view.largest if rising_is_better(metric) else view.smallest
+    count = window[1] - window[0]
+    return {
+        "run": run,
+        "name": name[:WORDS],
+        "metric": metric[:WORDS],
+        "role": role,
+        "count": len(view.values),
+        "complete": share >= len(view.values) == count,
+        "whole": share >= count,
+        "latest": _point(view.latest),
+        "best": _point(best),
+        "best_is": "largest" if rising_is_better(metric) else "smallest",
+        "maximum": None if view.largest is None else view.largest.value,
+        "not_positive": view.not_positive,
+        "not_finite": view.not_finite,
+        "spans": [list(span) for span in view.spans],
+        "thinned": view.thinned,
+        "logged": view.logged,
+    }
+
+
+def _point(point: Point | None) -> list[Any] | None:
+    if point is None:
+        return None
+    value = point.value
+    written = "NaN" if math.isnan(value) else "Inf" if value > 0 else "-Inf"
+    return [point.step, value if math.isfinite(value) else written]
+
+
+def add_points(
+    line: dict[str, Any],
+    arrays: dict[str, NDArray[Any]],
+    number: int,
+    view: SeriesView,
+    window: tuple[int, int],
+    share: int,
+) -> None:
+    """Add the raw points of ``window``, at most ``share`` of them, extremes kept."""
+    chosen: NDArray[Any] = np.arange(window[0], min(window[1], window[0] + share))
+    if share < window[1] - window[0] and share >= 4:
+        columns = (share - 2) // 2
+        chosen = decimate(
+            view.steps, view.values, columns=columns, blocks=view.blocks, window=window
+        )
+    line["x"], line["y"] = f"x{number}", f"y{number}"
+    arrays[line["x"]] = as_steps(view.steps[chosen])
+    arrays[line["y"]] = as_values(view.values[chosen])
+
+
+def add_smoothed(
+    line: dict[str, Any],
+    arrays: dict[str, NDArray[Any]],
+    number: int,
+    view: SeriesView,
+    window: tuple[int, int],
+    weight: float,
+    most: int,
+    kept: Smoother | None,
+) -> None:
+    """Add at most ``most`` points of the smoothed line."""
+    chosen, values = smooth_line(
+        view.steps, view.values, weight, most, smoother=kept, window=window
+    )
+    line["sx"], line["sy"] = f"sx{number}", f"sy{number}"
+    arrays[line["sx"]] = as_steps(view.steps[chosen])
+    arrays[line["sy"]] = as_values(values)
+
+
+def as_steps(steps: NDArray[Any]) -> NDArray[Any]:
+    """int32 where that holds them, else float64."""
+    fits = len(steps) == 0 or max(abs(int(steps[0])), abs(int(steps[-1]))) < 2**31
+    return steps.astype(np.int32 if fits else np.float64)
+
+
+def as_values(values: NDArray[Any]) -> NDArray[np.float32]:
+    """float32; what is too large for it is drawn as the largest, above any axis."""
+    finite = np.isfinite(values)
+    clipped = np.where(finite, np.clip(values, _FLOAT32.min, _FLOAT32.max), values)
+    return clipped.astype(np.float32)

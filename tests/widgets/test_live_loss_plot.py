@@ -1,0 +1,215 @@
+import io
+import sys
+
+import numpy as np
+import pytest
+import torch
+from ipywidgets.widgets import widget as ipywidgets_registry
+from PIL import Image
+from torch import nn
+
+import nbtorchviz as nbv
+from nbtorchviz.analysis.packets import unpack
+from nbtorchviz.analysis.smoothing import smooth
+from tests.widgets.view import View
+
+
+@pytest.fixture
+def plot():
+    made = []
+
+    def plot(*args, **kwargs):
+        made.append(nbv.LiveLossPlot(*args, **kwargs))
+        return made[-1]
+
+    yield plot
+    for widget in made:
+        session = widget.session
+        widget.close()
+        session.close()
+
+
+def drawn(plot):
+    """Header and arrays of what a view would draw now."""
+    plot.session.flush()
+    return unpack(plot.curve)
+
+
+def test_works_alone(plot):
+    alone = plot()
+    for value in (3.0, float("nan"), float("inf"), 0.5):
+        alone.log(loss=torch.tensor(value))
+    alone.log(val_loss=np.float32(0.75))
+    steps, values = alone.history("loss")
+    assert steps.tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(values, [3.0, np.nan, np.inf, 0.5])
+    header, _ = drawn(alone)
+    assert [line["name"] for line in header["lines"]] == ["loss", "val_loss"]
+    assert alone.options["code"] == "plot.log(loss=loss)"
+
+
+def test_shows_what_the_session_logs(plot):
+    net = nn.Linear(2, 1)
+    session = nbv.watch(net)
+    shown = plot(net)
+    session.log(5, loss=1.25)
+    shown.log(6, loss=1.0)
+    assert shown.session is session
+    assert shown.history("loss").values.tolist() == [1.25, 1.0]
+    header, arrays = drawn(shown)
+    assert arrays[header["lines"][0]["y"]].tolist() == [1.25, 1.0]
+    assert shown.options["code"] == "session.log(loss=loss)"
+
+
+def test_an_unknown_keyword_a_wrong_model_and_a_bad_weight_are_refused():
+    with pytest.raises(TypeError, match="unknown keyword 'smoothin'"):
+        nbv.LiveLossPlot(smoothin=0.9)
+    with pytest.raises(TypeError, match="LiveLossPlot"):
+        nbv.LiveLossPlot("net")
+    with pytest.raises(ValueError, match="smoothing must be a number from 0"):
+        nbv.LiveLossPlot(smoothing=1.0)
+    with pytest.raises(TypeError, match="metrics must be a MetricHistory"):
+        nbv.LiveLossPlot(metrics=["loss"])
+
+
+def test_a_bad_value_names_its_metric(plot):
+    with pytest.raises(TypeError, match="metric 'accuracy' must be a number"):
+        plot().log(accuracy="high")
+
+
+def test_a_move_of_the_smoothing_slider_reaches_the_next_packet(plot):
+    shown = plot(smoothing=0.5)
+    for step in range(3000):
+        shown.log(loss=1.0 / (step + 1))
+    view = View(shown)
+    view.intent("smoothing", 0.9)
+    header, arrays = drawn(shown)
+    line = header["lines"][0]
+    assert header["smoothing"] == shown.smoothing == 0.9
+    steps, values = shown.history("loss")
+    expected = smooth(steps, values, 0.9)[np.searchsorted(steps, arrays[line["sx"]])]
+    np.testing.assert_allclose(arrays[line["sy"]], expected, rtol=1e-5)
+
+
+def test_python_changes_carry_a_new_revision_and_intents_do_not(plot):
+    shown = plot()
+    shown.log(loss=1.0)
+    before = drawn(shown)[0]["rev"]
+    View(shown).intent("log_y", True)
+    assert drawn(shown)[0]["rev"] == before
+    shown.smoothing = 0.8
+    header = drawn(shown)[0]
+    assert header["rev"] == before + 1
+    assert header["log_y"]
+
+
+def test_a_wrong_intent_is_a_fault_and_changes_nothing(plot):
+    shown = plot(smoothing=0.5)
+    View(shown).intent("smoothing", 7)
+    assert shown.smoothing == 0.5
+    assert len(shown.session.faults) == 1
+
+
+def test_a_range_is_asked_for_and_given_back(plot):
+    shown = plot()
+    for step in range(6000):
+        shown.log(step, loss=float(step % 7))
+    view = View(shown)
+    view.intent("range", [1000, 1500])
+    assert drawn(shown)[0]["range"] == [1000.0, 1500.0]
+    view.intent("range", [5000, None])
+    assert drawn(shown)[0]["range"][0] == 5000.0
+    assert drawn(shown)[0]["range"][1] >= 5999.0
+    view.intent("range", None)
+    assert drawn(shown)[0]["range"] is None
+
+
+def test_the_summary_is_stable_text(plot):
+    shown = plot()
+    assert shown.summary() == "LiveLossPlot: no values yet"
+    shown.log(loss=2.0)
+    shown.log(loss=float("nan"))
+    assert shown.summary() == "LiveLossPlot:\n  loss NaN at step 2, best 2 at step 1"
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+def test_the_static_picture_is_small_and_shows_a_curve(plot, log_y):
+    shown = plot(smoothing=0.9, log_y=log_y)
+    random = np.random.default_rng(0)
+    for step in range(3000):
+        shown.log(loss=float(np.exp(-step / 500) + 0.1 * random.random()), epoch=step // 300)
+    png = shown.snapshot()
+    assert len(png) <= 100_000
+    colors = {color for _, color in Image.open(io.BytesIO(png)).convert("RGB").getcolors(1 << 20)}
+    assert any(abs(r - 13) + abs(g - 71) + abs(b - 161) < 60 for r, g, b in colors)
+
+
+@pytest.mark.parametrize("values", [[], [float("nan")] * 3, [-1.0, 0.0], [1e300, 1.0], [5.0]])
+@pytest.mark.parametrize("log_y", [False, True])
+def test_every_state_has_a_static_picture(plot, values, log_y):
+    shown = plot(log_y=log_y)
+    for value in values:
+        shown.log(loss=value, epoch=1)
+    assert shown.snapshot().startswith(b"\x89PNG")
+
+
+def test_the_figure_follows_and_keeps_marks_of_the_user(plot):
+    import bqplot
+
+    shown = plot(smoothing=0.5)
+    shown.log(loss=2.0)
+    figure = shown.figure
+    assert [axis.label for axis in figure.axes] == ["step", "loss"]
+    mine = bqplot.Lines(x=[0, 1], y=[0, 1], scales=figure.marks[0].scales)
+    figure.marks = [*figure.marks, mine]
+    shown.log(loss=1.0)
+    shown.log(val_loss=1.5)
+    shown.session.flush()
+    assert shown.figure is figure
+    assert figure.marks[-1] is mine
+    assert figure.marks[0].y.tolist() == [2.0, 1.0]
+    assert {mark.labels[0] for mark in figure.marks[:-1]} == {"loss", "val_loss"}
+
+
+def test_a_log_axis_of_the_figure_comes_with_new_axes_and_scales(plot):
+    import bqplot
+
+    shown = plot()
+    shown.log(loss=2.0)
+    figure = shown.figure
+    old = figure.axes[1]
+    shown.log_y = True
+    shown.session.flush()
+    assert figure.axes[1] is not old
+    assert isinstance(figure.axes[1].scale, bqplot.LogScale)
+    assert figure.marks[0].scales["y"] is figure.axes[1].scale
+
+
+def test_without_bqplot_only_the_figure_is_missing(plot, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bqplot", None)
+    shown = plot()
+    shown.log(loss=1.0)
+    assert drawn(shown)[0]["lines"]
+    with pytest.raises(ImportError, match="pip install 'bqplot"):
+        _ = shown.figure
+
+
+def test_a_new_run_is_drawn_beside_the_earlier_one(plot):
+    shown = plot()
+    for _ in range(2):
+        for step in range(5):
+            shown.log(step, loss=1.0)
+    header, _ = drawn(shown)
+    assert header["current"] == 2
+    assert [line["run"] for line in header["lines"]] == [2, 1]
+
+
+def test_closing_twice_leaves_no_widget_and_no_listener(plot):
+    before = set(ipywidgets_registry._instances)
+    shown = nbv.LiveLossPlot()
+    shown.log(loss=1.0)
+    history = shown.metrics
+    shown.close()
+    shown.close()
+    assert history._listeners == []
+    assert set(ipywidgets_registry._instances) == before
