@@ -70,8 +70,6 @@ class Sender(LineFacts):
         """Times that ``on_fault`` itself raised."""
         _OPEN.add(self)
 
-    # -- what the session calls
-
     def add(
         self,
         name: str,
@@ -205,8 +203,6 @@ class Sender(LineFacts):
     def cpu_s(self) -> float:
         """CPU seconds of the sender's threads so far."""
         return self._past_cpu_s + self._thread_cpu_s
-
-    # -- from here on for Stream and the thread
 
     def _mark(self, stream: Stream, *, urgent: bool) -> None:
         if self._inert():

@@ -15,6 +15,8 @@ def as_number(name: str, value: Any) -> float:
         ValueError: it has several elements, or none.
         TypeError: it is no number at all.
     """
+    if type(value) is float:  # the usual case; an abstract class takes longer to ask
+        return value
     if isinstance(value, numbers.Real):  # bool and numpy scalars too
         return float(value)
     count = getattr(value, "numel", None) or getattr(value, "size", None)
