@@ -1,0 +1,166 @@
+// The channels of a layer as tiles: one canvas for what is in sight, one focusable cell a channel.
+
+import { drawPlanes, pixelsByCode, sized } from "./map_colours.js";
+import { KEYS, h } from "./dom.js";
+import { fit, orderOf, short, tiling, valueOf } from "./map_math.js";
+
+const CAPTION = 14, BELOW = 6; // CSS pixels above and below the square of a tile
+const TARGETS = [112, 56, 42];
+
+/** Make the grid; `view.choose({channel})` and `view.zoom()` hear the user, `hover(text)` the key. */
+export function gridOf(view, hover) {
+  const canvas = h("canvas", { class: "nbtv-grid-canvas", "aria-hidden": "true" });
+  const cells = h("div", { class: "nbtv-cells", role: "listbox", "aria-label": "Channels", "aria-orientation": "horizontal" });
+  const el = h("div", { class: "nbtv-grid" }, canvas, cells);
+  const pool = [];
+  let scene = null, plan = null, order = [], firstSeen = 0, width = 0, height = 0, lastShown = "";
+
+  el.addEventListener("scroll", () => scene && draw());
+  el.addEventListener("click", (event) => {
+    const cell = event.target.closest(".nbtv-cell");
+    if (cell) pick(Number(cell.dataset.channel), false);
+  });
+  el.addEventListener("dblclick", (event) => event.target.closest(".nbtv-cell") && view.zoom());
+  el.addEventListener("pointermove", (event) => hover(under(event)));
+  el.addEventListener("pointerleave", () => hover(null));
+  cells.addEventListener("keydown", (event) => {
+    const at = order.indexOf(scene.pick.channel), last = order.length - 1;
+    const page = plan.columns * Math.max(1, Math.floor(height / plan.step));
+    const to = {
+      ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + plan.columns, ArrowUp: at - plan.columns,
+      Home: 0, End: last, PageDown: Math.min(last, at + page), PageUp: Math.max(0, at - page),
+    }[event.key];
+    if (to !== undefined && to >= 0 && to <= last) pick(order[to], true);
+    else if (event.key === "Enter") view.zoom();
+    if (to !== undefined || event.key === "Enter") {
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  });
+
+  function pick(channel, focus) {
+    if (channel !== scene.pick.channel) view.choose({ channel });
+    if (focus) reveal(channel);
+    for (const cell of pool) if (Number(cell.dataset.channel) === channel && !cell.hidden) cell.focus({ preventScroll: true });
+  }
+
+  /** Scroll so that a channel is in sight, and show it as selected at once. */
+  function reveal(channel) {
+    const row = Math.floor(order.indexOf(channel) / plan.columns);
+    if (row * plan.step < el.scrollTop) el.scrollTop = row * plan.step;
+    const under = (row + 1) * plan.step - height;
+    if (under > el.scrollTop) el.scrollTop = under;
+    draw();
+  }
+
+  /** Sizes of the tiles: from the layer's true shape, so that a preview does not move them. */
+  function planned(header) {
+    const dpr = window.devicePixelRatio || 1, total = header.total || 0;
+    const [tall, wide] = scene.tile;
+    const offer = (target) => {
+      const { side, scale, shrink } = fit(Math.max(tall, wide), target * dpr, 196 * dpr);
+      const gap = target > 100 ? 8 : target > 50 ? 5 : 7;
+      const px = { w: (Math.ceil(wide / shrink) * scale) / dpr, h: (Math.ceil(tall / shrink) * scale) / dpr };
+      const boxW = Math.max(px.w, 40);
+      return { ...px, box: boxW, gap, side, step: CAPTION + Math.ceil(px.h) + BELOW, ...tiling(total, boxW, width, gap) };
+    };
+    const offers = TARGETS.slice(scene.narrow || scene.compact ? (total > 6 ? 2 : 0) : 0).map(offer);
+    return offers.find((o) => o.rows * o.step <= height + BELOW) || (total > 99 && offers.length > 1 ? offers[offers.length - 2] : offers[offers.length - 1]);
+  }
+
+  function paint(next) {
+    scene = next;
+    const { header, arrays } = scene.frame;
+    const by = scene.pick.order;
+    order = orderOf(by, header.total, header.first, by === "mean" ? arrays.mean : by === "zero" ? arrays.zero : null);
+    plan = planned(header);
+    cells.style.height = `${plan.rows * plan.step}px`;
+    cells.setAttribute("aria-label", `Channels of ${header.layer}`);
+    draw();
+    const shown = `${header.layer} ${scene.pick.channel}`;
+    if (shown !== lastShown && !el.contains(document.activeElement)) {
+      lastShown = shown;
+      reveal(scene.pick.channel);
+    }
+    lastShown = shown;
+  }
+
+  function draw() {
+    const { header, arrays } = scene.frame;
+    const dpr = window.devicePixelRatio || 1;
+    const context = sized(canvas, width, height);
+    const count = arrays.planes.shape[0], [, tall, wide] = arrays.planes.shape;
+    const within = fit(Math.max(tall, wide), plan.side, plan.side);
+    firstSeen = Math.floor(el.scrollTop / plan.step);
+    const lastSeen = Math.min(plan.rows - 1, Math.floor((el.scrollTop + height) / plan.step));
+    const jobs = [];
+    let used = 0;
+    for (let at = firstSeen * plan.columns; at < Math.min(order.length, (lastSeen + 1) * plan.columns); at += 1) {
+      const channel = order[at], plane = channel - header.first;
+      const known = plane >= 0 && plane < count;
+      const x = (at % plan.columns) * (plan.box + plan.gap), y = Math.floor(at / plan.columns) * plan.step;
+      label(pool[used] || added(), channel, plane, known, x, y, at);
+      used += 1;
+      if (!known || (header.dead && header.dead[channel] !== undefined)) continue;
+      const scale = scene.scaleOf(plane);
+      jobs.push({
+        codes: arrays.planes.subarray(plane * tall * wide, (plane + 1) * tall * wide),
+        pixels: pixelsByCode(scene.table, arrays.lo[plane], arrays.hi[plane], scale, scene.centred),
+        x: Math.round(x * dpr), y: Math.round((y + CAPTION - el.scrollTop) * dpr),
+      });
+    }
+    for (let i = used; i < pool.length; i += 1) pool[i].hidden = true;
+    drawPlanes(context, jobs, tall, wide, within.scale, within.shrink);
+  }
+
+  function added() {
+    const cell = h("div", { class: "nbtv-cell", role: "option", ...KEYS }, h("b"), h("span"), h("i"));
+    pool.push(cell);
+    cells.append(cell);
+    return cell;
+  }
+
+  function label(cell, channel, plane, known, x, y, at) {
+    const { header, arrays } = scene.frame;
+    const chosen = channel === scene.pick.channel;
+    const since = header.dead && header.dead[channel];
+    const digits = plan.box < 50 ? 2 : 3;
+    const bad = known && arrays.nonfinite && arrays.nonfinite[plane] > 0;
+    const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : short(arrays.hi[plane], digits);
+    const kind = since !== undefined ? "dead" : !known ? "unknown" : bad ? "bad" : "";
+    const key = [channel, word, chosen, x, y, plan.w, plan.h, plan.box, kind, header.total].join();
+    cell.hidden = false;
+    if (cell.dataset.key === key) return;
+    Object.assign(cell.dataset, { key, channel, kind });
+    const [index, text, square] = cell.children;
+    index.textContent = channel;
+    text.textContent = word;
+    cell.style.cssText = `left:${x}px;top:${y}px;width:${plan.box}px;height:${CAPTION + plan.h}px`;
+    square.style.cssText = `width:${plan.w}px;height:${plan.h}px`;
+    cell.tabIndex = chosen ? 0 : -1;
+    cell.setAttribute("aria-selected", String(chosen));
+    cell.setAttribute("aria-posinset", at + 1);
+    cell.setAttribute("aria-setsize", header.total);
+    cell.setAttribute("aria-label", `channel ${channel}, ${since !== undefined ? `dead since step ${since}` : known ? `largest value ${word}` : "not read yet"}`);
+  }
+
+  /** What lies under the pointer, in words. */
+  function under(event) {
+    const cell = event.target.closest && event.target.closest(".nbtv-cell");
+    if (!cell || !scene) return null;
+    const { header, arrays } = scene.frame;
+    const plane = cell.dataset.channel - header.first, [count, tall, wide] = arrays.planes.shape;
+    const box = cell.lastChild.getBoundingClientRect();
+    const row = Math.floor(((event.clientY - box.top) / box.height) * tall);
+    const col = Math.floor(((event.clientX - box.left) / box.width) * wide);
+    if (plane < 0 || plane >= count || row < 0 || col < 0 || row >= tall || col >= wide) return null;
+    const value = valueOf(arrays.planes[(plane * tall + row) * wide + col], arrays.lo[plane], arrays.hi[plane]);
+    return `channel ${cell.dataset.channel}, ${header.rows} ${row}, ${header.cols} ${col} = ${short(value)}, step ${header.step}`;
+  }
+
+  return {
+    el, paint, canvas,
+    resize(w, hgt) { width = w; height = hgt; },
+    cells: () => pool.filter((cell) => !cell.hidden),
+  };
+}

@@ -1,0 +1,159 @@
+// Numbers behind the maps: sizes in whole device pixels, values from codes, order, bins, words.
+
+export const LEVELS = 252; // codes 0..252 are values; 253 -Inf, 254 +Inf, 255 NaN
+export const BINS = 23; // 253 codes fall into 23 bins of 11, so no bin is favoured
+
+/** Value of a code on a channel's own scale; NaN and infinities stand for themselves. */
+export function valueOf(code, lo, hi) {
+  if (code > LEVELS) return [-Infinity, Infinity, NaN][code - LEVELS - 1];
+  return lo + (code * (hi - lo)) / LEVELS;
+}
+
+/**
+ * How to draw `n` values on about `target` device pixels: {scale, shrink, side}, whole pixels per
+ * value (scale) or whole values per pixel (shrink). `most` is a limit the side must keep.
+ */
+export function fit(n, target, most = Infinity) {
+  let best = null;
+  const offer = (scale, shrink) => {
+    const side = Math.ceil(n / shrink) * scale;
+    const off = Math.abs(Math.log(side / target)) + (side > most ? 100 : 0);
+    if (!best || off < best.off) best = { scale, shrink, side, off };
+  };
+  const scale = Math.max(1, Math.floor(target / n));
+  offer(scale, 1);
+  offer(scale + 1, 1);
+  const shrink = Math.max(1, Math.floor(n / target));
+  offer(1, shrink);
+  offer(1, shrink + 1);
+  return best;
+}
+
+/** Average blocks of `k` x `k` codes; a block with nothing finite keeps its special code. */
+export function shrinkCodes(codes, h, w, k) {
+  if (k === 1) return codes;
+  const rows = Math.ceil(h / k), columns = Math.ceil(w / k);
+  const out = new Uint8Array(rows * columns);
+  for (let r = 0; r < rows; r += 1) {
+    for (let c = 0; c < columns; c += 1) {
+      let sum = 0, count = 0, special = 0;
+      for (let y = r * k; y < Math.min(h, (r + 1) * k); y += 1) {
+        for (let x = c * k; x < Math.min(w, (c + 1) * k); x += 1) {
+          const code = codes[y * w + x];
+          if (code > LEVELS) special = Math.max(special, code);
+          else { sum += code; count += 1; }
+        }
+      }
+      out[r * columns + c] = count ? Math.round(sum / count) : special;
+    }
+  }
+  return out;
+}
+
+/** Columns, rows and step of tiles of `side` in `width`: CSS pixels. */
+export function tiling(count, side, width, gap) {
+  const columns = Math.max(1, Math.min(count, Math.floor((width + gap) / (side + gap))));
+  return { columns, rows: Math.ceil(count / columns) };
+}
+
+/** Channels in the order to show: by index, highest mean first, or most zeros first. */
+export function orderOf(by, total, first, values) {
+  const channels = Array.from({ length: total }, (_, i) => i);
+  if (by === "index" || !values) return channels;
+  const rank = (c) => {
+    const value = values[c - first];
+    return value === undefined || Number.isNaN(value) ? -Infinity : value;
+  };
+  return channels.sort((a, b) => rank(b) - rank(a) || a - b);
+}
+
+/** Index of the largest finite value, 0 when none is finite. */
+export function peakOf(codes) {
+  let at = 0, best = -1;
+  for (let i = 0; i < codes.length; i += 1) {
+    if (codes[i] <= LEVELS && codes[i] > best) { best = codes[i]; at = i; }
+  }
+  return at;
+}
+
+/** Count codes into bins over lo..hi, exact zeros apart: {bins, zeros, nan, inf, count}. */
+export function histogram(codes, lo, hi, zeroShare, from = lo, to = hi) {
+  const counts = new Uint32Array(256);
+  for (const code of codes) counts[code] += 1;
+  const span = hi - lo, bins = new Uint32Array(BINS);
+  const zeroCode = span > 0 ? Math.round((-lo / span) * LEVELS) : 0;
+  const inRange = zeroCode >= 0 && zeroCode <= LEVELS && (span > 0 || lo === 0);
+  const zeros = inRange ? Math.min(counts[zeroCode], Math.round((zeroShare || 0) * codes.length)) : 0;
+  for (let code = 0; code <= LEVELS; code += 1) {
+    const count = counts[code] - (inRange && code === zeroCode ? zeros : 0);
+    if (!count) continue;
+    const own = from === lo && to === hi;
+    const at = own ? code / (LEVELS + 1) : (valueOf(code, lo, hi) - from) / (to - from || 1);
+    bins[Math.min(BINS - 1, Math.max(0, Math.floor(at * BINS)))] += count;
+  }
+  return { bins, zeros, nan: counts[255], inf: counts[253] + counts[254], count: codes.length };
+}
+
+const MINUS = "\u2212";
+
+/** A number in few characters: 2.22, 0.0043, 1.2e5, −3, NaN. */
+export function short(value, digits = 3) {
+  if (value == null) return "–";
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "Inf" : `${MINUS}Inf`;
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  let text;
+  if (size >= 1e5 || size < 1e-3) text = value.toExponential(Math.max(0, digits - 2)).replace("e+", "e");
+  else if (size >= 1) text = value.toFixed(Math.max(0, digits - String(Math.floor(size)).length));
+  else text = value.toFixed(size < 0.1 && digits > 2 ? digits : digits - 1);
+  if (Number(text) === 0) text = value.toExponential(0);
+  return text.replaceAll("-", MINUS);
+}
+
+/** The same decimals for all numbers of an axis, so that they line up. */
+export function axisText(values) {
+  const size = Math.max(...values.map(Math.abs)), span = Math.max(...values) - Math.min(...values);
+  if (!Number.isFinite(size)) return values.map(() => "–");
+  if (size >= 1e5 || (size > 0 && size < 1e-2)) return values.map((v) => (v === 0 ? "0" : short(v)));
+  const decimals = size >= 100 ? (span < 20 ? 1 : 0) : size >= 10 ? 1 : size < 0.1 ? 3 : 2;
+  return values.map((v) => (v === 0 && decimals === 0 ? "0" : v.toFixed(decimals).replace("-", MINUS).replace(/^−(0\.?0*)$/, "$1")));
+}
+
+export const times = (shape) => (shape && shape.length ? shape.join("×") : "");
+
+/** A share as words that never round to a lie: "> 99.9 %", "85 %". */
+export function percent(share, digits = 0) {
+  if (share == null || Number.isNaN(share)) return "–";
+  const edge = 0.5 * 10 ** -(digits + 2);
+  if (share < 1 && share > 1 - edge) return `> ${(100 - 10 ** -(digits || 1)).toFixed(digits || 1)} %`;
+  if (share > 0 && share < edge) return `< ${(10 ** -(digits || 1)).toFixed(digits || 1)} %`;
+  return `${(100 * share).toFixed(digits)} %`;
+}
+
+/** "0.4 s ago", "14 s ago", "3 min ago". */
+export function ago(seconds) {
+  const s = Math.max(0, seconds);
+  if (s < 0.95) return `${s.toFixed(1)} s ago`;
+  if (s < 120) return `${Math.round(s)} s ago`;
+  if (s < 7200) return `${Math.round(s / 60)} min ago`;
+  return `${Math.round(s / 3600)} h ago`;
+}
+
+/** "18, 21", "4 to 9", or the first few and how many more. */
+export function listed(numbers, most = 6) {
+  if (numbers.length > 2 && numbers[numbers.length - 1] - numbers[0] === numbers.length - 1) {
+    return `${numbers[0]} to ${numbers[numbers.length - 1]}`;
+  }
+  const shown = numbers.slice(0, most).join(", ");
+  return numbers.length > most ? `${shown} and ${numbers.length - most} more` : shown;
+}
+
+/** Input box [y, x, height, width] that an activation sees, cut to the picture; null: none of it. */
+export function boxOf(field, row, col, height, width) {
+  if (!field) return null;
+  const y = field.start[0] + field.stride[0] * row, x = field.start[1] + field.stride[1] * col;
+  const top = Math.max(0, y), left = Math.max(0, x);
+  const bottom = Math.min(height, y + field.size[0]), right = Math.min(width, x + field.size[1]);
+  return bottom > top && right > left ? [top, left, bottom - top, right - left] : null;
+}
