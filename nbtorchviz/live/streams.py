@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nbtorchviz.live.flow import StreamFlow
 
@@ -19,7 +19,7 @@ class Payload(NamedTuple):
 
     seq: int
     """Number that views ack; grows by at least 1 within a stream."""
-    data: object
+    data: Any
     size_bytes: int
 
 

@@ -220,7 +220,7 @@ def _add_run(
     longest = max(
         (series[key] for key in keys if key[0] == info.run), key=lambda view: len(view.steps)
     )
-    chosen = knots(longest.steps, longest.elapsed_s.astype(np.float64, copy=False), most)
+    chosen = knots(longest.steps, longest.elapsed_s, most)
     steps = longest.steps[chosen]
     # From the full columns only what the knots need: where whole epochs begin.
     at = _epoch_points(longest.epochs, chosen, most)
@@ -285,15 +285,14 @@ def _limits(
 ) -> dict[str, list[float] | None]:
     """Limits of both kinds of y axis over what is in view of the current run."""
     parts = [
-        (key[0], series[key].values[begin:stop])
+        # Thinned evenly before joining, so that a long curve does not drown a short one.
+        (key[0], series[key].values[begin : stop : max(1, (stop - begin) // 20_000)])
         for key, (begin, stop) in zip(keys, drawn, strict=True)
         if split_name(key[1])[0] == metric
     ]
     newest = [values for run, values in parts if run == current and np.isfinite(values).any()]
     chosen = newest or [values for _, values in parts]
-    # Thinned evenly before joining, so that a long curve does not drown a short one.
-    thin = [values[:: max(1, len(values) // 20_000)] for values in chosen]
-    joined = np.concatenate(thin) if thin else np.empty(0)
+    joined = np.concatenate(chosen) if chosen else np.empty(0)
     limits = {"linear": y_limits(joined, log=False), "log": y_limits(joined, log=True)}
     return {kind: None if pair is None else list(pair) for kind, pair in limits.items()}
 

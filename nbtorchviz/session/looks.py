@@ -80,17 +80,11 @@ def make_plan(
         extra: how many further layers the budget allows for the sliders' sake.
         survey: also record execution order and shapes.
     """
-    wants = {
-        (look.layer, look.path): Want(
-            key=look.layer,
-            path=look.path,
-            sample=look.sample,
-            gradient=any(
-                other.gradient for other in looks if (other.layer, other.path) == (look.layer, look.path)
-            ),
-        )
-        for look in looks
-    }
+    wants: dict[tuple[str, str], Want] = {}
+    for look in looks:
+        place = (look.layer, look.path)
+        gradient = look.gradient or (place in wants and wants[place].gradient)
+        wants[place] = Want(key=look.layer, path=look.path, sample=look.sample, gradient=gradient)
     sample = looks[0].sample if looks else 0
     for layer in _kept_order(looks, layers, visited)[:extra]:
         if (layer, "") not in wants:

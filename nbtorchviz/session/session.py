@@ -1,15 +1,13 @@
 """Session: one watched model, as users and widgets see it. ``watch(model)`` makes it."""
 
 import itertools
-import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pkgutil import resolve_name
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
@@ -23,7 +21,6 @@ from nbtorchviz.events import (
     OverheadMeasured,
     RunEnded,
     RunStarted,
-    ScalarLogged,
 )
 from nbtorchviz.live.background import BackgroundRun
 from nbtorchviz.live.gate import PauseGate
@@ -33,16 +30,15 @@ from nbtorchviz.live.mode import ModeReport, observe, report
 from nbtorchviz.live.sender import Sender
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.faults import Faults
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.recorder import Recorder
-from nbtorchviz.session.scalars import as_number
+from nbtorchviz.session.scalar_log import ScalarLog
 
 OVERHEAD_S = 1.0
 """How often the measured cost is published."""
-MOST_FAULTS = 100
 _DISPLAY = "nbtorchviz.widgets.cockpit:Cockpit"
 _ids = itertools.count(1)
-_log = logging.getLogger("nbtorchviz")
 
 
 class Session:
@@ -71,13 +67,13 @@ class Session:
         self.labels = labels
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.budget = Budget(budget, clock=clock)
-        self.bus = EventBus(threaded=True, on_fault=self._handler_failed)
+        self.bus = EventBus(threaded=True, on_fault=self.fault)
         """Subscribe to any event of ``nbtorchviz.events``."""
         self.metrics = metrics or MetricHistory()
         self.host = detect()
         self.gate = PauseGate(self._why_not)
         self.sender = Sender(
-            on_fault=self._failed,
+            on_fault=self.fault,
             threaded=not self.host.drops_thread_updates,
             post=kernel_loop_call,
             wired=self.host.kernel,
@@ -87,20 +83,16 @@ class Session:
             on_first=lambda: self.tap.look(),
             on_last=lambda: self.tap.rest(),
         )
-        self.faults: list[str] = []
-        """What failed inside nbtorchviz, in words; training went on each time."""
+        self._faults = Faults(self._tell_fault)
         self.run: BackgroundRun | None = None
         """The background run, also after it ended."""
         self.ended: str | None = None
         """How the last run ended, once it did."""
         self.run_active = False
         """Whether a run that was started on purpose goes on (background, or ``live()``)."""
-        self.epoch: float | None = None
-        """The last epoch that was logged."""
         self.closed = False
         self._clock = clock
-        self._lock = threading.Lock()
-        self._pending: list[tuple[Tensor, dict[str, Any]]] = []
+        self._scalars = ScalarLog(self.metrics, self.bus, self._common)
         self._was_live = False
         self._sender_cpu_s = 0.0
         self._overhead_at = clock()
@@ -109,7 +101,7 @@ class Session:
             self.budget,
             self.audience,
             every=every,
-            fail=self._failed,
+            fail=self.fault,
             after=self._after_boundary,
             clock=clock,
         )
@@ -164,6 +156,16 @@ class Session:
         )
 
     @property
+    def faults(self) -> list[str]:
+        """What failed inside nbtorchviz, in words; training went on each time."""
+        return self._faults.messages
+
+    @property
+    def epoch(self) -> float | None:
+        """The last epoch that was logged."""
+        return self._scalars.epoch
+
+    @property
     def runs(self) -> tuple[Any, ...]:
         """The training runs so far, the current one last."""
         return self.metrics.runs
@@ -200,21 +202,7 @@ class Session:
             SessionClosedError: the session was closed.
         """
         self._must_be_open()
-        if epoch is not None:
-            self.epoch = epoch
-        fields = {
-            **self._common(),
-            "phase": phase or "train",
-            "epoch": self.epoch,
-            "run": self.metrics.current_run,
-        }
-        if step is not None:
-            fields["step"] = int(step)
-        for name, value in metrics.items():
-            if isinstance(value, Tensor) and value.device.type != "cpu" and value.numel() == 1:
-                self._pending.append((value.detach().clone(), {**fields, "name": name}))
-            else:
-                self._publish(ScalarLogged(name=name, value=as_number(name, value), **fields))
+        self._scalars.log(step, phase, epoch, metrics)
 
     def probe(self, *inputs: object, labels: object = None) -> None:
         """Pin ``inputs`` and show what the layers make of them, now and after later steps.
@@ -252,7 +240,7 @@ class Session:
             try:
                 self.recorder.run_probe()
             except Exception as error:
-                self._failed("probe of the pinned input", error)
+                self.fault("probe of the pinned input", error)
 
     def live(self) -> AbstractContextManager["Session"]:
         """Return a context for a plain loop: Stop ends it cleanly, Pause is honoured."""
@@ -280,7 +268,7 @@ class Session:
 
     def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until all that was captured has reached every handler and slot."""
-        self._read_pending(all_of_them=True)
+        self._scalars.read_pending(all_of_them=True)
         self.bus.flush(timeout_s)
         self.sender.flush(timeout_s)
 
@@ -349,9 +337,9 @@ class Session:
             "stop": self.gate.stop,
         }[action]()
 
-    def fault(self, where: str, error: BaseException) -> None:
+    def fault(self, where: str, error: BaseException, count: int = 1) -> None:
         """Count a failure of ours and show it; never raises."""
-        self._failed(where, error)
+        self._faults.add(where, error, count)
 
     def run_began(self, name: str = "") -> None:
         """Note that a run was started on purpose (background, or ``live()``)."""
@@ -362,7 +350,7 @@ class Session:
     def run_ended(self, how: str = "finished") -> None:
         """Note that a run ended: "finished", "stopped", "failed" or "interrupted"."""
         self.ended, self.run_active = how, False
-        self._read_pending(all_of_them=True)
+        self._scalars.read_pending(all_of_them=True)
         self.sender.run_ended()
         self.bus.publish(RunEnded(run=self.metrics.current_run, how=how, **self._common()))
 
@@ -386,8 +374,7 @@ class Session:
 
     def _after_boundary(self) -> None:
         """Finish a boundary on the training thread; pause and stop take effect here."""
-        if self._pending:
-            self._read_pending()
+        self._scalars.read_pending()
         now = self._clock()
         if now - self._overhead_at >= OVERHEAD_S:
             self._overhead_at = now
@@ -398,17 +385,6 @@ class Session:
                 self.bus.publish(self.overhead)
         self.sender.boundary()
         self.gate.at_boundary()
-
-    def _publish(self, event: ScalarLogged) -> None:
-        self.metrics.add(event)
-        self.bus.publish(event)
-
-    def _read_pending(self, *, all_of_them: bool = False) -> None:
-        """Publish logged device tensors; by default not those just logged, to avoid a wait."""
-        keep = 0 if all_of_them else 1
-        while len(self._pending) > keep:
-            value, fields = self._pending.pop(0)
-            self._publish(ScalarLogged(value=float(value), **fields))
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -422,15 +398,5 @@ class Session:
         if self.closed:
             raise SessionClosedError("This session is closed; watch(model) opens a new one.")
 
-    def _handler_failed(self, where: str, error: Exception, count: int) -> None:
-        self._failed(where, error, count)
-
-    def _failed(self, where: str, error: BaseException, count: int = 1) -> None:
-        message = f"{where}: {type(error).__name__}: {error}"[:500]
-        with self._lock:
-            known = message in self.faults
-            if not known and len(self.faults) < MOST_FAULTS:
-                self.faults.append(message)
-        if not known:
-            _log.warning("%s (your training goes on)", message)
-            self.bus.publish(FaultRaised(where=where, message=str(error)[:500], count=count))
+    def _tell_fault(self, where: str, message: str, count: int) -> None:
+        self.bus.publish(FaultRaised(where=where, message=message, count=count))

@@ -153,9 +153,7 @@ def _status(facts: Facts) -> dict[str, Any] | None:
 
 
 def _model_gone(facts: Facts) -> dict[str, Any]:
-    lines = [
-        f"Below is the last frame of the old {facts.model}, in grey: nothing here is live."
-    ]
+    lines = [f"Below is the last frame of the old {facts.model}, in grey: nothing here is live."]
     if facts.successor is None:
         return _block("model_gone", "gone", "Model gone.", lines)
     block = _block(

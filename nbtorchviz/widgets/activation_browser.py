@@ -193,12 +193,11 @@ class ActivationBrowser(ObserverWidget):
         self._thumbs_stream = self._stream(
             "thumbs", self._produce_thumbs, self._deliver_thumbs, kind="thumbs", max_hz=1
         )
-        for event_type, handler in (
-            (ActivationCaptured, self._on_layer),
-            (GradientCaptured, self._on_layer),
-            (ModelAttached, self._on_model),
+        for subscription in (
+            session.bus.subscribe(ActivationCaptured, self._on_layer, inline=True),
+            session.bus.subscribe(GradientCaptured, self._on_layer, inline=True),
+            session.bus.subscribe(ModelAttached, self._on_model, inline=True),
         ):
-            subscription = session.bus.subscribe(event_type, handler, inline=True)
             self._bound.callback(subscription.cancel)
         session.recorder.looks.set(self.owner, self._pick.look, urgent=True)
         self._bound.callback(session.recorder.looks.drop, self.owner)
@@ -260,11 +259,11 @@ class ActivationBrowser(ObserverWidget):
         """Show the kept frame of the selection, or none, until a fresh one comes."""
         pick = self._pick
         kept = self.session.recorder.kept["pinned" if self._shows_pin else "batch"]
-        which = {"path": pick.path, "gradient": pick.show == "gradient"}
+        gradient = pick.show == "gradient"
         if pick.step is None:
-            self._event = kept.newest(pick.layer, **which)
+            self._event = kept.newest(pick.layer, path=pick.path, gradient=gradient)
         else:
-            self._event = kept.at(pick.step, pick.layer, **which)
+            self._event = kept.at(pick.step, pick.layer, path=pick.path, gradient=gradient)
         self._preview = self._event is not None
 
     def _pin(self, pinned: bool) -> None:

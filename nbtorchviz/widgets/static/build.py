@@ -1,7 +1,8 @@
-"""Bundle ``src/*.js`` and ``src/*.css`` into ``nbtv.js``: ``python -m nbtorchviz.widgets.static.build``.
+"""Bundle ``src/*.js`` and ``src/*.css`` into ``nbtv.js``.
 
-Needs node and npm, which users do not: the bundle is committed. ``--check`` builds elsewhere and
-exits 1 when the committed bundle is not what the sources make.
+``python -m nbtorchviz.widgets.static.build`` needs node and npm, which users do not: the bundle is
+committed. ``--check`` builds elsewhere and exits 1 when the committed bundle is not what the
+sources make, or is too large.
 """
 
 import shutil
@@ -46,9 +47,9 @@ def main(arguments: list[str]) -> int:
         same = fresh.read_bytes() == bundle.read_bytes()
     size = bundle.stat().st_size
     if not same:
-        print("nbtv.js is not what src/ makes; run python -m nbtorchviz.widgets.static.build")
+        sys.stderr.write("nbtv.js is not what src/ makes; build it again and commit it\n")
     if size > LIMIT_BYTES:
-        print(f"nbtv.js has {size} bytes, {LIMIT_BYTES} are allowed")
+        sys.stderr.write(f"nbtv.js has {size} bytes, {LIMIT_BYTES} are allowed\n")
     return 0 if same and size <= LIMIT_BYTES else 1
 
 
