@@ -169,7 +169,15 @@ class ActivationBrowser(ObserverWidget):
     def snapshot(self) -> bytes:
         """Return what is shown as a PNG, drawn here from the same numbers."""
         header, arrays = frame_parts(self._shot(), seq=0)
-        return activation_picture(header, arrays, self._state())
+        pick = self._pick
+        return activation_picture(
+            header,
+            arrays,
+            self._state(),
+            channel=pick.channel,
+            colormap=pick.colormap,
+            normalize=pick.normalize,
+        )
 
     # Session and streams ----------------------------------------------------------------------
 
