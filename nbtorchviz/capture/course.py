@@ -178,6 +178,7 @@ class Course:
                 self._subject.setting.tree,
                 root,
                 calls,
+                fresh=surveyed,
                 step=self._steps.count,
                 forward=self.forward,
                 micro=self.micro,

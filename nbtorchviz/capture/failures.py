@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from nbtorchviz.capture.layers import Entry, Tree, join_key
+from nbtorchviz.capture.layers import Entry, Tree, blocks_of, join_key
 from nbtorchviz.capture.leaves import shape_of, tensors_of
 from nbtorchviz.capture.plans import ForwardFailure
 from nbtorchviz.capture.survey import CallRecord
@@ -33,6 +33,8 @@ def explain(
     tree: Tree,
     root: nn.Module,
     calls: Sequence[CallRecord],
+    *,
+    fresh: bool,
     **position: Any,
 ) -> ForwardFailure:
     """Describe a failed forward.
@@ -42,13 +44,17 @@ def explain(
         tree: names of the modules.
         root: the model.
         calls: what a survey saw, of this forward or of the last good one.
+        fresh: they are of this forward; else their shapes may be of another input and the trail
+            leaves them out.
         position: ``step``, ``forward``, ``micro`` and ``phase``.
     """
     message = f"{type(error).__name__}: {error}"[:MOST_CHARACTERS]
     found = _innermost(error.__traceback__, tree, root)
     if found is None:
         title = f"Forward failed in {type(root).__name__}: {_first_line(error)}"
-        return ForwardFailure("", message, title, trail=_trail(calls, None), **position)
+        return ForwardFailure(
+            "", message, title, trail=_trail(calls, None, fresh=fresh), **position
+        )
     entry, module, shapes, call = found
     shape = shapes[0] if shapes else None
     what = f"{entry.type} {_plain(entry.detail)}".strip()
@@ -56,7 +62,8 @@ def explain(
     title = f"Forward failed at {entry.name} ({what}{got})."
     before = _before(calls, entry.name)
     detail, remedy = _mismatch(module, shape, before)
-    rows = _trail(before, (entry.name, entry.type, _written(shape) if shape else ""))
+    last = (entry.name, entry.type, _written(shape) if shape else "")
+    rows = _trail(before, last, fresh=fresh)
     key = join_key(entry.name, call)
     return ForwardFailure(key, message, title, detail, remedy, rows, **position)
 
@@ -90,19 +97,15 @@ def _before(calls: Sequence[CallRecord], name: str) -> list[CallRecord]:
         if call.name == name:
             break
         kept.append(call)
-    parents = {other.name for call in kept for other in kept if _inside(call.name, other.name)}
+    parents = blocks_of({call.name for call in kept})
     return [call for call in kept if call.finished and call.paths and call.name not in parents]
 
 
-def _inside(name: str, block: str) -> bool:
-    return name.startswith(f"{block}.")
-
-
 def _trail(
-    calls: Sequence[CallRecord], last: tuple[str, str, str] | None
+    calls: Sequence[CallRecord], last: tuple[str, str, str] | None, *, fresh: bool
 ) -> tuple[tuple[str, str, str], ...]:
     rows = [
-        (join_key(call.name, call.call), call.type, _written(call.shape))
+        (join_key(call.name, call.call), call.type, _written(call.shape) if fresh else "")
         for call in calls
         if call.finished and call.paths
     ]

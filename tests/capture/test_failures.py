@@ -57,6 +57,12 @@ def test_a_later_failure_needs_no_survey(tap_on, desk):
     assert failure.title == "Forward failed at conv3 (Conv2d 1→256 3×3: got 2×3×8×8)."
     assert failure.detail == "3 channels reach it; it takes 1."
     assert failure.remedy == "This fits: `nn.Conv2d(3, 256, 3)`."
+    with pytest.raises(RuntimeError):
+        model(torch.randn(2, 1, 20, 20))
+    assert desk.failures[1].title.startswith("Forward failed at fc (Linear 2304→10: got 2×20736)")
+    # the shapes of the survey are of another input: no number is better than a wrong one
+    assert desk.failures[1].trail[0] == ("conv3", "Conv2d", "")
+    assert desk.failures[1].trail[-1] == ("fc", "Linear", "2×20736")
 
 
 def test_an_error_of_the_models_own_gets_no_remedy(tap_on, desk):

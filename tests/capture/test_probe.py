@@ -134,3 +134,30 @@ def test_an_autocast_region_keeps_its_gradients_after_a_probe(tap_on):
         out = model(torch.ones(2, 4))
     out.sum().backward()
     assert model[0].weight.grad is not None
+
+
+def test_a_tensor_cached_outside_the_model_stays_usable_for_training(tap_on):
+    cache = {}
+
+    class Rotary(nn.Module):
+        def forward(self, x):
+            if "table" not in cache:
+                cache["table"] = torch.arange(x.shape[-1]).float()
+            return x * cache["table"]
+
+    model = nn.Sequential(nn.Linear(4, 4), Rotary())
+    tap = tap_on(model)
+    with torch.inference_mode():
+        tap.probe(torch.ones(1, 4), Plan((Want("0"),)))
+    model(torch.ones(2, 4)).sum().backward()
+    assert model[0].weight.grad is not None
+
+
+def test_the_autocast_cache_is_neither_written_nor_left_off(tap_on):
+    seen = []
+    model = nn.Sequential(nn.Linear(4, 4))
+    model.register_forward_hook(lambda m, a, o: seen.append(torch.is_autocast_cache_enabled()))
+    tap = tap_on(model)
+    tap.probe(torch.ones(1, 4), Plan())
+    assert seen == [False]
+    assert torch.is_autocast_cache_enabled()

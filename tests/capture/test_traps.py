@@ -440,3 +440,11 @@ def test_two_looks_at_one_layer_get_their_own_samples(tap_on, desk):
     run(model, torch.randn(4, 2), loss=lambda out: (out * torch.arange(4.0)[:, None]).sum())
     assert [caught.sample for caught in desk.catch.caught] == [0, 2]
     assert [c.gradient.values.tolist() for c in desk.catch.caught] == [[0.0] * 3, [2.0] * 3]
+
+
+def test_replicas_of_data_parallel_are_not_taken_for_the_model(tap_on, desk):
+    model = nn.Sequential(nn.Linear(2, 2))
+    tap = tap_on(model, plan=Plan((Want("0"),)))
+    replica = model._replicate_for_data_parallel()
+    replica(torch.ones(1, 2))
+    assert (tap.forward, desk.began) == (0, [])
