@@ -7,7 +7,7 @@ from typing import Any
 
 from nbtorchviz.events import ScalarLogged
 from nbtorchviz.live.host import detect, kernel_loop_call
-from nbtorchviz.live.mode import ModeReport, observe, report
+from nbtorchviz.live.mode import ModeFacts, ModeReport, no_view_text, observe, report
 from nbtorchviz.live.sender import Sender
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import Budget
@@ -98,15 +98,21 @@ class Logbook:
 
     def mode(self) -> ModeReport:
         """Return what controls can do while a loop runs, as observed, and why."""
-        facts = observe(
+        found = report(self._host, self._mode_facts())
+        self._was_live = self._was_live or found.mode == "live"
+        return found
+
+    def why_no_view(self) -> str:
+        """Say why a displayed plot may not have appeared, with what fixes it."""
+        return no_view_text(self._host, self._mode_facts())
+
+    def _mode_facts(self) -> ModeFacts:
+        return observe(
             self.sender,
             background=False,
             view_open=self.audience.open(),
             was_live=self._was_live,
         )
-        found = report(self._host, facts)
-        self._was_live = self._was_live or found.mode == "live"
-        return found
 
     def state(self) -> dict[str, Any]:
         """Return the ``state`` trait of a widget without a model: JSON values only."""

@@ -26,7 +26,7 @@ from nbtorchviz.live.background import BackgroundRun
 from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.live.host import detect, kernel_loop_call
 from nbtorchviz.live.live_context import LiveContext
-from nbtorchviz.live.mode import ModeReport, observe, report
+from nbtorchviz.live.mode import ModeFacts, ModeReport, no_view_text, observe, report
 from nbtorchviz.live.sender import Sender
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import Budget
@@ -316,15 +316,13 @@ class Session:
         if every is not None:
             self.recorder.every = every
 
+    def why_no_view(self) -> str:
+        """Say why a displayed widget may not have appeared, with what fixes it."""
+        return no_view_text(self.host, self._mode_facts())
+
     def mode(self) -> ModeReport:
         """Return what controls can do while training runs, as observed, and why."""
-        facts = observe(
-            self.sender,
-            background=self.running,
-            view_open=self.audience.open(),
-            was_live=self._was_live,
-        )
-        found = report(self.host, facts)
+        found = report(self.host, self._mode_facts())
         self._was_live = self._was_live or found.mode == "live"
         return found
 
@@ -365,6 +363,14 @@ class Session:
 
     def _ipython_display_(self) -> None:
         resolve_name(_DISPLAY)(self)._ipython_display_()
+
+    def _mode_facts(self) -> ModeFacts:
+        return observe(
+            self.sender,
+            background=self.running,
+            view_open=self.audience.open(),
+            was_live=self._was_live,
+        )
 
     def _why_not(self, action: str) -> str:
         mode = self.mode()

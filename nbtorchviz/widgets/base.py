@@ -14,14 +14,20 @@ from typing import Any
 import anywidget
 from traitlets import Dict, Instance, Unicode
 
-from nbtorchviz.live.host import kernel_loop_call, route_over_subshell
+from nbtorchviz.live.host import (
+    detect,
+    enable_colab_widgets,
+    kernel_loop_call,
+    route_over_subshell,
+)
+from nbtorchviz.live.mode import NO_VIEW_S
 from nbtorchviz.live.presence import Presence
 from nbtorchviz.live.sender import Payload, Stream
 from nbtorchviz.live.ticker import ticker
 from nbtorchviz.session import Session, watch
 from nbtorchviz.widgets import notebook
 from nbtorchviz.widgets.facts import session_state
-from nbtorchviz.widgets.static_picture import StaticPicture
+from nbtorchviz.widgets.static_picture import Notice, StaticPicture
 
 BUNDLE = Path(__file__).parent / "static" / "nbtv.js"
 CONTROLS = ("pause", "resume", "step", "stop")
@@ -58,6 +64,8 @@ class ObserverWidget(anywidget.AnyWidget):
             route_over_subshell(self.comm)
         self._bind(session)
         self._cleanup.callback(lambda: self._bound.close())
+        self._notice = Notice()
+        self._displayed_at: float | None = None
         self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)
         notebook.register(self)
         self._cleanup.callback(notebook.forget, self)
@@ -178,6 +186,13 @@ class ObserverWidget(anywidget.AnyWidget):
         self.successor = None if successor is None else type(successor).__name__
         if self.presence.any_open(hearing=self.session.sender.hearing):
             self._state_stream.mark()
+        self._say_why_nothing_appears()
+
+    def _say_why_nothing_appears(self) -> None:
+        """A front end exists but no view has spoken: say why, and take it back when one does."""
+        waited = self._displayed_at is not None and time.monotonic() - self._displayed_at
+        if waited and waited > NO_VIEW_S:
+            self._notice.say("" if self.presence.ever else self.session.why_no_view())
 
     def _find_successor(self) -> Any:
         session = self.session
@@ -199,8 +214,20 @@ class ObserverWidget(anywidget.AnyWidget):
     # Display ----------------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        self.presence.displayed()
+        self.announce()
         self._picture.display()
+        self.await_view()
+
+    def announce(self) -> None:
+        """Prepare the host, before the widget or one that holds it is displayed."""
+        enable_colab_widgets()
+        self.presence.displayed()
+
+    def await_view(self) -> None:
+        """After the display: where a browser should show the widget, explain if none does."""
+        if detect().front_end:
+            self._notice.reserve()
+            self._displayed_at = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.session.model_name}>"

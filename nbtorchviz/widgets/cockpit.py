@@ -73,5 +73,6 @@ class Cockpit(VBox):
 
     def _ipython_display_(self) -> None:
         for part in self.children:
-            part.presence.displayed()
+            part.announce()
         self._picture.display()
+        self.header.await_view()

@@ -69,3 +69,25 @@ def stacked(pictures: Sequence[bytes]) -> bytes:
     out = io.BytesIO()
     whole.quantize(128).save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+class Notice:
+    """A line in the cell's output that is empty until there is something to say."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self.text = ""
+        """What it says now."""
+
+    def reserve(self) -> None:
+        """Keep a place, of no height, below the widget in the current cell."""
+        from IPython.display import display
+
+        self._handle = display({"text/html": ""}, raw=True, display_id=True)
+
+    def say(self, text: str) -> None:
+        """Show ``text`` there; ``""`` takes it away again. Without a place nothing is shown."""
+        if self._handle is None or text == self.text:
+            return
+        self.text = text
+        self._handle.update({"text/plain": text} if text else {"text/html": ""}, raw=True)
