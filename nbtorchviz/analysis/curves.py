@@ -5,6 +5,7 @@ Pure functions of arrays, used by the live view's packet and by the static pictu
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,13 +135,16 @@ def epoch_marks(steps: Steps, epochs: Floats, most: int = 60) -> list[tuple[floa
     return [(round(float(p), 2), int(n)) for p, n in zip(places, whole, strict=True)]
 
 
-def knots(steps: Steps, elapsed: Floats, most: int) -> NDArray[np.int64]:
+def knots(steps: Steps, elapsed: NDArray[Any], most: int) -> NDArray[np.int64]:
     """Choose ``most`` indices between which steps and seconds advance evenly, pauses included."""
     if len(steps) <= most:
         return np.arange(len(steps))
     part = (most - 2) // 3
-    by_step = np.searchsorted(steps, np.linspace(steps[0], steps[-1], part))
-    by_time = np.searchsorted(elapsed, np.linspace(elapsed[0], elapsed[-1], part))
+    even = np.linspace(steps[0], steps[-1], part).astype(steps.dtype)
+    by_step = np.searchsorted(steps, even)
+    by_time = np.searchsorted(
+        elapsed, np.linspace(elapsed[0], elapsed[-1], part).astype(elapsed.dtype)
+    )
     chosen = np.concatenate([by_step, by_time, by_time - 1, [0, len(steps) - 1]])
     return np.unique(np.clip(chosen, 0, len(steps) - 1))
 

@@ -72,7 +72,8 @@ def decimate(
     if end - begin <= 2 * columns + 2:
         return np.arange(begin, end, dtype=np.int64)
     marks = np.linspace(float(steps[begin]), float(steps[end - 1]), columns + 1)[1:-1]
-    inner = begin + np.searchsorted(steps[begin:end], marks)
+    # As integers: numpy would otherwise convert the whole column to compare.
+    inner = begin + np.searchsorted(steps[begin:end], np.ceil(marks).astype(steps.dtype))
     edges = np.unique(np.concatenate([[begin], inner, [end]]))
     starts, stops = edges[:-1].astype(np.int64), edges[1:].astype(np.int64)
     low = _extreme_at(values, starts, stops, blocks.low_at if blocks else None, largest=False)
