@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters
 
 from nbtorchviz.capture.tap import Plan, Want, unwrap
 from tests.capture.desk import of
@@ -34,19 +35,17 @@ def test_the_eager_copy_shows_one_sample_of_the_last_batch(tap_on, desk):
 
 
 def test_watching_a_compiled_model_compiles_nothing_again(tap_on, desk):
-    from torch._dynamo.utils import counters
-
     counters.clear()
     compiled = torch.compile(InplaceCnn(), backend="eager", fullgraph=True)
     tap = tap_on(compiled)
     train(compiled, CASE, steps=2)
-    graphs = counters["stats"]["unique_graphs"]
+    graphs = counters["frames"]["ok"]
     desk.plan = Plan((Want("conv1"),), survey=True)
     train(compiled, CASE, steps=3)
     tap.rest()
     train(compiled, CASE, steps=1)
     assert len(desk.catches) == 3
-    assert counters["stats"]["unique_graphs"] == graphs
+    assert counters["frames"]["ok"] == graphs
 
 
 def test_force_eager_sees_the_training_forward_and_its_gradient(tap_on, desk):
@@ -89,10 +88,14 @@ def test_a_compiled_submodule_is_shown_by_the_twin(tap_on, desk):
 
 
 def test_a_model_compiled_in_place_says_what_to_do_and_keeps_its_graph(tap_on, desk):
+    counters.clear()
     model = InplaceCnn()
     model.compile(backend="eager")
+    train(model, CASE, steps=2)
+    graphs = counters["frames"]["ok"]
     tap = tap_on(model, plan=Plan((Want("conv1"),)))
     train(model, CASE, steps=3)
+    assert counters["frames"]["ok"] == graphs
     assert "give probe= or use torch.compile(model)" in tap.compiled_how
     inputs, _ = CASE.batch(torch.Generator().manual_seed(7))
     assert of(tap.probe(inputs, Plan((Want("conv1"),))), "conv1").values.shape == (4, 8, 8)

@@ -448,3 +448,23 @@ def test_replicas_of_data_parallel_are_not_taken_for_the_model(tap_on, desk):
     replica = model._replicate_for_data_parallel()
     replica(torch.ones(1, 2))
     assert (tap.forward, desk.began) == (0, [])
+
+
+def test_a_batch_as_long_as_its_sequences_keeps_the_layout_of_the_survey(tap_on, desk):
+    class Sequences(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.scale = nn.LSTM(5, 7), nn.Tanh()
+
+        def forward(self, x):
+            return self.scale(self.lstm(x)[0])
+
+    model = Sequences()
+    tap_on(model, plan=Plan((Want("scale", sample=1),), survey=True))
+    run(model, torch.randn(6, 4, 5))
+    desk.plan = Plan((Want("scale", sample=1),))
+    inputs = torch.randn(6, 6, 5)
+    run(model, inputs)
+    with torch.no_grad():
+        expected = model(inputs)[:, 1]
+    np.testing.assert_allclose(of(desk.catch, "scale").values, expected.numpy(), atol=1e-6)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nbtorchviz.capture import windows
+from nbtorchviz.capture import tensors, windows
 from nbtorchviz.capture.leaves import leaves
 from nbtorchviz.capture.tap import Plan, Want
 from tests.capture.desk import ROOT_HOOKS, hook_count, of
@@ -259,3 +259,31 @@ def test_keyboard_interrupt_in_a_hook_reaches_the_user(desk, tap_on, monkeypatch
     desk.plan = None
     step(model, torch.ones(3, 2))
     assert sum(len(m._forward_hooks) for m in model.children()) == 0
+
+
+def test_copies_still_under_way_are_delivered_at_a_later_boundary(desk, tap_on, monkeypatch):
+    model = nn.Sequential(nn.Linear(2, 2))
+    tap_on(model, plan=Plan((Want("0"),)))
+    with monkeypatch.context() as patch:
+        patch.setattr(tensors.HostCopy, "ready", property(lambda self: False))
+        for _ in range(6):
+            step(model, torch.ones(3, 2))
+        assert len(desk.boundaries) == 6
+        assert desk.catches == []
+        held = [ref for ref in gc.get_objects() if type(ref) is windows.Window]
+        assert len(held) <= 3  # a lagging device must not fill the memory
+        del held
+    desk.plan = None
+    step(model, torch.ones(3, 2))
+    assert [catch.forward for catch in desk.catches] == [6]
+
+
+def test_targets_of_another_batch_size_are_no_labels(desk, tap_on):
+    model = nn.Sequential(nn.Linear(3, 3))
+    criterion = nn.MSELoss()
+    tap_on(model, plan=Plan((Want("0"),)), criterion=criterion)
+    step(model, torch.ones(2, 3), lambda out: criterion(out.sum(0), torch.zeros(3)))
+    assert desk.catch.label is None
+    labels = torch.tensor([4, 5, 6])
+    step(model, torch.ones(2, 3), lambda out: criterion(out.sum(0), labels))
+    assert desk.catch.label is None
