@@ -5,6 +5,7 @@ seconds have passed, so the average stays at the share whatever a sample costs. 
 never delayed: its cost is repaid by fewer unrequested samples.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +14,8 @@ FASTEST_S = 0.1
 """Unrequested samples come no faster than this."""
 SLOWEST_S = 1.0
 """Nor slower than this, however dear they are, so that a live picture stays live."""
+GRAIN_S = 0.1
+"""Costs nearer together than this are remembered as one."""
 WINDOW_S = 10.0
 """The measured share is an average over these last seconds."""
 
@@ -34,7 +37,8 @@ class Budget:
         self.share = share
         self._clock = clock
         self._began = clock()
-        self._spent: deque[tuple[float, str, float]] = deque()
+        self._lock = threading.Lock()
+        self._spent: deque[tuple[float, dict[str, float]]] = deque()
         self._samples: deque[float] = deque()
         self._due = self._began
 
@@ -45,10 +49,15 @@ class Budget:
     def spent(self, channel: str, seconds: float) -> None:
         """Count ``seconds`` of our work under ``channel``, and repay it."""
         now = self._clock()
-        self._spent.append((now, channel, seconds))
-        self._due = max(self._due, now) + seconds / self.share
-        self._due = min(self._due, now + SLOWEST_S)
-        self._forget(now)
+        due = self._due if self._due > now else now
+        self._due = min(due + seconds / self.share, now + SLOWEST_S)
+        with self._lock:
+            last = self._spent[-1] if self._spent else None
+            if last is not None and now - last[0] < GRAIN_S:
+                last[1][channel] = last[1].get(channel, 0.0) + seconds
+                return
+            self._spent.append((now, {channel: seconds}))
+            self._forget(now)
 
     def sampled(self) -> None:
         """Count one sample; the next unrequested one waits at least ``FASTEST_S``."""
@@ -63,17 +72,20 @@ class Budget:
     def parts(self) -> dict[str, float]:
         """Return the share of each channel over the last seconds."""
         now = self._clock()
-        self._forget(now)
         window = min(WINDOW_S, max(now - self._began, 1e-3))
         shares: dict[str, float] = {}
-        for _, channel, seconds in tuple(self._spent):
-            shares[channel] = shares.get(channel, 0.0) + seconds / window
+        with self._lock:
+            self._forget(now)
+            for _, costs in self._spent:
+                for channel, seconds in costs.items():
+                    shares[channel] = shares.get(channel, 0.0) + seconds / window
         return shares
 
     def samples_per_s(self) -> float:
         """Return how many samples were taken per second over the last seconds."""
         now = self._clock()
-        self._forget(now)
+        with self._lock:
+            self._forget(now)
         return len(self._samples) / min(WINDOW_S, max(now - self._began, 1e-3))
 
     def _forget(self, now: float) -> None:
