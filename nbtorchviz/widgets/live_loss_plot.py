@@ -17,6 +17,7 @@ from nbtorchviz.session.curves import LIMIT_BYTES, CurveView, curve_packet
 from nbtorchviz.session.logbook import Logbook
 from nbtorchviz.session.metrics import History, MetricHistory
 from nbtorchviz.session.series import KeptSums
+from nbtorchviz.widgets import notebook
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 
 KEYWORDS = ("metrics", "smoothing", "log_y")
@@ -196,6 +197,17 @@ class LiveLossPlot(ObserverWidget):
             self._change(metric=str(value), range=None)
         elif name == "log_y":
             self._change(log_y=bool(value))
+        elif name == "step":
+            self._show_step(**(value if isinstance(value, dict) else {"step": value}))
+
+    def _show_step(self, step: int, layer: str = "") -> None:
+        """Take the other widgets of this session to ``step``; the newest one means live."""
+        pick: dict[str, Any] = {"step": None if step >= self.session.step else int(step)}
+        if layer and layer in getattr(self.session, "layers", ()):
+            pick["layer"] = layer
+        for other in notebook.open_widgets():
+            if other.session is self.session and hasattr(other, "select"):
+                other.select(**pick)
 
     def _change(self, **changes: Any) -> None:
         self._view = replace(self._view, **changes)

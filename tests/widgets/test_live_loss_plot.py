@@ -124,6 +124,23 @@ def test_a_range_is_asked_for_and_given_back(plot):
     assert drawn(shown)[0]["range"] is None
 
 
+def test_a_click_takes_the_other_widgets_of_the_session_to_that_step(plot):
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    shown, browser = plot(net), nbv.ActivationBrowser(net)
+    for _ in range(3):
+        net(torch.ones(4, 2)).sum().backward()
+        optimizer.step()
+    view = View(shown)
+    view.intent("step", {"step": 2, "layer": "1"})
+    assert (browser._pick.step, browser.layer) == (2, "1")
+    view.intent("step", 3)  # the newest: live again
+    assert browser._pick.step is None
+    view.intent("step", {"step": 1, "layer": "no such layer"})
+    assert (browser._pick.step, browser.layer) == (1, "1")
+    browser.close()
+
+
 def test_the_summary_is_stable_text(plot):
     shown = plot()
     assert shown.summary() == "LiveLossPlot: no values yet"
