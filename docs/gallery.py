@@ -36,9 +36,7 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            OrderedDict(conv=nn.Conv2d(1, 16, 3, padding=1), relu=nn.ReLU())
-        )
+        self.stem = nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 16, 3, padding=1), relu=nn.ReLU()))
         self.block1 = _block(16, 32)
         self.block2 = _block(32, 64)
         self.head = nn.Sequential(
@@ -68,7 +66,7 @@ def train(steps: int) -> tuple[nn.Module, Session, ActivationBrowser]:
     session = watch(model)
     browser = ActivationBrowser(session, **SHOWN["relu"])
     browser._dispatch({"type": "ready", "view": "gallery", "visible": True})
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     for step in range(steps):
         batch = torch.randperm(len(x))[:64]
         loss = nn.functional.cross_entropy(model(x[batch]), y[batch])

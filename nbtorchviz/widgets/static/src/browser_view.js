@@ -1,43 +1,90 @@
 // The ActivationBrowser: holds what the user selected, and paints at most once per animation frame.
 
-import { chipOf } from "./chip.js";
-import { KEYS, combobox, h, segmented, slider } from "./dom.js";
+import { combobox, h, segmented } from "./dom.js";
 import { connect } from "./link.js";
 import { COLORMAPS } from "./map_colours.js";
+import { footOf } from "./map_foot.js";
 import { gridOf } from "./map_grid.js";
-import { ago, times } from "./map_math.js";
+import { headerOf } from "./map_header.js";
+import { histogramOf } from "./map_histogram.js";
+import { inputOf } from "./map_input.js";
+import { keyOf, noteOf } from "./map_key.js";
+import { largeOf } from "./map_large.js";
+import { times } from "./map_math.js";
+import { planeIn, planeOf } from "./map_plane.js";
+import { download, pictureOf } from "./map_save.js";
 import { store } from "./map_scene.js";
+import { statusOf } from "./map_status.js";
+import { treeOf } from "./map_tree.js";
+import { LISTED, valuesOf } from "./map_values.js";
 import { watchTheme } from "./theme.js";
+
+const NARROW_PX = 700;
+const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", hold: false, step: null };
 
 export function render({ model, el }) {
   const compact = Boolean((model.get("options") || {}).compact);
   const kept = store();
-  let pick = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", hold: false, step: null };
-  let revision = -1, seq = 0, painted = 0, asked = false;
+  let pick = FIRST, revision = -1, moved = false, seq = 0, acked = 0, asked = false, scene = null;
+  let cross = null, zoomed = false, lock = "auto", counts = "log", hovered = null, skew = 0, narrow = false;
 
-  const view = { choose, zoom() {} };
-  const what = h("div", { class: "nbtv-what" }), when = h("div", { class: "nbtv-when" });
-  const chip = chipOf();
-  const hold = h("button", { type: "button", "aria-pressed": "false", ...KEYS, onclick: () => choose({ hold: !pick.hold }) }, "Hold");
-  const head = h("div", { class: "nbtv-head" }, what, when, chip.el, hold);
-  const count = h("b", { class: "nbtv-count" });
+  const view = {
+    ask, choose,
+    act: (id) => link.action(id),
+    pin: (on) => link.intent("pin", on),
+    point(row, col) {
+      const at = scene && planeIn(scene);
+      if (at && at.fold) return choose({ channel: scene.frame.header.first + Math.min(at.count - 1, row * at.fold + col) });
+      cross = { row, col };
+      ask();
+    },
+    release() { if (zoomed) zoomed = false; else cross = null; ask(); },
+    zoom() { zoomed = !zoomed; ask(); if (zoomed) requestAnimationFrame(() => wide.el.focus()); },
+    set(changes) { ({ lock = lock, counts = counts } = changes); if (changes.lock) kept.forget(); ask(); },
+    save,
+  };
+
+  const head = headerOf(view), tree = treeOf(view), foot = footOf(view), key = keyOf(), status = statusOf(view);
+  const grid = gridOf(view, (text) => { if (text !== hovered) { hovered = text; ask(); } });
+  const large = largeOf(view), input = inputOf(view), histogram = histogramOf(view), values = valuesOf(view);
+  const wide = planeOf(view, "Enlarged channel");
+  const back = h("button", { type: "button", "data-lm-suppress-shortcuts": "true", onclick: () => view.zoom() }, "Back to all channels");
+  const stage = h("div", { class: "nbtv-stage" }, wide.el, back);
+  const count = h("div", { class: "nbtv-count" });
   const scale = segmented("Scale", [["channel", "own scale"], ["layer", "one scale"]], (normalize) => choose({ normalize }));
+  const show = combobox("Show", (word) => choose({ show: word }));
+  const order = combobox("Order", (by) => choose({ order: by }));
   const map = combobox("Colour map", (colormap) => choose({ colormap }));
-  map.set(COLORMAPS.map((name) => [name, name]), "viridis");
-  const grid = gridOf(view, () => {});
-  const middle = h("div", { class: "nbtv-middle" }, h("div", { class: "nbtv-tools" }, count, scale.el, map.el), grid.el);
-  const layer = slider("Layer", (at) => choose({ layer: model.get("layers")[at].key }));
-  const channel = slider("Channel", (at) => choose({ channel: at }));
-  const foot = h("div", { class: "nbtv-foot" }, layer.el, channel.el);
-  const root = h("div", { class: "nbtv-activation-browser nbtv-view" }, ...(compact ? [] : [head]), middle, foot);
+  const output = combobox("Output", (path) => choose({ path }));
+  const picker = combobox("Layer", (layer) => choose({ layer }));
+  const narrowRow = h("div", { class: "nbtv-layer-row" }, h("span", { class: "nbtv-quiet" }, "Layer"), picker.el);
+  const tools = h("div", { class: "nbtv-tools" }, count, output.el, show.el, scale.el, order.el, map.el);
+  const body = h("div", { class: "nbtv-body" }, grid.el, stage, values.el, status.board);
+  const middle = h("div", { class: "nbtv-middle" }, narrowRow, tools, body, h("div", { class: "nbtv-below" }, status.line, key.el, status.banner));
+  const right = h("div", { class: "nbtv-right" }, input.el, large.el, histogram.el, histogram.numbers);
+  const root = h("div", { class: `nbtv-activation-browser nbtv-view${compact ? " nbtv-compact-map" : ""}` }, ...(compact ? [] : [head.el]), tree.el, middle, right, foot.el);
   el.append(root);
+  if (compact) large.el.querySelector(".nbtv-large-body").append(histogram.canvas);
+  map.set(COLORMAPS.map((name) => [name, name]), pick.colormap);
+  order.set([["index", "by index"], ["mean", "by mean"], ["zero", "by zeros"]], pick.order);
 
-  const link = connect({ model, el: root, onVisible: () => ask() });
+  const link = connect({ model, el: root, onVisible: ask });
   link.onKernel(ask);
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.target.matches("input[type=search], select") || narrow) return;
+    event.preventDefault();
+    tree.search.focus();
+  });
 
   /** Take what the user chose: painted at once here, told to Python for what only it can do. */
   function choose(changes) {
+    if (changes.layer && changes.layer !== pick.layer) {
+      cross = null;
+      changes = { ...changes, ...(pick.step !== null ? { step: null } : {}) };
+      pick = { ...pick, path: "", slice: 0 };
+    }
     pick = { ...pick, ...changes };
+    moved = true;
     for (const [name, value] of Object.entries(changes)) link.intent(name, value);
     ask();
   }
@@ -49,28 +96,87 @@ export function render({ model, el }) {
 
   function paint() {
     asked = false;
-    const state = model.get("state") || {}, rows = model.get("layers") || [];
-    const scene = kept.look({ pick, rows, state, lock: "auto", grey: false, compact, narrow: false });
-    const { header } = scene;
-    chip.update(state, link.kernelGone());
-    hold.setAttribute("aria-pressed", String(pick.hold));
+    if (!link.isVisible() || !root.isConnected) return; // becoming visible asks again
+    const state = model.get("state") || {}, gone = link.kernelGone();
+    const grey = Boolean(state.status && state.status.code === "model_gone");
+    const mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
+    scene = kept.look({
+      pick, rows: model.get("layers") || [], state, lock, counts, grey, compact, narrow, gone, cross, skew,
+      pinned: (state.browser || {}).pinned, live: !gone && (mode === "live" || mode === "background"),
+      side: compact || narrow ? 140 : 196,
+    });
+    const { header, frame } = scene;
+    if (!compact) head.paint(scene);
+    if (!narrow) tree.paint(scene);
+    paintTools();
+    paintBody();
+    status.paint(scene, hovered || noteOf(scene));
+    key.paint(scene);
+    foot.paint(scene, narrow ? scene.rows : tree.visible());
+    right.classList.toggle("nbtv-nothing", !frame);
+    if (frame) {
+      large.paint(scene, scene.side);
+      histogram.paint(scene, compact ? 52 : 240);
+    }
+    input.paint(scene, compact ? 56 : 84);
+    Object.assign(root.dataset, {
+      layer: header ? header.layer : "", channel: pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
+    });
+    if (seq !== acked) {
+      acked = seq;
+      requestAnimationFrame(() => link.ack("frame", acked));
+    }
+  }
+
+  function paintTools() {
+    const { frame, header, row } = scene, browser = scene.state.browser || {};
+    const n = frame ? header.total : 0;
+    const nouns = { maps: ["channel", "channels"], matrix: [header && header.rows, `${header && header.rows}s`], strip: ["value", "values"], scalar: ["value", "values"] };
+    const words = frame ? (nouns[header.view] || nouns.maps)[n === 1 ? 0 : 1] : "";
+    const text = compact ? [header ? header.layer : pick.layer, frame ? `${header.type}, ${times(header.shape)}` : ""] : [frame ? `${n} ${words}` : "", ""];
+    if (count.dataset.text !== text.join("|")) {
+      count.dataset.text = text.join("|");
+      count.replaceChildren(h("b", {}, text[0]), ...(text[1] ? [h("span", { class: "nbtv-quiet" }, ` ${text[1]}`)] : []));
+    }
     scale.set(pick.normalize);
-    map.set(COLORMAPS.map((name) => [name, name]), pick.colormap);
-    const at = rows.findIndex(({ key }) => key === pick.layer);
-    layer.set(at, rows.length - 1, `${at + 1} of ${rows.length}`);
-    if (scene.frame) {
-      what.replaceChildren(h("b", {}, header.layer), h("span", { class: "nbtv-quiet" }, `${header.type}, ${times(header.shape)}`));
-      when.replaceChildren(`step ${header.step}`, h("span", { class: "nbtv-quiet" }, `${header.phase}, ${ago(Date.now() / 1000 - header.captured_at_s)}`));
-      channel.set(pick.channel, header.total - 1, `${pick.channel} (0–${header.total - 1})`);
-      count.textContent = `${header.total} channels`;
-      grid.resize(grid.el.clientWidth, grid.el.clientHeight);
+    scale.buttons[1].textContent = narrow || compact || tools.clientWidth < 470 ? "one" : "one scale";
+    map.el.value = scene.colormap;
+    order.el.value = pick.order;
+    const gradient = browser.gradient || { enabled: true, reason: "" };
+    show.set([["activation", "activation"], ["gradient", "gradient"]], pick.show);
+    show.el.disabled = !gradient.enabled && pick.show === "activation";
+    show.el.title = gradient.reason || "Activation, or gradient of the loss with respect to it";
+    const paths = (row && row.paths) || [""];
+    output.el.hidden = paths.length < 2;
+    if (paths.length > 1) output.set(paths.map((path) => [path, path === "" ? "output" : `output ${path}`]), pick.path || (header && header.path) || paths[0]);
+    order.el.hidden = narrow || compact || paths.length > 1 || (frame && header.view !== "maps");
+    if (narrow) picker.set(scene.rows.map((r) => [r.key, r.key]), pick.layer);
+  }
+
+  function paintBody() {
+    const { frame, header } = scene;
+    const kind = !frame ? "none" : header.view === "scalar" || (header.view === "strip" && header.total <= LISTED) ? "values" : header.view === "maps" && !zoomed ? "maps" : "plane";
+    grid.el.hidden = kind !== "maps";
+    stage.hidden = kind !== "plane";
+    values.el.hidden = kind !== "values";
+    back.hidden = !(frame && header.view === "maps");
+    middle.classList.toggle("nbtv-no-picture", kind === "none");
+    if (kind === "maps") {
+      grid.resize(body.clientWidth, body.clientHeight);
       grid.paint(scene);
-    }
-    Object.assign(root.dataset, { layer: header ? header.layer : pick.layer, channel: pick.channel, step: header ? header.step : "", seq, mode: (state.chip || {}).mode || "" });
-    if (seq !== painted) {
-      painted = seq;
-      requestAnimationFrame(() => link.ack("frame", painted));
-    }
+    } else if (kind === "plane") {
+      const room = back.hidden ? 0 : 32, most = header.view === "maps" ? 392 : Infinity;
+      wide.paint(scene, [Math.min(most, body.clientWidth - 4), Math.min(most, body.clientHeight - 4 - room)]);
+    } else if (kind === "values") values.paint(scene);
+  }
+
+  function save() {
+    const { frame } = scene, plane = frame && planeIn(scene);
+    if (!plane) return;
+    const maps = !grid.el.hidden;
+    const captions = maps ? grid.captions() : [];
+    const canvas = pictureOf(scene, { canvas: maps ? grid.canvas : null, captions, plane: large.plane.canvas, bar: large.bar, range: scene.scaleOf(plane.index) }, root);
+    download(canvas, `${frame.header.layer.replace(/[^\w.-]/g, "_")}-step${frame.header.step}.png`);
   }
 
   function onPicture() {
@@ -81,20 +187,46 @@ export function render({ model, el }) {
 
   function onSelection() {
     const { rev = -1, pinned, call, ...said } = model.get("selection") || {};
-    if (rev > revision) {
+    if (rev > revision || (rev === revision && !moved)) {
+      if (rev > revision) moved = false;
       revision = rev;
       pick = { ...pick, ...said };
     }
     ask();
   }
 
-  const listeners = [["change:picture", onPicture], ["change:selection", onSelection], ["change:layers", ask], ["change:state", ask]];
+  function onState() {
+    const { now_s: now } = model.get("state") || {};
+    if (now) skew = now - Date.now() / 1000;
+    ask();
+  }
+
+  function onMessage(content, buffers) {
+    if (!content || content.type !== "thumbs" || !buffers || !buffers.length) return;
+    const taken = kept.thumbnails(buffers[0]);
+    ask();
+    requestAnimationFrame(() => link.ack("thumbs", taken));
+  }
+
+  const resizes = new ResizeObserver(([entry]) => {
+    narrow = entry.contentRect.width < NARROW_PX - 2;
+    root.classList.toggle("nbtv-narrow-map", narrow);
+    if (narrow) narrowRow.append(foot.layer.el);
+    else foot.row.prepend(foot.layer.el);
+    ask();
+  });
+  resizes.observe(root);
+  const listeners = [["change:picture", onPicture], ["change:selection", onSelection], ["change:layers", ask], ["change:state", onState], ["msg:custom", onMessage]];
   for (const [event, listener] of listeners) model.on(event, listener);
-  const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); ask(); });
+  const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); kept.forget(); ask(); });
+  const clock = setInterval(() => link.isVisible() && ask(), 1000);
+  onState();
   onSelection();
   onPicture();
   return () => {
     for (const [event, listener] of listeners) model.off(event, listener);
+    clearInterval(clock);
+    resizes.disconnect();
     stopTheme();
     link.dispose();
   };

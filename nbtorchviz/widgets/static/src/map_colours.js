@@ -64,21 +64,21 @@ const scratch = typeof document === "undefined" ? null : document.createElement(
 
 /**
  * Draw planes of h x w codes with whole pixels: each of `jobs` is {codes, pixels, x, y} in device
- * pixels of `context`; `scale` and `shrink` come from `fit`.
+ * pixels of `context`; `down` and `over` are what `fit` said of the height and of the width.
  */
-export function drawPlanes(context, jobs, h, w, scale, shrink) {
+export function drawPlanes(context, jobs, h, w, down, over = down) {
   if (!jobs.length) return;
-  const rows = Math.ceil(h / shrink), columns = Math.ceil(w / shrink);
+  const rows = Math.ceil(h / down.shrink), columns = Math.ceil(w / over.shrink);
   const across = Math.max(1, Math.min(jobs.length, Math.floor(2048 / columns)));
-  const down = Math.ceil(jobs.length / across);
-  if (scratch.width < across * columns || scratch.height < down * rows) {
+  const stack = Math.ceil(jobs.length / across);
+  if (scratch.width < across * columns || scratch.height < stack * rows) {
     scratch.width = Math.max(scratch.width, across * columns);
-    scratch.height = Math.max(scratch.height, down * rows);
+    scratch.height = Math.max(scratch.height, stack * rows);
   }
-  const image = new ImageData(across * columns, down * rows);
+  const image = new ImageData(across * columns, stack * rows);
   const out = new Uint32Array(image.data.buffer);
   jobs.forEach(({ codes, pixels }, i) => {
-    const small = shrinkCodes(codes, h, w, shrink);
+    const small = shrinkCodes(codes, h, w, down.shrink, over.shrink);
     const left = (i % across) * columns, top = Math.floor(i / across) * rows;
     for (let y = 0, from = 0; y < rows; y += 1) {
       let to = (top + y) * image.width + left;
@@ -89,7 +89,7 @@ export function drawPlanes(context, jobs, h, w, scale, shrink) {
   context.imageSmoothingEnabled = false;
   jobs.forEach(({ x, y }, i) => {
     const left = (i % across) * columns, top = Math.floor(i / across) * rows;
-    context.drawImage(scratch, left, top, columns, rows, x, y, columns * scale, rows * scale);
+    context.drawImage(scratch, left, top, columns, rows, x, y, columns * over.scale, rows * down.scale);
   });
 }
 

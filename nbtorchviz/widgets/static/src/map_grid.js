@@ -110,7 +110,7 @@ export function gridOf(view, hover) {
       });
     }
     for (let i = used; i < pool.length; i += 1) pool[i].hidden = true;
-    drawPlanes(context, jobs, tall, wide, within.scale, within.shrink);
+    drawPlanes(context, jobs, tall, wide, within);
   }
 
   function added() {
@@ -161,6 +161,9 @@ export function gridOf(view, hover) {
   return {
     el, paint, canvas,
     resize(w, hgt) { width = w; height = hgt; },
-    cells: () => pool.filter((cell) => !cell.hidden),
+    /** Index, word and place of each tile in sight, for a saved picture. */
+    captions: () => pool.filter((cell) => !cell.hidden).map((cell) => ({
+      index: cell.children[0].textContent, word: cell.children[1].textContent, x: parseFloat(cell.style.left), y: parseFloat(cell.style.top) - el.scrollTop,
+    })),
   };
 }

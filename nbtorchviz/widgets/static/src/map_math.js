@@ -29,16 +29,16 @@ export function fit(n, target, most = Infinity) {
   return best;
 }
 
-/** Average blocks of `k` x `k` codes; a block with nothing finite keeps its special code. */
-export function shrinkCodes(codes, h, w, k) {
-  if (k === 1) return codes;
-  const rows = Math.ceil(h / k), columns = Math.ceil(w / k);
+/** Average blocks of `k` x `kx` codes; a block with nothing finite keeps its special code. */
+export function shrinkCodes(codes, h, w, k, kx = k) {
+  if (k === 1 && kx === 1) return codes;
+  const rows = Math.ceil(h / k), columns = Math.ceil(w / kx);
   const out = new Uint8Array(rows * columns);
   for (let r = 0; r < rows; r += 1) {
     for (let c = 0; c < columns; c += 1) {
       let sum = 0, count = 0, special = 0;
       for (let y = r * k; y < Math.min(h, (r + 1) * k); y += 1) {
-        for (let x = c * k; x < Math.min(w, (c + 1) * k); x += 1) {
+        for (let x = c * kx; x < Math.min(w, (c + 1) * kx); x += 1) {
           const code = codes[y * w + x];
           if (code > LEVELS) special = Math.max(special, code);
           else { sum += code; count += 1; }

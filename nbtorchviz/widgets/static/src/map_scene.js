@@ -18,7 +18,7 @@ export function store() {
     const header = {
       seq: 0, layer: key, type: row.type, detail: row.detail, show: "activation", step, phase: "", view: "maps",
       shape: row.shape, total: Math.max(total, mini.shape[0]), first: 0, rows: "row", cols: "col", preview: true, mini: true,
-      range: [Math.min(...lo), Math.max(...hi)], signed: Math.min(...lo) < 0, notes: [], dead: {}, quiet: [], pooled: 2,
+      range: [Math.min(...lo), Math.max(...hi)], signed: Math.min(...lo) < 0, notes: [], dead: {}, quiet: [], pooled: Math.ceil(Math.max(...row.shape.slice(-2)) / 14),
       input: last && last.header.input, live: true, held: false,
     };
     const input = last && last.arrays.input;
@@ -53,6 +53,7 @@ export function store() {
         header: shown ? shown.header : null,
         waiting: Boolean(shown) && shown.header.layer !== pick.layer,
         table: tableOf(grey ? "gray" : colormap),
+        strengthTable: tableOf(grey ? "gray" : colormap === "diverging" ? "viridis" : colormap),
         centred: colormap === "diverging" || lock === "symmetric",
         tile: some ? (shape && shape.length === 3 ? shape.slice(1) : shown.arrays.planes.shape.slice(1)) : [1, 1],
         scaleOf: (plane) => scaling.of(shown, plane, { normalize: pick.normalize, colormap, lock }),

@@ -1,0 +1,89 @@
+// The sliders: Step over kept frames with flags, Layer over the visible list, Call, Slice, Channel, Sample.
+
+import { h, slider } from "./dom.js";
+
+/** Make the foot; `view.choose(changes)` hears every move. */
+export function footOf(view) {
+  let scene = null, kept = [], visible = [], flagKey = "", outKey = "";
+  const step = slider("Step", (at) => view.choose(at >= kept.length ? { step: null, hold: false } : { step: kept[at] }));
+  const layer = slider("Layer", (at) => visible[at] && view.choose({ layer: visible[at].key }));
+  const call = slider("Call", (at) => view.choose({ layer: keyOfCall(scene.pick.layer, at) }));
+  const slice = slider("Slice", (at) => view.choose({ slice: at }));
+  const channel = slider("Channel", (at) => view.choose({ channel: at }));
+  const sample = slider("Sample", (at) => view.choose({ sample: at }));
+  const flags = h("div", { class: "nbtv-flags" }), ticks = h("div", { class: "nbtv-step-ticks" });
+  step.el.classList.add("nbtv-step");
+  const track = h("span", { class: "nbtv-step-track" }, flags, step.input, ticks);
+  step.el.insertBefore(track, step.out);
+  const row = h("div", { class: "nbtv-foot-row" }, layer.el, call.el, slice.el, channel.el, sample.el);
+  const el = h("div", { class: "nbtv-foot" }, step.el, row);
+
+  function paint(next, rows) {
+    scene = next;
+    visible = rows;
+    const { pick, frame, state, narrow, compact } = scene;
+    const browser = state.browser || {}, header = frame && frame.header;
+    paintStep(browser, header);
+    const at = visible.findIndex(({ key }) => key === pick.layer);
+    layer.set(Math.max(0, at), visible.length - 1, at < 0 ? `not in the list` : `${at + 1} of ${visible.length}`);
+    layer.input.setAttribute("aria-valuetext", `${pick.layer}, ${layer.out.textContent}`);
+    const calls = scene.row ? scene.row.calls : 1;
+    call.el.hidden = calls < 2;
+    const [, , nth = 0] = /^(.*?)(?:#(\d+))?$/.exec(pick.layer);
+    call.set(Number(nth), calls - 1, `${Number(nth)} (0–${calls - 1})`);
+    const cut = header && header.slice;
+    slice.el.hidden = !cut;
+    if (cut) slice.set(Math.min(pick.slice, cut.count - 1), cut.count - 1, `${cut.name} ${pick.slice} (0–${cut.count - 1})`);
+    const total = header ? header.total : 0, short = narrow || compact;
+    const plane = header && header.view === "matrix";
+    channel.set(Math.min(pick.channel, Math.max(0, total - 1)), plane ? 0 : total - 1, total > 1 && !plane ? (narrow ? `${pick.channel}` : `${pick.channel} (0–${total - 1})`) : "–");
+    channel.el.firstChild.textContent = header && header.view === "strip" ? "Value" : "Channel";
+    const items = browser.sample_count || 1;
+    sample.el.hidden = compact;
+    sample.set(Math.min(pick.sample, items - 1), items - 1, narrow ? `${pick.sample}` : `${pick.sample} (0–${items - 1})`);
+    if (browser.pinned) sample.input.disabled = !(items > 1);
+    el.classList.toggle("nbtv-short", short);
+  }
+
+  function paintStep(browser, header) {
+    const { pick, state, live, narrow, compact } = scene;
+    kept = (browser.kept_steps || []).filter((at) => header === null || at <= Math.max(state.step || 0, header.step));
+    const at = pick.step === null ? kept.length : Math.max(0, kept.indexOf(pick.step));
+    const now = header ? header.step : state.step || 0;
+    const held = pick.step !== null || pick.hold;
+    const edge = held ? "held" : live ? (narrow || compact ? "live" : "live edge") : "newest";
+    step.set(at, kept.length, step.out.textContent);
+    const key = `${kept.length} ${now} ${edge} ${narrow}`;
+    if (key !== outKey) {
+      outKey = key;
+      step.out.replaceChildren(
+        ...(narrow || compact || !kept.length ? [] : [h("span", { class: "nbtv-quiet" }, `${kept.length} kept`)]), String(now),
+        h("span", { class: held ? "nbtv-held" : live ? "nbtv-edge" : "nbtv-quiet" }, edge));
+    }
+    step.input.setAttribute("aria-valuetext", `step ${now}, ${held ? "held" : edge}`);
+    ticks.style.backgroundSize = `${100 / Math.max(1, kept.length)}% 100%`;
+    ticks.hidden = flags.hidden = compact || !kept.length;
+    paintFlags(browser.flags || []);
+  }
+
+  function paintFlags(found) {
+    const place = (at) => {
+      const after = kept.findIndex((keptStep) => keptStep >= at);
+      const i = after < 0 ? kept.length : after === 0 ? 0 : after - 1 + (at - kept[after - 1]) / (kept[after] - kept[after - 1]);
+      return (100 * i) / Math.max(1, kept.length);
+    };
+    const key = JSON.stringify([found, kept]);
+    if (key === flagKey) return;
+    flagKey = key;
+    flags.replaceChildren(...found.map(({ step: at, text, kind }) =>
+      h("i", { class: `nbtv-${kind}`, style: `left:${place(at)}%`, title: `step ${at}: ${text}` })));
+  }
+
+  return { el, paint, layer, row };
+}
+
+/** Key of call `nth` of the module that `key` belongs to. */
+export function keyOfCall(key, nth) {
+  const name = key.replace(/#\d+$/, "");
+  return nth ? `${name}#${nth}` : name;
+}

@@ -1,0 +1,148 @@
+// The layers as a searchable tree of blocks, each with a small picture, its shape and its zeros.
+
+import { drawPlanes, sized } from "./map_colours.js";
+import { KEYS, h } from "./dom.js";
+import { fit, percent, times } from "./map_math.js";
+
+/** Rows in sight: those found, or all that lie in no closed block. */
+export function visibleRows(rows, closed, query) {
+  const wanted = query.trim().toLowerCase();
+  if (wanted) return rows.filter(({ key, type }) => `${key} ${type}`.toLowerCase().includes(wanted));
+  let hiddenBelow = Infinity;
+  return rows.filter(({ key, depth, block }) => {
+    if (depth > hiddenBelow) return false;
+    hiddenBelow = block && closed.has(key) ? depth : Infinity;
+    return true;
+  });
+}
+
+/** Make the tree; `view.choose({layer})` hears the choice, `view.ask()` that the list changed. */
+export function treeOf(view) {
+  const search = h("input", { type: "search", "aria-label": "Search layers", ...KEYS });
+  const list = h("div", { class: "nbtv-tree", role: "tree", "aria-label": "Layers" });
+  const titles = h("div", { class: "nbtv-tree-titles", "aria-hidden": "true" }, h("span", {}, "layer"), h("span", {}, "shape"), h("span", {}, "zeros"));
+  const el = h("div", { class: "nbtv-rail" }, search, titles, list);
+  const closed = new Set(), items = new Map();
+  let rows = [], seen = [], at = null, scene = null, listKey = "", lastLayer = "";
+
+  search.addEventListener("input", () => view.ask());
+  search.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Escape") { search.value = ""; view.ask(); }
+    else if (event.key === "ArrowDown" && seen.length) focus(seen[0].key);
+    else if (event.key === "Enter" && seen.length && search.value) view.choose({ layer: seen[0].key });
+    else return;
+    event.preventDefault();
+  });
+  list.addEventListener("click", (event) => {
+    const item = event.target.closest(".nbtv-row");
+    if (!item) return;
+    const { key } = item.dataset;
+    if (event.target.closest(".nbtv-mark")) toggle(key);
+    else view.choose({ layer: key });
+    focus(key);
+  });
+  list.addEventListener("keydown", (event) => {
+    const i = seen.findIndex(({ key }) => key === at), row = seen[i];
+    if (!row) return;
+    const open = row.block && !closed.has(row.key);
+    const move = { ArrowDown: i + 1, ArrowUp: i - 1, Home: 0, End: seen.length - 1 }[event.key];
+    if (move !== undefined) focus((seen[move] || row).key);
+    else if (event.key === "ArrowRight") row.block && !open ? toggle(row.key) : open && focus((seen[i + 1] || row).key);
+    else if (event.key === "ArrowLeft") open ? toggle(row.key) : focus((seen.slice(0, i).reverse().find(({ depth }) => depth < row.depth) || row).key);
+    else if (event.key === "Enter" || event.key === " ") view.choose({ layer: row.key });
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  function toggle(key) {
+    if (!closed.delete(key)) closed.add(key);
+    view.ask();
+  }
+
+  function focus(key) {
+    at = key;
+    for (const [other, { el: item }] of items) item.tabIndex = other === key ? 0 : -1;
+    items.get(key)?.el.focus();
+  }
+
+  function added(row) {
+    const mark = h("span", { class: "nbtv-mark", "aria-hidden": "true" });
+    const canvas = h("canvas", { "aria-hidden": "true" });
+    const bar = h("i");
+    const item = h("div", { class: "nbtv-row", role: "treeitem", tabindex: "-1", "data-key": row.key, ...KEYS },
+      mark, h("span", { class: "nbtv-thumb" }, canvas), h("span", { class: "nbtv-row-name" }), h("span", { class: "nbtv-row-shape" }), h("span", { class: "nbtv-zeros" }, bar));
+    const made = { el: item, mark, canvas, bar, key: "", thumb: null, looks: "" };
+    items.set(row.key, made);
+    return made;
+  }
+
+  function paint(next) {
+    scene = next;
+    rows = scene.rows;
+    if (lastLayer !== scene.pick.layer) open(scene.pick.layer);
+    search.placeholder = `Search ${rows.length} layers`;
+    seen = visibleRows(rows, closed, search.value);
+    const keys = seen.map(({ key }) => key).join("\n");
+    if (keys !== listKey) {
+      listKey = keys;
+      list.replaceChildren(...seen.map((row) => (items.get(row.key) || added(row)).el));
+    }
+    if (!seen.some(({ key }) => key === at)) at = seen.some(({ key }) => key === scene.pick.layer) ? scene.pick.layer : seen.length ? seen[0].key : null;
+    for (const row of seen) update(row, items.get(row.key));
+    if (lastLayer !== scene.pick.layer) {
+      lastLayer = scene.pick.layer;
+      if (!list.contains(document.activeElement)) { at = lastLayer; for (const row of seen) items.get(row.key).el.tabIndex = row.key === at ? 0 : -1; }
+      const item = items.get(lastLayer);
+      if (item) inSight(item.el);
+    }
+  }
+
+  /** Open the blocks around a layer that was selected elsewhere. */
+  function open(key) {
+    for (const block of [...closed]) if (key.startsWith(`${block}.`)) closed.delete(block);
+  }
+
+  function inSight(item) {
+    const top = item.offsetTop - list.offsetTop;
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (top + 26 > list.scrollTop + list.clientHeight) list.scrollTop = top + 26 - list.clientHeight;
+  }
+
+  function update(row, made) {
+    const chosen = row.key === scene.pick.layer, found = search.value.trim() !== "";
+    const thumb = scene.thumbs.get(row.key);
+    const share = thumb && thumb.zero_share;
+    const key = [JSON.stringify(row), chosen, found, closed.has(row.key), share, at === row.key].join();
+    if (key !== made.key) {
+      made.key = key;
+      const [, , name, shape, zeros] = made.el.children;
+      made.el.style.paddingLeft = `${8 + (found ? 0 : 12 * row.depth)}px`;
+      made.el.className = `nbtv-row${row.block && !found ? " nbtv-block" : ""}${row.called === false ? " nbtv-uncalled" : ""}`;
+      made.mark.textContent = closed.has(row.key) ? "▸" : "▾";
+      name.textContent = found ? row.key : row.name;
+      shape.textContent = row.shape ? times(row.shape) || "scalar" : row.called === false ? "not called" : "";
+      zeros.hidden = Boolean(row.block && !found);
+      made.bar.style.width = `${Math.round(24 * (share || 0))}px`;
+      made.el.title = [`${row.key}: ${row.type}${row.detail ? ` ${row.detail}` : ""}`, row.shape ? times(row.shape) : "", row.called === false ? "not called in the last forward" : "", share != null ? `${percent(share)} zeros in this sample` : ""].filter(Boolean).join(", ");
+      made.el.setAttribute("aria-selected", String(chosen));
+      made.el.setAttribute("aria-level", (found ? 0 : row.depth) + 1);
+      made.el.setAttribute("aria-label", made.el.title);
+      if (row.block && !found) made.el.setAttribute("aria-expanded", String(!closed.has(row.key)));
+      else made.el.removeAttribute("aria-expanded");
+      made.el.tabIndex = row.key === at ? 0 : -1;
+    }
+    const looks = `${scene.colormap} ${scene.grey} ${window.devicePixelRatio}`;
+    if (thumb && (made.thumb !== thumb || made.looks !== looks) && !(row.block && !found)) {
+      made.thumb = thumb;
+      made.looks = looks;
+      const dpr = window.devicePixelRatio || 1, [tall, wide] = thumb.row.shape;
+      const size = fit(Math.max(tall, wide), 20 * dpr, 20 * dpr);
+      const context = sized(made.canvas, (Math.ceil(wide / size.shrink) * size.scale) / dpr, (Math.ceil(tall / size.shrink) * size.scale) / dpr);
+      drawPlanes(context, [{ codes: thumb.row, pixels: scene.strengthTable, x: 0, y: 0 }], tall, wide, size);
+    }
+  }
+
+  return { el, paint, search, visible: () => seen, pages: () => items.size };
+}
