@@ -225,18 +225,20 @@ class NotebookPage:
         *,
         nth: int = 0,
         after: int = -1,
+        from_step: int = 0,
         timeout_s: float = WAIT_S,
         **expected: object,
     ) -> dict[str, str]:
-        """Return what is painted once a picture after seq ``after`` is as expected."""
+        """Return what is painted once a picture is as expected, newer than seq ``after``."""
         handle = self.page.wait_for_function(
-            """([selector, nth, after, expected]) => {
+            """([selector, nth, after, fromStep, expected]) => {
               const view = document.querySelectorAll(selector)[nth];
               if (!view || !(Number(view.dataset.seq ?? -1) > after)) return false;
+              if (Number(view.dataset.step || 0) < fromStep) return false;
               return Object.entries(expected).every(([name, value]) => view.dataset[name] === value)
                 && { ...view.dataset };
             }""",
-            arg=[f".nbtv-{kind}", nth, after, {k: str(v) for k, v in expected.items()}],
+            arg=[f".nbtv-{kind}", nth, after, from_step, {k: str(v) for k, v in expected.items()}],
             timeout=timeout_s * 1000,
         )
         return handle.json_value()

@@ -22,15 +22,15 @@ def test_run_all_shows_pictures_while_it_trains_and_ends_well(open_notebook):
     page.run_all()
     train = index_of(page, "train")
     page.wait_running(train)
-    first = page.wait_painted(timeout_s=TIMEOUT_S)
-    later = page.wait_painted(after=int(first["seq"]), timeout_s=TIMEOUT_S)
-    assert int(later["step"]) > 0
+    page.view().scroll_into_view_if_needed()  # Run All leaves the page at its end
+    first = page.wait_painted(from_step=1, timeout_s=TIMEOUT_S)
+    page.wait_painted(
+        after=int(first["seq"]), from_step=int(first["step"]) + 1, timeout_s=TIMEOUT_S
+    )
     assert page.cell(train)["outputs"] == []  # the loop was still running
     page.wait_done(timeout_s=TIMEOUT_S)
     assert "held-out digits read correctly: 9" in page.text(train)
-    assert "block1.relu: ('C', 'H', 'W') (16, 28, 28) in train" in page.text(
-        index_of(page, "check")
-    )
+    assert "block1.relu: ('C', 'H', 'W') (16, 28, 28) in train" in page.text(index_of(page, "join"))
     failed = page.page.evaluate(
         """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells
           .flatMap((cell) => cell.outputs ?? [])
