@@ -127,7 +127,7 @@ class Logbook:
             "epoch": self.epoch,
             "elapsed_s": self.elapsed_s,
             "chip": {
-                "mode": mode.mode,
+                "mode": "idle" if self.step and mode.mode == "waiting" else mode.mode,
                 "latency_ms": None if latency_s is None else round(1000 * latency_s),
                 "cost": None,
                 "why": mode.reason,

@@ -15,8 +15,8 @@ const ASK_MS = 120;
 export function render({ model, el }) {
   const options = model.get("options") || {};
   const compact = Boolean(options.compact);
-  const look = { x: "step", y: "linear", hidden: [], range: null, smoothing: 0, metric: "", ...model.get("look") };
-  let packet = null, rev = -1, scene = null, pending = 0, acked = 0;
+  const look = { x: "step", y: "linear", hidden: [], range: null, smoothing: 0, metric: "", rev: -1, ...model.get("look") };
+  let packet = null, scene = null, pending = 0, acked = 0;
 
   const what = h("div", { class: "l-what" }), when = h("div", { class: "l-when" });
   const chip = chipOf();
@@ -91,11 +91,8 @@ export function render({ model, el }) {
     if (!bytes || !bytes.byteLength) return;
     packet = decode(bytes);
     const { header } = packet;
-    if (header.rev > rev) {
-      // Python chose: at the first packet only what no earlier view of this widget had chosen.
-      const fresh = rev >= 0 || !Object.keys(model.get("look") || {}).length;
-      if (fresh) Object.assign(look, { smoothing: header.smoothing, y: header.log_y ? "log" : "linear" });
-      rev = header.rev;
+    if (header.rev > look.rev) { // Python chose since this look was kept
+      change({ rev: header.rev, smoothing: header.smoothing, y: header.log_y ? "log" : "linear" });
     }
     schedule();
   }
