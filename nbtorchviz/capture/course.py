@@ -43,7 +43,8 @@ class Course:
         self.last: Inputs | None = None
         self._subject, self._source, self._sink = subject, source, sink
         self._steps, self._fault, self._clock = steps, fault, subject.setting.clock
-        self._stance = ExitStack()
+        self._stance: ExitStack | None = None
+        """Open while a sampled forward of a compiled model runs eagerly."""
         self._window: Window | None = None
         self._inside = False
         self._waiting: list[Window] = []
@@ -59,7 +60,7 @@ class Course:
         """Forget everything; nothing is caught any more."""
         self.closed = True
         self.drop()
-        self._stance.close()
+        self._end_stance()
         self._waiting.clear()
 
     def rest(self) -> None:
@@ -67,6 +68,11 @@ class Course:
         self.looking = False
         if not self._inside:
             self.drop()
+
+    def _end_stance(self) -> None:
+        stance, self._stance = self._stance, None
+        if stance is not None:
+            stance.close()
 
     def drop(self) -> None:
         """Forget what is being caught."""
@@ -79,7 +85,7 @@ class Course:
 
     def root_began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Open a window if one is due."""
-        if self._subject.probing or self.closed or getattr(module, "_is_replica", False):
+        if self._subject.probing or self.closed or module.__dict__.get("_is_replica", False):
             return
         if in_backward():  # the whole model is checkpointed: no second forward
             return
@@ -91,14 +97,15 @@ class Course:
             self._began(module, args, kwargs)
         except Exception as error:
             self.drop()
-            self._stance.close()
+            self._end_stance()
             self._fault("root hook", error)
         self._cost_s += self._clock() - began
 
     def _began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._inside:  # the last forward was interrupted, or the model calls itself
             self.drop()
-        self._stance.close()
+        if self._stance is not None:
+            self._end_stance()
         grad = torch.is_grad_enabled()
         phase = "train" if grad and module.training else "eval"
         self.forward += 1
@@ -130,6 +137,7 @@ class Course:
     ) -> None:
         subject = self._subject
         if subject.needs_eager:
+            self._stance = ExitStack()
             self._stance.enter_context(eager(needed=True))
         window = subject.open(
             Plan() if subject.needs_twin else plan,
@@ -152,7 +160,8 @@ class Course:
         began = self._clock()
         error = error_in(sys._getframe(2))
         self._inside = False
-        self._stance.close()
+        if self._stance is not None:
+            self._end_stance()
         try:
             if error is not None:
                 self._failed(error)

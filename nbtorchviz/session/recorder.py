@@ -14,7 +14,7 @@ from nbtorchviz.events import (
     LayerCaptured,
 )
 from nbtorchviz.session.audience import Audience
-from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.budget import FASTEST_S, Budget
 from nbtorchviz.session.fields import Fields
 from nbtorchviz.session.kept_frames import KeptFrames
 from nbtorchviz.session.looks import Looks, make_plan
@@ -28,6 +28,8 @@ PROBE_S = 1.0
 FIRST_EXTRA = 16
 """Layers kept beside the watched one while their cost is not known yet."""
 MOST_EXTRA = 64
+KEPT_SHARE = 0.5
+"""Of the budget, for layers that nobody watches; the rest makes the watched one fresh."""
 
 
 class Recorder:
@@ -123,7 +125,7 @@ class Recorder:
     def _extra(self) -> int:
         if self._layer_cost_s is None:
             return FIRST_EXTRA
-        allowed_s = self._budget.share * 0.1
+        allowed_s = self._budget.share * FASTEST_S * KEPT_SHARE
         affordable = int(allowed_s / max(self._layer_cost_s, 1e-6)) - len(self.looks)
         return max(1, min(MOST_EXTRA, affordable))
 
@@ -172,7 +174,10 @@ class Recorder:
                 self.run_probe()
         except Exception as error:
             self._fail("step boundary", error)
-        self._budget.spent("boundary", self._clock() - began)
+        # The tap's cost holds the root hooks and the developing that the catch counts as well.
+        caught_s = 0.0 if boundary.catch is None else boundary.catch.cost_s
+        spent_s = self._clock() - began + max(0.0, boundary.cost_s - caught_s)
+        self._budget.spent("boundary", spent_s)
         self._after()
 
     # The pinned input -----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Take the numbers that users log, without making a device wait for them."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ class ScalarLog:
         self.epoch: float | None = None
         """The last epoch that was logged."""
         self._metrics, self._bus, self._common = metrics, bus, common
+        self._cost_s = 0.0
         self._pending: list[tuple[Tensor, dict[str, Any]]] = []
 
     def log(
@@ -36,6 +38,7 @@ class ScalarLog:
         metrics: dict[str, object],
     ) -> None:
         """Record ``metrics``; a tensor on another device is cloned now and read later."""
+        began = time.perf_counter()
         if epoch is not None:
             self.epoch = epoch
         fields = {
@@ -51,6 +54,12 @@ class ScalarLog:
                 self._pending.append((value.detach().clone(), {**fields, "name": name}))
             else:
                 self._publish(ScalarLogged(name=name, value=as_number(name, value), **fields))
+        self._cost_s += time.perf_counter() - began
+
+    def take_cost_s(self) -> float:
+        """Return the seconds spent in ``log`` since this was last asked."""
+        cost_s, self._cost_s = self._cost_s, 0.0
+        return cost_s
 
     def read_pending(self, *, all_of_them: bool = False) -> None:
         """Publish logged device tensors; by default not the one just logged, to avoid a wait."""

@@ -387,6 +387,7 @@ class Session:
             cpu_s = self.sender.cpu_s
             self.budget.spent("sender", max(0.0, cpu_s - self._sender_cpu_s))
             self._sender_cpu_s = cpu_s
+            self.budget.spent("log", self._scalars.take_cost_s())
             if self.bus.wants(OverheadMeasured):
                 self.bus.publish(self.overhead)
         self.sender.boundary()
