@@ -127,7 +127,12 @@ export function plotArea(host, { compact = false } = {}) {
     const at = scales.x(cursor.x);
     const places = [[right, top], [left, top], [right, bottom], [left, bottom], [(left + right) / 2, top], [(left + right) / 2, middle], [(left * 2 + right) / 3, top], [(left + right * 2) / 3, middle], [right, middle]];
     const obstacles = [...occupied(), ...rights];
-    for (let y = box.top; y < box.bottom; y += 6) obstacles.push([at, y]);
+    for (let y = box.top; y < box.bottom; y += 12) obstacles.push([at, y]);
+    const broken = scene.lines.filter((l) => !l.hidden && l.line.spans.length);
+    broken.forEach((l, row) => { // the words beside a red rug
+      const from = scales.x(scene.axis.to(l.line.run, l.line.spans[0][0]));
+      for (let k = 0; k < 60; k++) obstacles.push([from + 4 * k, box.top + 8 + 14 * row]);
+    });
     const best = emptiest(places.map(([x, y]) => [x - 6, y - 6, x + w + 6, y + tall + 6]), obstacles);
     readout.style.left = `${places[best][0]}px`;
     readout.style.top = `${places[best][1]}px`;
