@@ -20,7 +20,7 @@ from nbtorchviz.analysis.packets import pack
 from nbtorchviz.session import Session
 from nbtorchviz.widgets.browser_packet import frame_parts
 
-STEPS = 120
+STEPS = 240
 SHOWN = {
     "relu": {"layer": "block1.relu", "channel": 5, "sample": 10},
     "conv": {"layer": "block1.conv", "channel": 3, "sample": 10},
@@ -63,13 +63,14 @@ def train(steps: int) -> tuple[nn.Module, Session, ActivationBrowser]:
     x = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28) / 255
     y = torch.tensor(labels)
     model = Net()
-    session = watch(model)
+    criterion = nn.CrossEntropyLoss()
+    session = watch(model, criterion=criterion)
     browser = ActivationBrowser(session, **SHOWN["relu"])
     browser._dispatch({"type": "ready", "view": "gallery", "visible": True})
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     for step in range(steps):
         batch = torch.randperm(len(x))[:64]
-        loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
+        loss = criterion(model(x[batch]), y[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -58,7 +58,7 @@ export function render({ model, el }) {
   const output = combobox("Output", (path) => choose({ path }));
   const picker = combobox("Layer", (layer) => choose({ layer }));
   const narrowRow = h("div", { class: "nbtv-layer-row" }, h("span", { class: "nbtv-quiet" }, "Layer"), picker.el);
-  const tools = h("div", { class: "nbtv-tools" }, count, output.el, show.el, scale.el, order.el, map.el);
+  const tools = h("div", { class: "nbtv-tools" }, count, output.el, scale.el, order.el, map.el);
   const body = h("div", { class: "nbtv-body" }, grid.el, stage, values.el, status.board);
   const middle = h("div", { class: "nbtv-middle" }, narrowRow, tools, body, h("div", { class: "nbtv-below" }, status.line, key.el, status.banner));
   const right = h("div", { class: "nbtv-right" }, input.el, large.el, histogram.el, histogram.numbers);
@@ -109,9 +109,9 @@ export function render({ model, el }) {
     if (!compact) head.paint(scene);
     if (!narrow) tree.paint(scene);
     paintTools();
-    paintBody();
     status.paint(scene, hovered || noteOf(scene));
     key.paint(scene);
+    paintBody();
     foot.paint(scene, narrow ? scene.rows : tree.visible());
     right.classList.toggle("nbtv-nothing", !frame);
     if (frame) {
@@ -139,7 +139,7 @@ export function render({ model, el }) {
       count.replaceChildren(h("b", {}, text[0]), ...(text[1] ? [h("span", { class: "nbtv-quiet" }, ` ${text[1]}`)] : []));
     }
     scale.set(pick.normalize);
-    scale.buttons[1].textContent = narrow || compact || tools.clientWidth < 470 ? "one" : "one scale";
+    scale.buttons[1].textContent = narrow || compact || tools.clientWidth < 400 ? "one" : "one scale";
     map.el.value = scene.colormap;
     order.el.value = pick.order;
     const gradient = browser.gradient || { enabled: true, reason: "" };
@@ -213,9 +213,14 @@ export function render({ model, el }) {
     root.classList.toggle("nbtv-narrow-map", narrow);
     if (narrow) narrowRow.append(foot.layer.el);
     else foot.row.prepend(foot.layer.el);
+    if (narrow) count.after(show.el);
+    else if (compact) tree.top.append(show.el);
+    else head.when.before(show.el);
     ask();
   });
   resizes.observe(root);
+  const bodies = new ResizeObserver(ask);
+  bodies.observe(body);
   const listeners = [["change:picture", onPicture], ["change:selection", onSelection], ["change:layers", ask], ["change:state", onState], ["msg:custom", onMessage]];
   for (const [event, listener] of listeners) model.on(event, listener);
   const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); kept.forget(); ask(); });
@@ -227,6 +232,7 @@ export function render({ model, el }) {
     for (const [event, listener] of listeners) model.off(event, listener);
     clearInterval(clock);
     resizes.disconnect();
+    bodies.disconnect();
     stopTheme();
     link.dispose();
   };

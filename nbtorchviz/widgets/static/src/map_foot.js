@@ -51,14 +51,14 @@ export function footOf(view) {
     const at = pick.step === null ? kept.length : Math.max(0, kept.indexOf(pick.step));
     const now = header ? header.step : state.step || 0;
     const held = pick.step !== null || pick.hold;
-    const edge = held ? "held" : live ? (narrow || compact ? "live" : "live edge") : "newest";
+    const edge = held ? "held" : header && header.preview ? "kept" : live ? (narrow || compact ? "live" : "live edge") : "newest";
     step.set(at, kept.length, step.out.textContent);
     const key = `${kept.length} ${now} ${edge} ${narrow}`;
     if (key !== outKey) {
       outKey = key;
       step.out.replaceChildren(
         ...(narrow || compact || !kept.length ? [] : [h("span", { class: "nbtv-quiet" }, `${kept.length} kept`)]), String(now),
-        h("span", { class: held ? "nbtv-held" : live ? "nbtv-edge" : "nbtv-quiet" }, edge));
+        h("span", { class: held ? "nbtv-held" : edge.startsWith("live") ? "nbtv-edge" : "nbtv-quiet" }, edge));
     }
     step.input.setAttribute("aria-valuetext", `step ${now}, ${held ? "held" : edge}`);
     ticks.style.backgroundSize = `${100 / Math.max(1, kept.length)}% 100%`;

@@ -4,14 +4,14 @@ import { drawPlanes, pixelsByCode, sized } from "./map_colours.js";
 import { KEYS, h } from "./dom.js";
 import { fit, orderOf, short, tiling, valueOf } from "./map_math.js";
 
-const CAPTION = 14, BELOW = 6; // CSS pixels above and below the square of a tile
+const CAPTION = 14; // CSS pixels above the square of a tile
 const TARGETS = [112, 56, 42];
 
 /** Make the grid; `view.choose({channel})` and `view.zoom()` hear the user, `hover(text)` the key. */
 export function gridOf(view, hover) {
   const canvas = h("canvas", { class: "nbtv-grid-canvas", "aria-hidden": "true" });
   const cells = h("div", { class: "nbtv-cells", role: "listbox", "aria-label": "Channels", "aria-orientation": "horizontal" });
-  const el = h("div", { class: "nbtv-grid" }, canvas, cells);
+  const el = h("div", { class: "nbtv-grid" }, h("div", { class: "nbtv-sheet" }, canvas), cells);
   const pool = [];
   let scene = null, plan = null, order = [], firstSeen = 0, width = 0, height = 0, lastShown = "";
 
@@ -59,13 +59,13 @@ export function gridOf(view, hover) {
     const [tall, wide] = scene.tile;
     const offer = (target) => {
       const { side, scale, shrink } = fit(Math.max(tall, wide), target * dpr, 196 * dpr);
-      const gap = target > 100 ? 8 : target > 50 ? 5 : 7;
+      const gap = target > 100 ? 8 : target > 50 ? 5 : 7, below = target > 50 ? 6 : 4;
       const px = { w: (Math.ceil(wide / shrink) * scale) / dpr, h: (Math.ceil(tall / shrink) * scale) / dpr };
       const boxW = Math.max(px.w, 40);
-      return { ...px, box: boxW, gap, side, step: CAPTION + Math.ceil(px.h) + BELOW, ...tiling(total, boxW, width, gap) };
+      return { ...px, box: boxW, gap, side, below, step: CAPTION + Math.ceil(px.h) + below, ...tiling(total, boxW, width, gap) };
     };
     const offers = TARGETS.slice(scene.narrow || scene.compact ? (total > 6 ? 2 : 0) : 0).map(offer);
-    return offers.find((o) => o.rows * o.step <= height + BELOW) || (total > 99 && offers.length > 1 ? offers[offers.length - 2] : offers[offers.length - 1]);
+    return offers.find((o) => o.rows * o.step <= height + o.below - 2) || (total > 99 && offers.length > 1 ? offers[offers.length - 2] : offers[offers.length - 1]);
   }
 
   function paint(next) {

@@ -41,5 +41,5 @@ export function headerOf(view) {
     what.title = frame ? `${header.layer}: ${header.type}${header.detail ? ` ${header.detail}` : ""}, ${times(header.shape)}, ${header.dtype || ""}` : "";
   }
 
-  return { el, paint, kind: () => kind.textContent };
+  return { el, paint, when };
 }

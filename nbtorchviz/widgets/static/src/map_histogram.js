@@ -27,7 +27,7 @@ export function histogramOf(view) {
     title.hidden = !plane;
     if (!plane) {
       for (const value of values) value.textContent = "–";
-      sized(canvas, width, scene.compact ? 1 : 116);
+      sized(canvas, width, scene.compact ? 1 : 106);
       return;
     }
     const { header, arrays } = scene.frame;
@@ -73,10 +73,10 @@ function heights(found, kind) {
 }
 
 function standing(canvas, found, plane, scene, width) {
-  const dpr = window.devicePixelRatio || 1, context = sized(canvas, width, 116), colour = colours(canvas);
+  const dpr = window.devicePixelRatio || 1, context = sized(canvas, width, 106), colour = colours(canvas);
   context.scale(dpr, dpr);
   context.font = `11px ${getComputedStyle(canvas).fontFamily}`;
-  const left = 40, right = width - 10, top = 10, base = 78, height = base - top;
+  const left = 40, right = width - 10, top = 10, base = 70, height = base - top;
   const { of, ticks } = heights(found, scene.counts);
   context.textBaseline = "middle";
   context.textAlign = "right";

@@ -32,9 +32,10 @@ export function inputOf(view) {
     const words = [];
     if (label != null) words.push("label ", h("b", {}, label), prediction != null ? ", " : "");
     if (prediction != null) words.push("predicted ", h("b", {}, prediction));
-    lines[0].replaceChildren(...(words.length ? words : [times(input.shape)]));
     const chance = probability == null ? "" : percent(probability, 1);
-    lines[1].replaceChildren(chance && `p(${prediction}) ${/^[<>]/.test(chance) ? chance : `= ${chance}`}`);
+    if (scene.compact && chance) words.push(h("span", { class: "nbtv-quiet" }, ` ${chance}`));
+    lines[0].replaceChildren(...(words.length ? words : [times(input.shape)]));
+    if (chance && !scene.compact) lines[1].replaceChildren(`p(${prediction}) ${/^[<>]/.test(chance) ? chance : `= ${chance}`}`);
     lines[2].replaceChildren(input.text || "");
     lines[3].replaceChildren(seen || (input.layout === "none" ? "" : input.note || ""));
     el.title = [input.text, times(input.shape), input.note].filter(Boolean).join("; ");

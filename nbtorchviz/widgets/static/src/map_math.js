@@ -103,11 +103,12 @@ export function short(value, digits = 3) {
   if (!Number.isFinite(value)) return value > 0 ? "Inf" : `${MINUS}Inf`;
   const size = Math.abs(value);
   if (size === 0) return "0";
+  const tiny = digits < 3 ? 1e-2 : 1e-3;
   let text;
-  if (size >= 1e5 || size < 1e-3) text = value.toExponential(Math.max(0, digits - 2)).replace("e+", "e");
+  if (size >= 1e5 || size < tiny) text = value.toExponential(Math.max(0, digits - 2)).replace("e+", "e");
   else if (size >= 1) text = value.toFixed(Math.max(0, digits - String(Math.floor(size)).length));
-  else text = value.toFixed(size < 0.1 && digits > 2 ? digits : digits - 1);
-  if (Number(text) === 0) text = value.toExponential(0);
+  else if (size >= 0.1) text = value.toFixed(digits - 1);
+  else text = digits < 3 ? value.toFixed(2) : value.toPrecision(digits - 1);
   return text.replaceAll("-", MINUS);
 }
 

@@ -21,7 +21,8 @@ export function treeOf(view) {
   const search = h("input", { type: "search", "aria-label": "Search layers", ...KEYS });
   const list = h("div", { class: "nbtv-tree", role: "tree", "aria-label": "Layers" });
   const titles = h("div", { class: "nbtv-tree-titles", "aria-hidden": "true" }, h("span", {}, "layer"), h("span", {}, "shape"), h("span", {}, "zeros"));
-  const el = h("div", { class: "nbtv-rail" }, search, titles, list);
+  const top = h("div", { class: "nbtv-rail-top" }, search);
+  const el = h("div", { class: "nbtv-rail" }, top, titles, list);
   const closed = new Set(), items = new Map();
   let rows = [], seen = [], at = null, scene = null, listKey = "", lastLayer = "";
 
@@ -138,11 +139,11 @@ export function treeOf(view) {
       made.thumb = thumb;
       made.looks = looks;
       const dpr = window.devicePixelRatio || 1, [tall, wide] = thumb.row.shape;
-      const size = fit(Math.max(tall, wide), 20 * dpr, 20 * dpr);
+      const size = fit(Math.max(tall, wide), 20 * dpr, 22 * dpr);
       const context = sized(made.canvas, (Math.ceil(wide / size.shrink) * size.scale) / dpr, (Math.ceil(tall / size.shrink) * size.scale) / dpr);
       drawPlanes(context, [{ codes: thumb.row, pixels: scene.strengthTable, x: 0, y: 0 }], tall, wide, size);
     }
   }
 
-  return { el, paint, search, visible: () => seen, pages: () => items.size };
+  return { el, paint, search, top, visible: () => seen };
 }
