@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { keyOfCall } from "../../nbtorchviz/widgets/static/src/map_foot.js";
+import { visibleRows } from "../../nbtorchviz/widgets/static/src/map_tree.js";
+
+const row = (key, depth, block = false) => ({ key, depth, block, type: block ? "Sequential" : "ReLU" });
+const ROWS = [
+  row("input", 0), row("a", 0, true), row("a.b", 1, true), row("a.b.relu", 2), row("a.relu", 1), row("c", 0, true), row("c.relu", 1),
+];
+const keys = (closed, query = "") => visibleRows(ROWS, new Set(closed), query).map(({ key }) => key);
+
+test("a closed block hides what is inside it, at any depth, and nothing else", () => {
+  assert.deepEqual(keys([]), ROWS.map(({ key }) => key));
+  assert.deepEqual(keys(["a"]), ["input", "a", "c", "c.relu"]);
+  assert.deepEqual(keys(["a.b"]), ["input", "a", "a.b", "a.relu", "c", "c.relu"]);
+  assert.deepEqual(keys(["a", "a.b", "c"]), ["input", "a", "c"]);
+});
+
+test("a search finds by path or type, in closed blocks too", () => {
+  assert.deepEqual(keys(["a"], "B.RELU"), ["a.b.relu"]);
+  assert.deepEqual(keys(["a"], "sequential"), ["a", "a.b", "c"]);
+  assert.deepEqual(keys([], "<img src=x>"), []);
+});
+
+test("calls of one module are keys of their own", () => {
+  assert.equal(keyOfCall("a.relu", 1), "a.relu#1");
+  assert.equal(keyOfCall("a.relu#3", 0), "a.relu");
+  assert.equal(keyOfCall("a.relu#3", 2), "a.relu#2");
+});

@@ -1,0 +1,63 @@
+"""The views' own tests in node, and the committed bundle against its sources."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nbtorchviz.widgets.static import build
+
+ROOT = Path(__file__).parents[1]
+STATIC = ROOT / "nbtorchviz" / "widgets" / "static"
+
+
+@pytest.fixture
+def node():
+    found = shutil.which("node")
+    if found is None:
+        missing = "node is not installed, so the views' JavaScript is not tested"
+        if os.environ.get("NBTORCHVIZ_REQUIRE_BROWSER") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+def test_views_pass_their_own_tests(node):
+    files = sorted((ROOT / "tests" / "js").glob("*.test.js"))
+    assert files
+    done = subprocess.run(
+        [node, "--test", *map(str, files)], capture_output=True, text=True, timeout=120, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_bundle_is_what_the_sources_make(node, tmp_path):
+    fresh = tmp_path / "nbtv.js"
+    try:
+        build.build(fresh)
+    except RuntimeError as error:
+        # esbuild comes from npm's registry, which need not be reachable where users run this.
+        if os.environ.get("NBTORCHVIZ_REQUIRE_BROWSER") == "1":
+            raise
+        pytest.skip(f"the bundle cannot be built here: {str(error).splitlines()[0]}")
+    same = fresh.read_bytes() == (STATIC / "nbtv.js").read_bytes()
+    assert same, "run `python -m nbtorchviz.widgets.static.build` and commit nbtv.js"
+
+
+def test_bundle_is_small_and_loads_nothing_from_elsewhere():
+    text = (STATIC / "nbtv.js").read_text(encoding="utf-8")
+    assert len(text.encode()) <= build.LIMIT_BYTES
+    addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text))
+    assert not addresses
+    assert not re.search(r"\b(?:eval|importScripts|XMLHttpRequest|fetch)\s*\(", text)
+
+
+def test_names_of_users_reach_the_page_as_text_only():
+    for source in sorted((STATIC / "src").glob("*.js")):
+        text = source.read_text(encoding="utf-8")
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", text), (
+            source
+        )
