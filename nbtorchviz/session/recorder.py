@@ -123,6 +123,8 @@ class Recorder:
         return self._clock() - self._sampled_at >= UNSEEN_S
 
     def _extra(self) -> int:
+        if self.every is not None:
+            return MOST_EXTRA  # exact sampling heeds no budget
         if self._layer_cost_s is None:
             return FIRST_EXTRA
         allowed_s = self._budget.share * FASTEST_S * KEPT_SHARE
