@@ -10,7 +10,7 @@ smoothed line, absent when all points are there (``complete``: the view smooths 
 A run's ``clock`` is a table of (step, epoch, seconds) to read the other two x axes from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -285,16 +285,19 @@ def _limits(
 ) -> dict[str, list[float] | None]:
     """Limits of both kinds of y axis over what is in view of the current run."""
     parts = [
-        # Thinned evenly before joining, so that a long curve does not drown a short one.
-        (key[0], series[key].values[begin : stop : max(1, (stop - begin) // 20_000)])
+        (key[0], series[key].values[begin:stop])
         for key, (begin, stop) in zip(keys, drawn, strict=True)
         if split_name(key[1])[0] == metric
     ]
     newest = [values for run, values in parts if run == current and np.isfinite(values).any()]
     chosen = newest or [values for _, values in parts]
-    joined = np.concatenate(chosen) if chosen else np.empty(0)
-    limits = {"linear": y_limits(joined, log=False), "log": y_limits(joined, log=True)}
-    return {kind: None if pair is None else list(pair) for kind, pair in limits.items()}
+    return {"linear": _widest(chosen, log=False), "log": _widest(chosen, log=True)}
+
+
+def _widest(lines: Sequence[NDArray[np.float64]], *, log: bool) -> list[float] | None:
+    """Limits that fit each line by itself: a long one must not push a short one out of view."""
+    found = [pair for line in lines if (pair := y_limits(line, log=log)) is not None]
+    return [min(low for low, _ in found), max(high for _, high in found)] if found else None
 
 
 def _add_overview(

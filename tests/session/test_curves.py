@@ -160,3 +160,13 @@ def test_values_beyond_single_precision_stay_above_the_axis():
     assert np.isfinite(drawn).all()
     assert drawn[1] > 1e38
     assert header["lines"][0]["maximum"] == 1e300
+
+
+def test_a_few_validation_values_far_above_the_training_curve_stay_in_view():
+    history = MetricHistory()
+    for step in range(1000):
+        history.add(ScalarLogged(step=step, name="loss", value=1.0 + step % 3, run=1))
+    for step in (250, 500, 750):
+        history.add(ScalarLogged(step=step, name="val_loss", value=50.0, run=1))
+    header, _ = unpack(curve_packet(history, CurveView()))
+    assert header["limits"]["linear"][1] >= 50.0

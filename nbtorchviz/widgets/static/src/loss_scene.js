@@ -93,15 +93,15 @@ export function sceneOf({ header, arrays }, look) {
   return { header, axis, log, lines, whole, shown, range, limits: limits || (log ? [0.1, 1] : [0, 1]), empty: !lines.length, complete, soft };
 }
 
+/** Limits that fit each line by itself: a long one must not push a short one out of view. */
 function visibleLimits(lines, range, log) {
-  const values = [];
   const pick = (group) => {
-    for (const l of group) {
+    const pairs = group.map((l) => {
       const from = range ? lowerBound(l.steps, range[0]) : 0;
       const to = range ? lowerBound(l.steps, range[1] + 1e-9) : l.steps.length;
-      for (let i = from; i < to; i++) values.push(l.values[i]);
-    }
-    return yLimits(values, log);
+      return yLimits(l.values.slice(from, to), log);
+    }).filter(Boolean);
+    return pairs.length ? [Math.min(...pairs.map((p) => p[0])), Math.max(...pairs.map((p) => p[1]))] : null;
   };
   return pick(lines.filter((l) => l.current)) || pick(lines);
 }
