@@ -38,8 +38,12 @@ export function render({ model, el }) {
       cross = { row, col };
       ask();
     },
-    release() { if (zoomed) zoomed = false; else cross = null; ask(); },
-    zoom() { zoomed = !zoomed; ask(); if (zoomed) requestAnimationFrame(() => wide.el.focus()); },
+    release() { if (zoomed) view.zoom(); else { cross = null; ask(); } },
+    zoom() {
+      zoomed = !zoomed;
+      ask();
+      requestAnimationFrame(() => (zoomed ? wide.el : root.querySelector(".nbtv-cell[tabindex='0']:not([hidden])"))?.focus());
+    },
     set(changes) { ({ lock = lock, counts = counts } = changes); if (changes.lock) kept.forget(); ask(); },
     save,
   };
@@ -120,7 +124,7 @@ export function render({ model, el }) {
     }
     input.paint(scene, compact ? 56 : 84);
     Object.assign(root.dataset, {
-      layer: header ? header.layer : "", channel: pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
+      layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
     });
     if (seq !== acked) {
       acked = seq;
@@ -162,7 +166,7 @@ export function render({ model, el }) {
     back.hidden = !(frame && header.view === "maps");
     middle.classList.toggle("nbtv-no-picture", kind === "none");
     if (kind === "maps") {
-      grid.resize(body.clientWidth, body.clientHeight);
+      grid.resize(body.clientWidth, body.clientHeight, body.clientHeight + status.banner.offsetHeight);
       grid.paint(scene);
     } else if (kind === "plane") {
       const room = back.hidden ? 0 : 32, most = header.view === "maps" ? 392 : Infinity;

@@ -13,7 +13,7 @@ export function gridOf(view, hover) {
   const cells = h("div", { class: "nbtv-cells", role: "listbox", "aria-label": "Channels", "aria-orientation": "horizontal" });
   const el = h("div", { class: "nbtv-grid" }, h("div", { class: "nbtv-sheet" }, canvas), cells);
   const pool = [];
-  let scene = null, plan = null, order = [], firstSeen = 0, width = 0, height = 0, lastShown = "";
+  let scene = null, plan = null, order = [], firstSeen = 0, width = 0, height = 0, room = 0, lastShown = "";
 
   el.addEventListener("scroll", () => scene && draw());
   el.addEventListener("click", (event) => {
@@ -65,7 +65,7 @@ export function gridOf(view, hover) {
       return { ...px, box: boxW, gap, side, below, step: CAPTION + Math.ceil(px.h) + below, ...tiling(total, boxW, width, gap) };
     };
     const offers = TARGETS.slice(scene.narrow || scene.compact ? (total > 6 ? 2 : 0) : 0).map(offer);
-    return offers.find((o) => o.rows * o.step <= height + o.below - 2) || (total > 99 && offers.length > 1 ? offers[offers.length - 2] : offers[offers.length - 1]);
+    return offers.find((o) => o.rows * o.step <= room + o.below - 2) || (total > 99 && offers.length > 1 ? offers[offers.length - 2] : offers[offers.length - 1]);
   }
 
   function paint(next) {
@@ -160,7 +160,8 @@ export function gridOf(view, hover) {
 
   return {
     el, paint, canvas,
-    resize(w, hgt) { width = w; height = hgt; },
+    /** `whole` is the height without a banner: tiles keep their size when one comes. */
+    resize(w, tall, whole) { width = w; height = tall; room = whole; },
     /** Index, word and place of each tile in sight, for a saved picture. */
     captions: () => pool.filter((cell) => !cell.hidden).map((cell) => ({
       index: cell.children[0].textContent, word: cell.children[1].textContent, x: parseFloat(cell.style.left), y: parseFloat(cell.style.top) - el.scrollTop,

@@ -47,7 +47,7 @@ export function histogramOf(view) {
 
   function tell(plane, arrays, i, found) {
     const bad = arrays.nonfinite ? arrays.nonfinite[i] : found.nan + found.inf;
-    const [low, high] = axisText([plane.lo, plane.hi]);
+    const [low, high] = bad === plane.count ? ["–", "–"] : axisText([plane.lo, plane.hi]);
     const text = [low, arrays.mean ? short(arrays.mean[i]) : "–", arrays.zero ? percent(arrays.zero[i]) : "–", high, arrays.std ? short(arrays.std[i]) : "–", bad ? String(bad) : "none"];
     text.forEach((word, k) => { if (values[k].textContent !== word) values[k].textContent = word; });
     terms[5].textContent = found.inf ? (found.nan ? "NaN, Inf" : "Inf") : "NaN";
@@ -106,7 +106,7 @@ function standing(canvas, found, plane, scene, width) {
   context.textAlign = "center";
   if (found.zeros) context.fillText("=0", left + 5, base + 14);
   if (hi > lo) {
-    const parts = found.zeros && lo === 0 ? [1, 2, 3, 4] : [0, 1, 2, 3, 4];
+    const parts = found.zeros ? [1, 2, 3, 4] : [0, 1, 2, 3, 4];
     const texts = axisText([0, 1, 2, 3, 4].map((i) => lo + ((hi - lo) * i) / 4));
     for (const i of parts) {
       const x = from + ((right - from) * i) / 4;
@@ -114,7 +114,7 @@ function standing(canvas, found, plane, scene, width) {
       context.textAlign = i === 4 ? "right" : "center";
       context.fillText(texts[i], i === 4 ? width : x, base + 14);
     }
-  } else if (!found.zeros) context.fillText(short(lo), (left + right) / 2, base + 14);
+  } else if (!found.zeros && found.nan + found.inf < found.count) context.fillText(short(lo), (left + right) / 2, base + 14);
   context.textAlign = "center";
   const special = [found.nan ? `${found.nan} NaN` : "", found.inf ? `${found.inf} Inf` : ""].filter(Boolean).join(", ");
   context.fillText(`${scene.frame.header.show}, ${scene.counts} count${special ? `; not drawn: ${special}` : ""}`, (left + right) / 2, base + 30);

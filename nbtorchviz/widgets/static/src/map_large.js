@@ -27,6 +27,7 @@ export function largeOf(view) {
 
   function paint(scene, side) {
     body.style.height = `${side}px`;
+    el.style.visibility = scene.frame && scene.frame.header.view === "scalar" ? "hidden" : "";
     plane.el.style.width = `${side}px`;
     const shown = planeIn(scene);
     bar.hidden = ticks.hidden = !shown;
@@ -48,7 +49,8 @@ export function largeOf(view) {
     paintBar(scene, range, height);
     const [from, to] = range;
     const steps = [4, 3, 2, 1, 0].map((i) => from + ((to - from) * i) / 4);
-    const texts = to > from ? axisText(steps) : ["", "", axisText([from])[0], "", ""];
+    const bad = scene.frame.arrays.nonfinite;
+    const texts = bad && bad[shown.index] === shown.count ? ["", "", "", "", ""] : to > from ? axisText(steps) : ["", "", axisText([from])[0], "", ""];
     if (shown.hi > to && to > from) texts[0] = `≥${texts[0]}`;
     if (shown.lo < from && to > from) texts[4] = `≤${texts[4]}`;
     ticks.style.height = `${height}px`;

@@ -18,7 +18,7 @@ export function planeIn(scene) {
   const plane = { index, lo: arrays.lo[index], hi: arrays.hi[index], fold: 0 };
   const codes = arrays.planes.subarray(index * tall * wide, (index + 1) * tall * wide);
   if (header.view !== "strip") return { ...plane, codes, h: tall, w: wide, count: codes.length };
-  const columns = Math.ceil(Math.sqrt(wide)), rows = Math.ceil(wide / columns);
+  const columns = wide <= 16 ? wide : Math.ceil(Math.sqrt(wide)), rows = Math.ceil(wide / columns);
   const folded = new Uint8Array(rows * columns);
   folded.set(codes);
   return { ...plane, codes: folded, h: rows, w: columns, fold: columns, count: wide };

@@ -19,7 +19,7 @@ export function store() {
       seq: 0, layer: key, type: row.type, detail: row.detail, show: "activation", step, phase: "", view: "maps",
       shape: row.shape, total: Math.max(total, mini.shape[0]), first: 0, rows: "row", cols: "col", preview: true, mini: true,
       range: [Math.min(...lo), Math.max(...hi)], signed: Math.min(...lo) < 0, notes: [], dead: {}, quiet: [], pooled: Math.ceil(Math.max(...row.shape.slice(-2)) / 14),
-      input: last && last.header.input, live: true, held: false,
+      input: last && last.header.input && { ...last.header.input, text: `input of step ${last.header.step}` }, live: true, held: false,
     };
     const input = last && last.arrays.input;
     return { header, arrays: { planes: mini, lo, hi, ...(input ? { input } : {}) } };
@@ -47,8 +47,9 @@ export function store() {
       const some = shown && shown.header.view !== "none";
       const colormap = COLORMAPS.includes(pick.colormap) ? pick.colormap : "viridis";
       const shape = shown && shown.header.mini ? shown.header.shape : null;
+      const most = some && shown.header.view !== "matrix" ? shown.header.total - 1 : Infinity;
       return {
-        ...rest, pick, rows, row, state, lock, grey, colormap, thumbs,
+        ...rest, pick: { ...pick, channel: Math.min(pick.channel, most) }, rows, row, state, lock, grey, colormap, thumbs,
         frame: some ? shown : null,
         header: shown ? shown.header : null,
         waiting: Boolean(shown) && shown.header.layer !== pick.layer,

@@ -60,6 +60,7 @@ export function valuesOf(view) {
     const columns = values.length > 32 ? 3 : values.length > 16 ? 2 : 1;
     el.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     el.style.gridTemplateRows = `repeat(${Math.ceil(values.length / columns)}, 20px)`;
+    el.style.rowGap = values.length > 16 ? 0 : "4px";
   }
 
   return { el, paint };
