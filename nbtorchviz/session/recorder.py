@@ -1,11 +1,10 @@
 """Recorder: answers the tap on the training thread, and turns what it caught into events."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from nbtorchviz.bus import EventBus
-from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Plan
+from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Inputs, Plan
 from nbtorchviz.capture.tap import ModelTap
 from nbtorchviz.events import (
     ActivationCaptured,
@@ -77,7 +76,7 @@ class Recorder:
         self._bus, self._budget, self._audience = bus, budget, audience
         self._fail, self._after, self._clock = fail, after, clock
         self._surveyed = False
-        self._pinned: tuple[tuple[Any, ...], object] | None = None
+        self._pinned: tuple[Inputs, object] | None = None
         self._probe_wanted = False
         self._probed_at = self._sampled_at = float("-inf")
         self._planned_step = -1
@@ -194,9 +193,9 @@ class Recorder:
         """Whether a user waits for the pinned input to be shown."""
         return self._probe_wanted and self._pinned is not None
 
-    def pin(self, inputs: Sequence[object], labels: object = None) -> None:
+    def pin(self, inputs: Inputs, labels: object = None) -> None:
         """Keep ``inputs`` (the model's arguments) and show them instead of training batches."""
-        self._pinned = (tuple(inputs), labels)
+        self._pinned = (inputs, labels)
         self.kept["pinned"].clear()
         self.want_probe()
 

@@ -32,6 +32,7 @@ from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.faults import Faults
 from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.pinned import label_of, probe_inputs, probe_labels
 from nbtorchviz.session.recorder import Recorder
 from nbtorchviz.session.scalar_log import ScalarLog
 
@@ -209,19 +210,27 @@ class Session:
 
         The model runs once in eval mode without leaving a trace (modes, buffers, random state).
 
+        Args:
+            inputs: the arguments of the model; one dictionary alone holds keywords where the
+                model's forward takes them.
+            labels: class indices, one per item.
+
         Raises:
             RunRefusedError: a background run is training the model right now.
             ModelGoneError: the model no longer exists.
+            TypeError, ValueError: ``labels`` do not belong to the items.
         """
         self._must_be_open()
-        if self.model is None:
+        model = self.model
+        if model is None:
             raise ModelGoneError(f"The watched {self.model_name} is gone; watch the new model.")
         if self.running:
             raise RunRefusedError(
                 "A background run is training this model, so a probe would disturb it. "
                 "Wait for it with session.run.join(), or press Pin in the widget."
             )
-        self.recorder.pin(inputs, labels)
+        given = probe_inputs(model, inputs)
+        self.recorder.pin(given, probe_labels(labels, given))
         self.recorder.run_probe()
 
     def pin_last_batch(self) -> bool:
@@ -229,9 +238,8 @@ class Session:
         inputs = self.tap.last_batch()
         if inputs is None:
             return False
-        seen = self.recorder.input.get("batch")
-        label = None if seen is None else seen.label
-        self.recorder.pin(inputs.args, None if label is None else [label])
+        label = label_of(self.recorder.input.get("batch"), inputs)
+        self.recorder.pin(inputs, probe_labels(label, inputs))
         return True
 
     def probe_when_idle(self) -> None:

@@ -1,0 +1,76 @@
+"""Read what users give as a probe: the arguments of a forward, and labels that belong to them."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.events import InputCaptured
+
+
+def probe_inputs(model: nn.Module, given: tuple[Any, ...]) -> Inputs:
+    """Return ``given`` as the arguments of a forward.
+
+    Args:
+        model: its forward decides whether a dictionary holds keywords or is one argument.
+        given: positional arguments; a dictionary alone may be keywords.
+    """
+    if len(given) == 1 and isinstance(given[0], Inputs):
+        return given[0]
+    if len(given) == 1 and isinstance(given[0], dict) and _takes(model, given[0]):
+        return Inputs((), dict(given[0]))
+    return Inputs(tuple(given))
+
+
+def _takes(model: nn.Module, keywords: dict[Any, Any]) -> bool:
+    try:
+        inspect.signature(model.forward).bind(**keywords)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def probe_labels(labels: object, inputs: Inputs) -> Tensor | None:
+    """Return ``labels`` as a tensor with one entry per item of ``inputs``.
+
+    Raises:
+        TypeError: they are not numbers.
+        ValueError: there are more or fewer labels than items.
+    """
+    if labels is None:
+        return None
+    try:
+        found = torch.as_tensor(labels).detach().clone()
+        found = found.reshape(1) if found.ndim == 0 else found
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"labels must be class indices, one per item of the probe, got {type(labels).__name__}."
+        ) from error
+    first = _first_tensor(inputs)
+    if first is not None and len(found) not in first.shape[:2]:  # (T, N, D) has N second
+        raise ValueError(
+            f"labels must hold one class index per item of the probe: got {len(found)} for "
+            f"an input of shape {tuple(first.shape)}."
+        )
+    return found
+
+
+def label_of(seen: InputCaptured | None, inputs: Inputs) -> list[int] | None:
+    """Return the label of ``inputs`` if ``seen``, the newest labelled sample, shows just them."""
+    first = _first_tensor(inputs)
+    if seen is None or seen.label is None or seen.values is None or first is None:
+        return None
+    values = np.asarray(seen.values, np.float32).reshape(-1)
+    mine = first.detach().to("cpu", torch.float32).reshape(-1).numpy()
+    return [seen.label] if np.array_equal(mine, values) else None
+
+
+def _first_tensor(inputs: Inputs) -> Tensor | None:
+    for leaf in pytree.tree_leaves((inputs.args, inputs.kwargs)):
+        if isinstance(leaf, Tensor) and leaf.ndim:
+            return leaf
+    return None
