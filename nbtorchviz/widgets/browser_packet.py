@@ -1,5 +1,6 @@
 """Build the frame that an ActivationBrowser's view paints, and nothing else: no traits, no I/O."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbtorchviz.analysis.feature_maps import Display, describe
-from nbtorchviz.analysis.images import InputImage, input_image
+from nbtorchviz.analysis.images import MAX_SIDE_PX, InputImage, input_image
 from nbtorchviz.analysis.receptive import ReceptiveField
 from nbtorchviz.events import GradientCaptured, InputCaptured, LayerCaptured, LayerInfo, Statistics
 from nbtorchviz.session.silence import WINDOW
@@ -16,6 +17,11 @@ from nbtorchviz.widgets.selection import Selection
 
 OVERHEAD_BYTES = 24_000
 """Room in a frame for the header, the per-channel numbers and the input picture."""
+ROOMY_BYTES = 32_000
+"""Below it the input picture has half the side."""
+LEAST_VALUES = 200
+"""A page holds at least so many values, however small the limit."""
+MOST_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +51,31 @@ def frame_parts(
     Args:
         shot: what to show.
         seq: number that views ack.
-        limit_bytes: most bytes of the packet; channels are paged or pooled to fit.
+        limit_bytes: most bytes of the packet, 16,000 or more; channels are paged or pooled to
+            fit. Names of classes are left out where they would take a quarter of it.
     """
+    room = max(LEAST_VALUES, limit_bytes - OVERHEAD_BYTES)
+    parts = _parts(shot, seq, room, limit_bytes)
+    for _ in range(MOST_TRIES):
+        # Beside its values a channel costs numbers of its own, a value of a strip an exact copy.
+        size = _size_bytes(*parts)
+        if size <= limit_bytes or room <= LEAST_VALUES:
+            break
+        shown = min(room, parts[1]["planes"].size) if parts[1] else 0
+        room = max(LEAST_VALUES, int(0.95 * shown * limit_bytes / size))
+        parts = _parts(shot, seq, room, limit_bytes)
+    return parts
+
+
+def _size_bytes(header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Bytes of the packet: JSON, a description of each array, and the arrays."""
+    text = len(json.dumps(header, ensure_ascii=False).encode())
+    return text + sum(array.nbytes + 120 for array in arrays.values())
+
+
+def _parts(
+    shot: Shot, seq: int, room: int, limit_bytes: int
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     selection, event = shot.selection, shot.event
     header: dict[str, Any] = {
         "seq": seq,
@@ -63,14 +92,17 @@ def frame_parts(
         header |= {"view": "none", "step": 0, "call": selection.call, "path": selection.path}
         return header, {}
     item = shot.input
-    image = None if item is None or item.values is None else input_image(item.values, item.axes)
+    image = None
+    if item is not None and item.values is not None:
+        side_px = MAX_SIDE_PX if limit_bytes >= ROOMY_BYTES else MAX_SIDE_PX // 2
+        image = input_image(item.values, item.axes, max_side_px=side_px)
     display = describe(
         event.values,
         event.axes,
         channel=selection.channel,
         slice_index=selection.slice,
         image_hw=None if image is None else image.image_hw,
-        limit=max(1000, limit_bytes - OVERHEAD_BYTES),
+        limit=room,
     )
     header |= {
         "layer": event.layer,
@@ -95,7 +127,7 @@ def frame_parts(
         "dead": {str(channel): step for channel, step in (shot.dead or {}).items()},
         "quiet": [c for c in display.quiet() if c not in (shot.dead or {})],
         "dead_window": WINDOW,
-        "names": _names(shot.class_names, display),
+        "names": _names(shot.class_names, display, limit_bytes // 4),
         "receptive": _receptive(shot.receptive, event.pooled * display.pooled),
         **display.header(),
     }
@@ -150,9 +182,13 @@ def _without_batch(event: LayerCaptured) -> tuple[int, ...]:
     return event.shape[1:] if event.batch_size == event.shape[0] else tuple(event.values.shape)
 
 
-def _names(class_names: Sequence[str] | None, display: Display) -> list[str] | None:
-    fits = class_names is not None and display.view == "strip" and display.total == len(class_names)
-    return list(class_names) if fits and class_names else None
+def _names(
+    class_names: Sequence[str] | None, display: Display, most_bytes: int
+) -> list[str] | None:
+    if not class_names or display.view != "strip" or display.total != len(class_names):
+        return None
+    fits = sum(len(name.encode()) + 4 for name in class_names) <= most_bytes
+    return list(class_names) if fits else None
 
 
 def _receptive(field: ReceptiveField | None, pooled: int) -> dict[str, Any] | None:

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from nbtorchviz.analysis.packets import pack
+from nbtorchviz.events import ActivationCaptured, InputCaptured, Statistics
+from nbtorchviz.widgets.browser_packet import Shot, frame_parts
+from nbtorchviz.widgets.selection import Selection
+
+AXES = {1: ("F",), 2: ("T", "D"), 3: ("C", "H", "W")}
+
+
+def shot(shape, **how):
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    event = ActivationCaptured(
+        layer="0",
+        axes=AXES[len(shape)],
+        values=values,
+        shape=(2, *shape),
+        statistics=Statistics(count=values.size, sampled=values.size),
+    )
+    pixels = np.random.default_rng(1).normal(size=(3, 64, 64)).astype(np.float32)
+    seen = InputCaptured(axes=("C", "H", "W"), values=pixels, shape=(2, 3, 64, 64))
+    return Shot(event=event, info=None, selection=Selection(layer="0"), input=seen, **how)
+
+
+@pytest.mark.parametrize("limit", [16_000, 64_000, 260_000])
+@pytest.mark.parametrize(
+    "shape",
+    [(2048, 14, 14), (20_000, 1, 1), (4096,), (50_000,), (300_000,), (512, 768), (64, 112, 112)],
+)
+def test_a_frame_keeps_to_its_limit(shape, limit):
+    header, arrays = frame_parts(shot(shape), 1, limit)
+    assert len(pack(header, arrays)) <= limit
+    assert header["total"] == shape[0]
+    assert len(arrays["planes"]) > 0
+
+
+def test_many_long_class_names_do_not_push_the_picture_out():
+    names = [f"a class with a rather long name, number {n}" for n in range(10_000)]
+    header, arrays = frame_parts(shot((10_000,), class_names=names), 1)
+    assert header["names"] is None
+    assert len(pack(header, arrays)) <= 260_000
+    header, _ = frame_parts(shot((1000,), class_names=names[:1000]), 1)
+    assert header["names"] == names[:1000]
+
+
+def test_class_names_that_do_not_fit_the_layer_are_left_out():
+    header, _ = frame_parts(shot((10,), class_names=["cat", "dog"]), 1)
+    assert header["names"] is None
