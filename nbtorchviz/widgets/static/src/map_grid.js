@@ -14,6 +14,7 @@ export function gridOf(view, hover) {
   const el = h("div", { class: "nbtv-grid" }, h("div", { class: "nbtv-sheet" }, canvas), cells);
   const pool = [];
   let scene = null, plan = null, order = [], firstSeen = 0, width = 0, height = 0, room = 0, lastShown = "";
+  let paintedFrame = null, paintedLooks = "";
 
   el.addEventListener("scroll", () => scene && draw());
   el.addEventListener("click", (event) => {
@@ -46,11 +47,15 @@ export function gridOf(view, hover) {
 
   /** Scroll so that a channel is in sight, and show it as selected at once. */
   function reveal(channel) {
+    scrollTo(channel);
+    draw();
+  }
+
+  function scrollTo(channel) {
     const row = Math.floor(order.indexOf(channel) / plan.columns);
     if (row * plan.step < el.scrollTop) el.scrollTop = row * plan.step;
     const under = (row + 1) * plan.step - height;
     if (under > el.scrollTop) el.scrollTop = under;
-    draw();
   }
 
   /** Sizes of the tiles: from the layer's true shape, so that a preview does not move them. */
@@ -76,19 +81,15 @@ export function gridOf(view, hover) {
     plan = planned(header);
     cells.style.height = `${plan.rows * plan.step}px`;
     cells.setAttribute("aria-label", `Channels of ${header.layer}`);
-    draw();
     const shown = `${header.layer} ${scene.pick.channel}`;
-    if (shown !== lastShown && !el.contains(document.activeElement)) {
-      lastShown = shown;
-      reveal(scene.pick.channel);
-    }
+    if (shown !== lastShown && !el.contains(document.activeElement)) scrollTo(scene.pick.channel);
     lastShown = shown;
+    draw();
   }
 
   function draw() {
     const { header, arrays } = scene.frame;
     const dpr = window.devicePixelRatio || 1;
-    const context = sized(canvas, width, height);
     const count = arrays.planes.shape[0], [, tall, wide] = arrays.planes.shape;
     const within = fit(Math.max(tall, wide), plan.side, plan.side);
     firstSeen = Math.floor(el.scrollTop / plan.step);
@@ -110,11 +111,15 @@ export function gridOf(view, hover) {
       });
     }
     for (let i = used; i < pool.length; i += 1) pool[i].hidden = true;
-    drawPlanes(context, jobs, tall, wide, within);
+    const { pick, lock, colormap, grey } = scene;
+    const looks = [pick.order, pick.normalize, lock, colormap, grey, plan.columns, plan.step, plan.side, width, height, el.scrollTop, dpr].join();
+    if (scene.frame === paintedFrame && looks === paintedLooks) return; // only the chosen tile changed
+    [paintedFrame, paintedLooks] = [scene.frame, looks];
+    drawPlanes(sized(canvas, width, height), jobs, tall, wide, within);
   }
 
   function added() {
-    const cell = h("div", { class: "nbtv-cell", role: "option", ...KEYS }, h("b"), h("span"), h("i"));
+    const cell = h("div", { class: "nbtv-cell", role: "option", ...KEYS }, h("b"), " ", h("span"), h("i"));
     pool.push(cell);
     cells.append(cell);
     return cell;
@@ -141,7 +146,8 @@ export function gridOf(view, hover) {
     cell.setAttribute("aria-selected", String(chosen));
     cell.setAttribute("aria-posinset", at + 1);
     cell.setAttribute("aria-setsize", header.total);
-    cell.setAttribute("aria-label", `channel ${channel}, ${since !== undefined ? `dead since step ${since}` : known ? `largest value ${word}` : "not read yet"}`);
+    const more = since !== undefined ? ` since step ${since}` : !known ? " not read yet" : bad ? "" : ", its largest value";
+    cell.setAttribute("aria-label", `channel ${channel} ${word}${more}`); // names begin with what is seen
   }
 
   /** What lies under the pointer, in words. */

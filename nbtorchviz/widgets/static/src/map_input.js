@@ -13,7 +13,7 @@ export function inputOf(view) {
   const box = h("div", { class: "nbtv-input-box" }, canvas);
   const text = h("div", { class: "nbtv-input-text" }, h("div", { class: "nbtv-input-head" }, h("b", {}, "Input"), pin), ...lines);
   const el = h("div", { class: "nbtv-input" }, box, text);
-  let lineKey = "";
+  let lineKey = "", known = {};
 
   function paint(scene, side) {
     const browser = scene.state.browser || {}, able = browser.pin || { enabled: false, reason: "" };
@@ -58,28 +58,37 @@ export function inputOf(view) {
       }, []).slice(0, 5).forEach((row, i) => context.fillText(row, 4, 16 + 15 * i));
       return "";
     }
-    const dpr = window.devicePixelRatio || 1, [tall, wide, depth = 1] = pixels.shape;
-    const { side: _, scale, shrink } = fit(Math.max(tall, wide), side * dpr, side * dpr);
+    const dpr = window.devicePixelRatio || 1, [tall, wide] = pixels.shape;
+    const { scale, shrink } = fit(Math.max(tall, wide), side * dpr, side * dpr);
     const rows = Math.ceil(tall / shrink), columns = Math.ceil(wide / shrink);
     const context = sized(canvas, (columns * scale) / dpr, (rows * scale) / dpr);
-    const image = new ImageData(wide, tall);
-    for (let i = 0; i < tall * wide; i += 1) {
-      const [r, g, b] = depth === 3 ? [pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2]] : [pixels[i], pixels[i], pixels[i]];
-      const grey = scene.grey ? Math.round(0.3 * r + 0.59 * g + 0.11 * b) : null;
-      image.data.set([grey ?? r, grey ?? g, grey ?? b, 255], 4 * i);
-    }
-    const whole = document.createElement("canvas");
-    whole.width = wide;
-    whole.height = tall;
-    whole.getContext("2d").putImageData(image, 0, 0);
+    if (pixels !== known.pixels || scene.grey !== known.grey) known = { pixels, grey: scene.grey, whole: imageOf(pixels, scene.grey) };
     context.imageSmoothingEnabled = shrink > 1;
-    context.drawImage(whole, 0, 0, canvas.width, canvas.height);
+    context.drawImage(known.whole, 0, 0, canvas.width, canvas.height);
     const { input } = header;
     canvas.setAttribute("aria-label", `Input${input && input.label != null ? `, label ${input.label}` : ""}`);
     return receptive(scene, context, header, [tall, wide], canvas);
   }
 
   return { el, canvas, paint };
+}
+
+/** The picture at its own size; made once a frame, since the box over it moves more often. */
+function imageOf(pixels, inGrey) {
+  const [tall, wide, depth = 1] = pixels.shape, image = new ImageData(wide, tall), out = image.data;
+  for (let i = 0, at = 0; i < pixels.length; i += depth, at += 4) {
+    let r = pixels[i], g = depth === 3 ? pixels[i + 1] : r, b = depth === 3 ? pixels[i + 2] : r;
+    if (inGrey) r = g = b = 0.3 * r + 0.59 * g + 0.11 * b;
+    out[at] = r;
+    out[at + 1] = g;
+    out[at + 2] = b;
+    out[at + 3] = 255;
+  }
+  const whole = document.createElement("canvas");
+  whole.width = wide;
+  whole.height = tall;
+  whole.getContext("2d").putImageData(image, 0, 0);
+  return whole;
 }
 
 function receptive(scene, context, header, [tall, wide], canvas) {

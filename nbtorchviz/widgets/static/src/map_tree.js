@@ -73,7 +73,7 @@ export function treeOf(view) {
     const canvas = h("canvas", { "aria-hidden": "true" });
     const bar = h("i");
     const item = h("div", { class: "nbtv-row", role: "treeitem", tabindex: "-1", "data-key": row.key, ...KEYS },
-      mark, h("span", { class: "nbtv-thumb" }, canvas), h("span", { class: "nbtv-row-name" }), h("span", { class: "nbtv-row-shape" }), h("span", { class: "nbtv-zeros" }, bar));
+      mark, h("span", { class: "nbtv-thumb" }, canvas), h("span", { class: "nbtv-row-name" }), " ", h("span", { class: "nbtv-row-shape" }), h("span", { class: "nbtv-zeros" }, bar));
     const made = { el: item, mark, canvas, bar, key: "", thumb: null, looks: "" };
     items.set(row.key, made);
     return made;
@@ -88,7 +88,9 @@ export function treeOf(view) {
     const keys = seen.map(({ key }) => key).join("\n");
     if (keys !== listKey) {
       listKey = keys;
+      const focused = list.contains(document.activeElement);
       list.replaceChildren(...seen.map((row) => (items.get(row.key) || added(row)).el));
+      if (focused) items.get(at)?.el.focus({ preventScroll: true }); // moving a node takes its focus
     }
     if (!seen.some(({ key }) => key === at)) at = seen.some(({ key }) => key === scene.pick.layer) ? scene.pick.layer : seen.length ? seen[0].key : null;
     for (const row of seen) update(row, items.get(row.key));
@@ -106,7 +108,7 @@ export function treeOf(view) {
   }
 
   function inSight(item) {
-    const top = item.offsetTop - list.offsetTop;
+    const top = item.offsetTop;
     if (top < list.scrollTop) list.scrollTop = top;
     else if (top + 26 > list.scrollTop + list.clientHeight) list.scrollTop = top + 26 - list.clientHeight;
   }
@@ -115,9 +117,10 @@ export function treeOf(view) {
     const chosen = row.key === scene.pick.layer, found = search.value.trim() !== "";
     const thumb = scene.thumbs.get(row.key);
     const share = thumb && thumb.zero_share;
-    const key = [JSON.stringify(row), chosen, found, closed.has(row.key), share, at === row.key].join();
-    if (key !== made.key) {
+    const key = [chosen, found, closed.has(row.key), share, at === row.key].join();
+    if (key !== made.key || row !== made.row) {
       made.key = key;
+      made.row = row;
       const [, , name, shape, zeros] = made.el.children;
       made.el.style.paddingLeft = `${8 + (found ? 0 : 12 * row.depth)}px`;
       made.el.className = `nbtv-row${row.block && !found ? " nbtv-block" : ""}${row.called === false ? " nbtv-uncalled" : ""}`;
@@ -129,7 +132,7 @@ export function treeOf(view) {
       made.el.title = [`${row.key}: ${row.type}${row.detail ? ` ${row.detail}` : ""}`, row.shape ? times(row.shape) : "", row.called === false ? "not called in the last forward" : "", share != null ? `${percent(share)} zeros in this sample` : ""].filter(Boolean).join(", ");
       made.el.setAttribute("aria-selected", String(chosen));
       made.el.setAttribute("aria-level", (found ? 0 : row.depth) + 1);
-      made.el.setAttribute("aria-label", made.el.title);
+      made.el.setAttribute("aria-label", `${name.textContent} ${zeros.hidden ? "" : shape.textContent}, ${made.el.title}`); // begins with what is seen
       if (row.block && !found) made.el.setAttribute("aria-expanded", String(!closed.has(row.key)));
       else made.el.removeAttribute("aria-expanded");
       made.el.tabIndex = row.key === at ? 0 : -1;

@@ -37,7 +37,7 @@ export function valuesOf(view) {
     const least = Math.min(0, ...finite), most = Math.max(0, ...finite), span = most - least || 1;
     const best = Math.max(...finite);
     while (rows.length < values.length) {
-      rows.push(h("div", { class: "nbtv-value", role: "option", ...KEYS }, h("span"), h("i"), h("b")));
+      rows.push(h("div", { class: "nbtv-value", role: "option", ...KEYS }, h("span"), h("i"), " ", h("b")));
       el.append(rows[rows.length - 1]);
     }
     rows.forEach((row, i) => {
@@ -50,12 +50,12 @@ export function valuesOf(view) {
       if (row.dataset.key === key) return;
       row.dataset.key = key;
       row.setAttribute("aria-selected", String(chosen));
-      row.setAttribute("aria-label", `${name || `${header.cols} ${i}`} = ${text}`);
       row.tabIndex = chosen ? 0 : -1;
       row.classList.toggle("nbtv-most", value === best && values.length > 1);
       row.firstChild.textContent = header.view === "scalar" ? header.layer : name ? `${i} ${name}` : String(i);
       row.children[1].style.cssText = Number.isFinite(value) ? `--from:${100 * from}%;--size:${100 * size}%;--zero:${(-100 * least) / span}%` : "";
       row.lastChild.textContent = text;
+      row.setAttribute("aria-label", `${row.firstChild.textContent} ${text}, ${header.cols}`); // names begin with what is seen
     });
     const columns = values.length > 32 ? 3 : values.length > 16 ? 2 : 1;
     el.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
