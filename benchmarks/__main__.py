@@ -13,6 +13,7 @@ NAMES = {
     "attach": "attach",
     "bus": "bus_cost",
     "soak": "soak",
+    "latency": "latency",
 }
 
 
