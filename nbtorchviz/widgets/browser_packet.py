@@ -1,6 +1,7 @@
 """Build the frame that an ActivationBrowser's view paints, and nothing else: no traits, no I/O."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,8 @@ from nbtorchviz.widgets.selection import Selection
 
 OVERHEAD_BYTES = 24_000
 """Room in a frame for the header, the per-channel numbers and the input picture."""
-ROOMY_BYTES = 32_000
-"""Below it the input picture has half the side."""
+INPUT_SHARE = 0.2
+"""Of a frame, for the picture of the input, at three bytes a pixel: 131 pixels of 260 kB."""
 LEAST_VALUES = 200
 """A page holds at least so many values, however small the limit."""
 MOST_TRIES = 6
@@ -94,7 +95,7 @@ def _parts(
     item = shot.input
     image = None
     if item is not None and item.values is not None:
-        side_px = MAX_SIDE_PX if limit_bytes >= ROOMY_BYTES else MAX_SIDE_PX // 2
+        side_px = min(MAX_SIDE_PX, math.isqrt(int(INPUT_SHARE * limit_bytes / 3)))
         image = input_image(item.values, item.axes, max_side_px=side_px)
     display = describe(
         event.values,

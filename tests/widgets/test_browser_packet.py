@@ -18,8 +18,8 @@ def shot(shape, **how):
         shape=(2, *shape),
         statistics=Statistics(count=values.size, sampled=values.size),
     )
-    pixels = np.random.default_rng(1).normal(size=(3, 64, 64)).astype(np.float32)
-    seen = InputCaptured(axes=("C", "H", "W"), values=pixels, shape=(2, 3, 64, 64))
+    pixels = np.random.default_rng(1).normal(size=(3, 224, 224)).astype(np.float32)
+    seen = InputCaptured(axes=("C", "H", "W"), values=pixels, shape=(2, 3, 224, 224))
     return Shot(event=event, info=None, selection=Selection(layer="0"), input=seen, **how)
 
 
