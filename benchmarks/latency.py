@@ -109,7 +109,6 @@ def _measure(
     page.wait_painted(layer="0.0", after=2)
     ours = page.view().get_by_role("slider", name="Layer", exact=True)
     bare = page.page.locator(".nbtv-floor .noUi-handle")
-    bare.scroll_into_view_if_needed()
     page.clear_probe()
     for number in range(moves):
         key = "ArrowRight" if number // 8 % 2 == 0 else "ArrowLeft"
@@ -149,6 +148,7 @@ def _measure(
 
 def _nudge(page: Any, handle: Any) -> None:
     """Drag the bare slider a little: Notebook 7 keeps arrow keys from ipywidgets' sliders."""
+    handle.scroll_into_view_if_needed()
     box = handle.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
