@@ -61,6 +61,7 @@ class KeptFrames:
         self._lock = threading.Lock()
         self._frames: dict[Slot, list[_Kept]] = {}
         self._spacing: dict[Slot, int] = {}
+        self._first_paths: dict[str, str] = {}
         self.size_bytes = 0
         """Bytes held now."""
 
@@ -78,10 +79,18 @@ class KeptFrames:
             while self.size_bytes > self._limit and self._shrink():
                 pass
 
+    def learn_first(self, layer: str, path: str) -> None:
+        """Note where in the output of ``layer`` the tensor lies that ``path=""`` stands for."""
+        self._first_paths[layer] = path
+
+    def path_of(self, layer: str, path: str = "") -> str:
+        """Return where the tensor lies: ``path``, or the place of the first where it is empty."""
+        return path or self._first_paths.get(layer, "")
+
     def newest(self, layer: str, *, path: str = "", gradient: bool = False) -> LayerCaptured | None:
         """Return the last kept frame of ``layer``, or None."""
         with self._lock:
-            frames = self._frames.get((layer, path, gradient))
+            frames = self._frames.get((layer, self.path_of(layer, path), gradient))
             kept = frames[-1] if frames else None
         return kept.restore() if kept else None
 
@@ -90,14 +99,15 @@ class KeptFrames:
     ) -> LayerCaptured | None:
         """Return the kept frame of ``layer`` nearest to ``step``, or None when there is none."""
         with self._lock:
-            frames = self._frames.get((layer, path, gradient))
+            frames = self._frames.get((layer, self.path_of(layer, path), gradient))
             kept = min(frames, key=lambda k: abs(k.event.step - step)) if frames else None
         return kept.restore() if kept else None
 
     def steps(self, layer: str, *, path: str = "", gradient: bool = False) -> tuple[int, ...]:
         """Steps of the kept frames of ``layer``, oldest first."""
         with self._lock:
-            return tuple(k.event.step for k in self._frames.get((layer, path, gradient), ()))
+            slot = (layer, self.path_of(layer, path), gradient)
+            return tuple(k.event.step for k in self._frames.get(slot, ()))
 
     def visited(self) -> dict[str, float]:
         """When each layer's newest activation was captured: {layer: wall clock in seconds}."""
@@ -114,7 +124,7 @@ class KeptFrames:
             return {
                 layer: frames[-1].event.step
                 for (layer, path, gradient), frames in self._frames.items()
-                if frames and not gradient and not path
+                if frames and not gradient and path == self.path_of(layer)
             }
 
     def clear(self) -> None:

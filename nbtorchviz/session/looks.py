@@ -80,18 +80,35 @@ def make_plan(
         extra: how many further layers the budget allows for the sliders' sake.
         survey: also record execution order and shapes.
     """
-    wants: dict[tuple[str, str], Want] = {}
+    wants: dict[tuple[str, str, int], Want] = {}
     for look in looks:
-        place = (look.layer, look.path)
+        place = (look.layer, look.path, look.sample)
         gradient = look.gradient or (place in wants and wants[place].gradient)
         wants[place] = Want(key=look.layer, path=look.path, sample=look.sample, gradient=gradient)
     sample = looks[0].sample if looks else 0
     for layer in _kept_order(looks, layers, visited)[:extra]:
-        if (layer, "") not in wants:
-            wants[layer, ""] = Want(
-                key=layer, sample=sample, limit=KEPT_LIMIT, exact=False, watched=False
-            )
+        wants[layer, "", sample] = Want(
+            key=layer, sample=sample, limit=KEPT_LIMIT, exact=False, watched=False
+        )
     return Plan(wants=tuple(wants.values()), survey=survey)
+
+
+def first_paths(plan: Plan, caught: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Tell where the tensors lay that were asked for without a path: {layer: path}.
+
+    Args:
+        plan: what was asked for.
+        caught: layer and path of all that came.
+    """
+    found: dict[str, str] = {}
+    for layer in {want.key for want in plan.wants if not want.path}:
+        came = [path for key, path in caught if key == layer]
+        for want in plan.wants:
+            if want.key == layer and want.path in came:
+                came.remove(want.path)
+        if came:
+            found[layer] = came[0]
+    return found
 
 
 def _kept_order(

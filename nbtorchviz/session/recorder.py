@@ -16,7 +16,7 @@ from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import FASTEST_S, Budget
 from nbtorchviz.session.fields import Fields
 from nbtorchviz.session.kept_frames import KeptFrames
-from nbtorchviz.session.looks import Looks, make_plan
+from nbtorchviz.session.looks import Looks, first_paths, make_plan
 from nbtorchviz.session.publishing import events_of
 from nbtorchviz.session.silence import SilentChannels
 
@@ -81,6 +81,8 @@ class Recorder:
         self._probed_at = self._sampled_at = float("-inf")
         self._planned_step = -1
         self._layer_cost_s: float | None = None
+        self._plans: dict[int, Plan] = {}
+        """Plans of the last windows by root forward."""
 
     def age_s(self, what: str) -> float | None:
         """Seconds since the last ``what`` of ``times``; None when there was none."""
@@ -97,20 +99,22 @@ class Recorder:
         """Return what the window that opens now shall read; None when nothing is due."""
         if not len(self.looks) or not self._due():
             return None
-        self._planned_step = self.tap.step
+        self._planned_step = self._counted()
         self._sampled_at = self._clock()
         self._budget.sampled()
         survey, self._surveyed = not self._surveyed, True
         looks = [look for look in self.looks.take() if not (look.pinned and self.pinned)]
         layers = tuple(info.key for info in self.tap.layers)
         visited = self.kept["batch"].visited()
-        return make_plan(looks, layers, visited, self._extra(), survey=survey)
+        plan = make_plan(looks, layers, visited, self._extra(), survey=survey)
+        self._plans = {**dict(list(self._plans.items())[-3:]), self.tap.forward: plan}
+        return plan
 
     def _due(self) -> bool:
         if self.every is not None:
             # One sample a step, also when several forwards belong to it.
-            new = self._planned_step != self.tap.step
-            return new and (self.tap.step + 1) % self.every == 0
+            count = self._counted()
+            return count != self._planned_step and (count + 1) % self.every == 0
         if self.looks.urgent:
             return True
         if not self._budget.due():
@@ -120,6 +124,10 @@ class Recorder:
         if self._audience.ever():
             return False
         return self._clock() - self._sampled_at >= UNSEEN_S
+
+    def _counted(self) -> int:
+        """Steps so far; forwards where no step is seen, so that ``every`` counts those."""
+        return self.tap.step if self.boundary_kind == "step" else self.tap.forward - 1
 
     def _extra(self) -> int:
         if self.every is not None:
@@ -167,10 +175,12 @@ class Recorder:
         """Turn the catch into events, show a pinned input, then let pause and stop take effect."""
         began = self.times["step"] = self._clock()
         self.boundary_kind = boundary.kind
+        if self.failure is not None and boundary.forward > self.failure.forward:
+            self.failure = None  # a later forward went through
         try:
             if boundary.catch is not None:
-                self.failure = None
-                self._publish(boundary.catch, boundary.step)
+                plan = self._plans.get(boundary.catch.forward, Plan())
+                self._publish(boundary.catch, boundary.step, plan)
             if self._pinned is not None and self._probe_is_due():
                 self.run_probe()
         except Exception as error:
@@ -221,7 +231,7 @@ class Recorder:
         self._surveyed = True
         self._probed_at = self._clock()
         self.times.setdefault("forward", began)
-        self._publish(catch, self.tap.step)
+        self._publish(catch, self.tap.step, plan)
         self._budget.spent("probe", self._clock() - began - catch.cost_s)
 
     def _probe_is_due(self) -> bool:
@@ -233,13 +243,16 @@ class Recorder:
 
     # ------------------------------------------------------------------------------------------
 
-    def _publish(self, catch: Catch, step: int) -> None:
+    def _publish(self, catch: Catch, step: int, plan: Plan) -> None:
         self._budget.spent("capture", catch.cost_s)
         if catch.caught:
             cost_s = catch.cost_s / len(catch.caught)
             old = self._layer_cost_s
             self._layer_cost_s = cost_s if old is None else 0.8 * old + 0.2 * cost_s
         subject = "batch" if catch.source in ("batch", "twin") else "pinned"
+        places = [(caught.key, caught.path) for caught in catch.caught]
+        for layer, path in first_paths(plan, places).items():
+            self.kept[subject].learn_first(layer, path)
         for event in events_of(
             catch,
             step=step,
