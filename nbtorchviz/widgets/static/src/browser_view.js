@@ -15,6 +15,7 @@ import { planeIn, planeOf } from "./map_plane.js";
 import { download, pictureOf } from "./map_save.js";
 import { store } from "./map_scene.js";
 import { statusOf } from "./map_status.js";
+import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { treeOf } from "./map_tree.js";
 import { LISTED, valuesOf } from "./map_values.js";
 import { watchTheme } from "./theme.js";
@@ -23,10 +24,11 @@ const NARROW_PX = 700;
 const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", hold: false, step: null };
 
 export function render({ model, el }) {
-  const compact = Boolean((model.get("options") || {}).compact);
-  const kept = store();
-  let pick = FIRST, revision = -1, moved = false, seq = 0, acked = 0, asked = false, scene = null;
-  let cross = null, zoomed = false, lock = "auto", counts = "log", hovered = null, skew = 0, narrow = false;
+  const options = model.get("options") || {}, compact = Boolean(options.compact);
+  const memory = memoryOf(options.id), kept = (memory.kept ||= store());
+  let { pick = FIRST, revision = -1, moved = false, cross = null, zoomed = false, lock = "auto", counts = "log" } = memory;
+  let seq = 0, acked = 0, asked = false, scene = null;
+  let hovered = null, skew = 0, narrow = false, rebuilt = true;
 
   const view = {
     ask, choose,
@@ -48,7 +50,7 @@ export function render({ model, el }) {
     save,
   };
 
-  const head = headerOf(view), tree = treeOf(view), foot = footOf(view), key = keyOf(), status = statusOf(view);
+  const head = headerOf(view), tree = treeOf(view, (memory.closed ||= new Set())), foot = footOf(view), key = keyOf(), status = statusOf(view);
   const grid = gridOf(view, (text) => { if (text !== hovered) { hovered = text; ask(); } });
   const large = largeOf(view), input = inputOf(view), histogram = histogramOf(view), values = valuesOf(view);
   const wide = planeOf(view, "Enlarged channel");
@@ -74,6 +76,7 @@ export function render({ model, el }) {
 
   const link = connect({ model, el: root, onVisible: ask });
   link.onKernel(ask);
+  followFocus(root, memory);
   root.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.matches("input[type=search], select") || narrow) return;
     event.preventDefault();
@@ -126,6 +129,9 @@ export function render({ model, el }) {
     Object.assign(root.dataset, {
       layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
     });
+    Object.assign(memory, { pick, revision, moved, cross, zoomed, lock, counts });
+    if (memory.leftAt && rebuilt) restoreFocus(root, memory);
+    rebuilt = false;
     if (seq !== acked) {
       acked = seq;
       requestAnimationFrame(() => link.ack("frame", acked));

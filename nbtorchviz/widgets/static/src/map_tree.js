@@ -16,14 +16,14 @@ export function visibleRows(rows, closed, query) {
   });
 }
 
-/** Make the tree; `view.choose({layer})` hears the choice, `view.ask()` that the list changed. */
-export function treeOf(view) {
+/** Make the tree, with the blocks in `closed` shut; `view.choose({layer})` hears the choice, `view.ask()` that the list changed. */
+export function treeOf(view, closed) {
   const search = h("input", { type: "search", "aria-label": "Search layers", ...KEYS });
   const list = h("div", { class: "nbtv-tree", role: "tree", "aria-label": "Layers" });
   const titles = h("div", { class: "nbtv-tree-titles", "aria-hidden": "true" }, h("span", {}, "layer"), h("span", {}, "shape"), h("span", {}, "zeros"));
   const top = h("div", { class: "nbtv-rail-top" }, search);
   const el = h("div", { class: "nbtv-rail" }, top, titles, list);
-  const closed = new Set(), items = new Map();
+  const items = new Map();
   let rows = [], seen = [], at = null, scene = null, listKey = "", lastLayer = "";
 
   search.addEventListener("input", () => view.ask());
