@@ -52,6 +52,8 @@ class Facts:
     boundary: str = "step"
     """``"forward"`` when steps are not seen and the end of a forward stands in."""
     faults: Sequence[str] = ()
+    run_error: str | None = None
+    """What ended a background run: type and message."""
 
 
 def describe(facts: Facts) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -83,6 +85,7 @@ _CHIP_OF = {
     "paused": "paused",
     "stale": "stale",
     "fault": "error",
+    "run_failed": "error",
 }
 
 
@@ -122,6 +125,14 @@ def _status(facts: Facts) -> dict[str, Any] | None:
         return _model_gone(facts)
     if facts.failure is not None:
         return _forward_failed(facts.failure)
+    if facts.run_error is not None and not facts.running:
+        return _block(
+            "run_failed",
+            "error",
+            f"Training ended with {facts.run_error}",
+            ["The whole traceback:"],
+            "session.run.join()",
+        )
     if facts.paused:
         return _block("paused", "info", f"Paused at step {facts.step}.")
     if facts.forward_age_s is None:

@@ -6,6 +6,9 @@ from typing import Any
 from nbtorchviz.session import Session
 from nbtorchviz.session.status import Facts, describe
 
+LOG_CHARS = 2000
+"""Of what a background run printed, so much is shown."""
+
 
 def facts_of(session: Session, successor: str | None = None) -> Facts:
     """Return what the status of ``session`` depends on, now.
@@ -38,6 +41,7 @@ def facts_of(session: Session, successor: str | None = None) -> Facts:
         compiled=session.tap.compiled_how,
         boundary=recorder.boundary_kind,
         faults=tuple(session.faults),
+        run_error=_run_error(session),
     )
 
 
@@ -57,7 +61,13 @@ def session_state(session: Session, successor: str | None = None) -> dict[str, A
         "status": status,
         "now_s": time.time(),
         "control": _control(facts),
+        "log": "" if session.run is None else session.run.log.text[-LOG_CHARS:],
     }
+
+
+def _run_error(session: Session) -> str | None:
+    error = None if session.run is None else session.run.exception
+    return None if error is None else f"{type(error).__name__}: {error}"[:300]
 
 
 def _control(facts: Facts) -> dict[str, Any]:

@@ -106,3 +106,11 @@ def test_own_faults_are_shown_with_where_to_read_them():
     status = describe(replace(TRAINING, faults=("hook of conv: ValueError: x",)))[1]
     assert status["level"] == "error"
     assert "session.faults" in status["lines"][-1]
+
+
+def test_background_run_that_raised_says_what_and_how_to_see_the_traceback():
+    facts = replace(TRAINING, run_error="ValueError: no data", ended="failed", step_age_s=9.0)
+    chip, status = describe(facts)
+    assert status["title"] == "Training ended with ValueError: no data"
+    assert status["code_line"] == "session.run.join()"
+    assert chip["mode"] == "error"

@@ -14,10 +14,12 @@ export function render({ model, el }) {
   const step = button("Step", () => link.action("step"));
   const stop = button("Stop", () => link.action("stop"));
   const status = h("div", { class: "nbtv-cockpit-status", role: "status", hidden: true });
+  const summary = h("summary", KEYS), printed = h("pre", {});
+  const log = h("details", { class: "nbtv-log", hidden: true }, summary, printed);
   const line = h("div", { class: "nbtv-head" }, what, when, h("span", { class: "nbtv-grow" }), chip.el, pause, step, stop);
   const row = h("div", { class: "nbtv-tabs", role: "tablist" }, ...tabs.map((name, i) =>
     h("button", { type: "button", role: "tab", "aria-selected": String(i === 0), ...KEYS, onclick: () => choose(name) }, name)));
-  const root = h("div", { class: "nbtv-cockpit-header nbtv-view" }, line, status, ...(tabs.length > 1 ? [row] : []));
+  const root = h("div", { class: "nbtv-cockpit-header nbtv-view" }, line, status, log, ...(tabs.length > 1 ? [row] : []));
   el.append(root);
 
   const link = connect({ model, el: root });
@@ -51,11 +53,19 @@ export function render({ model, el }) {
     }
     const said = state.status;
     const actions = (said && said.actions) || [];
-    status.hidden = gone || !said || !["paused", "model_gone", "fault"].includes(said.code);
+    status.hidden = gone || !said || !["paused", "model_gone", "fault", "run_failed"].includes(said.code);
     if (!status.hidden && status.dataset.key !== said.title) {
       status.dataset.key = said.title;
       status.className = `nbtv-cockpit-status nbtv-${said.level}`;
-      status.replaceChildren(h("b", {}, said.title), ...actions.map((a) => button(a.label, () => link.action(a.id))));
+      status.replaceChildren(h("b", {}, said.title), ...(said.code_line ? [h("code", {}, said.code_line)] : []), ...actions.map((a) => button(a.label, () => link.action(a.id))));
+    }
+    const text = (state.log || "").trimEnd();
+    log.hidden = !text;
+    if (printed.textContent !== text) {
+      const follow = printed.scrollTop + printed.clientHeight >= printed.scrollHeight - 4;
+      printed.textContent = text;
+      summary.textContent = text.slice(text.lastIndexOf("\n") + 1);
+      if (follow) printed.scrollTop = printed.scrollHeight;
     }
     root.dataset.step = state.step ?? "";
     root.dataset.mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
