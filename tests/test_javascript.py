@@ -51,7 +51,7 @@ def test_bundle_is_small_and_loads_nothing_from_elsewhere():
     text = (STATIC / "nbtv.js").read_text(encoding="utf-8")
     assert len(text.encode()) <= build.LIMIT_BYTES
     addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text))
-    assert not addresses
+    assert addresses <= {"http://www.w3.org"}  # the name of SVG, which nobody fetches
     assert not re.search(r"\b(?:eval|importScripts|XMLHttpRequest|fetch)\s*\(", text)
 
 
