@@ -5,7 +5,7 @@ import { KEYS, h } from "./dom.js";
 import { fit, orderOf, short, tiling, valueOf } from "./map_math.js";
 
 const CAPTION = 14; // CSS pixels above the square of a tile
-const TARGETS = [112, 56, 42];
+const TARGETS = [112, 84, 56, 42];
 
 /** Make the grid; `view.choose({channel})` and `view.zoom()` hear the user, `hover(text)` the key. */
 export function gridOf(view, hover) {
@@ -64,12 +64,12 @@ export function gridOf(view, hover) {
     const [tall, wide] = scene.tile;
     const offer = (target) => {
       const { side, scale, shrink } = fit(Math.max(tall, wide), target * dpr, 196 * dpr);
-      const gap = target > 100 ? 8 : target > 50 ? 5 : 7, below = target > 50 ? 6 : 4;
+      const gap = target > 80 ? 8 : target > 50 ? 5 : 7, below = target > 50 ? 6 : 4;
       const px = { w: (Math.ceil(wide / shrink) * scale) / dpr, h: (Math.ceil(tall / shrink) * scale) / dpr };
       const boxW = Math.max(px.w, 40);
       return { ...px, box: boxW, gap, side, below, step: CAPTION + Math.ceil(px.h) + below, ...tiling(total, boxW, width, gap) };
     };
-    const offers = TARGETS.slice(scene.narrow || scene.compact ? (total > 6 ? 2 : 0) : 0).map(offer);
+    const offers = TARGETS.slice(scene.narrow || scene.compact ? (total > 6 ? 3 : 0) : 0).map(offer);
     return offers.find((o) => o.rows * o.step <= room + o.below - 2) || (total > 99 && offers.length > 1 ? offers[offers.length - 2] : offers[offers.length - 1]);
   }
 
@@ -170,7 +170,8 @@ export function gridOf(view, hover) {
     resize(w, tall, whole) { width = w; height = tall; room = whole; },
     /** Index, word and place of each tile in sight, for a saved picture. */
     captions: () => pool.filter((cell) => !cell.hidden).map((cell) => ({
-      index: cell.children[0].textContent, word: cell.children[1].textContent, x: parseFloat(cell.style.left), y: parseFloat(cell.style.top) - el.scrollTop,
+      index: cell.children[0].textContent, word: cell.children[1].textContent, kind: cell.dataset.kind, w: plan.w, h: plan.h,
+      x: parseFloat(cell.style.left), y: parseFloat(cell.style.top) - el.scrollTop,
     })),
   };
 }

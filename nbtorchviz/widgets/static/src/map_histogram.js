@@ -47,7 +47,7 @@ export function histogramOf(view) {
 
   function tell(plane, arrays, i, found) {
     const bad = arrays.nonfinite ? arrays.nonfinite[i] : found.nan + found.inf;
-    const [low, high] = bad === plane.count ? ["–", "–"] : axisText([plane.lo, plane.hi]);
+    const [low, high] = bad === plane.count ? ["–", "–"] : axisText([plane.lo, plane.hi]).map((text, k) => (text.includes("e") ? short(k ? plane.hi : plane.lo) : text));
     const text = [low, arrays.mean ? short(arrays.mean[i]) : "–", arrays.zero ? percent(arrays.zero[i]) : "–", high, arrays.std ? short(arrays.std[i]) : "–", bad ? String(bad) : "none"];
     text.forEach((word, k) => { if (values[k].textContent !== word) values[k].textContent = word; });
     terms[5].textContent = found.inf ? (found.nan ? "NaN, Inf" : "Inf") : "NaN";

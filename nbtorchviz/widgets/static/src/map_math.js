@@ -117,8 +117,8 @@ export function axisText(values) {
   const size = Math.max(...values.map(Math.abs)), span = Math.max(...values) - Math.min(...values);
   if (!Number.isFinite(size)) return values.map(() => "–");
   if (size === 0) return values.map(() => "0");
-  if (size >= 1e5 || (size > 0 && size < 1e-2)) return values.map((v) => (v === 0 ? "0" : short(v)));
-  const decimals = size >= 100 ? (span < 20 ? 1 : 0) : size >= 10 ? 1 : size < 0.1 ? 3 : 2;
+  if (size >= 1e5 || size < 1e-3) return values.map((v) => (v === 0 ? "0" : short(v, 2)));
+  const decimals = size >= 100 ? (span < 20 ? 1 : 0) : size >= 10 ? 1 : size < 0.01 ? 4 : size < 0.1 ? 3 : 2;
   return values.map((v) => (v === 0 && decimals === 0 ? "0" : v.toFixed(decimals).replace("-", MINUS).replace(/^−(0\.?0*)$/, "$1")));
 }
 

@@ -30,7 +30,9 @@ export function pictureOf(scene, parts, root) {
   const top = 24 + 2 * LINE;
   if (parts.canvas) {
     place(parts.canvas, 16, top);
-    for (const { x, y, index, word } of parts.captions) {
+    for (const { x, y, w, h, index, word, kind } of parts.captions) {
+      context.strokeStyle = colour("edge");
+      if (kind) context.strokeRect(16.5 + x, top + y + 14.5, w - 1, h - 1);
       write(index, 16 + x, top + y + 11, "fg", "600 11px");
       write(word, 16 + x + context.measureText(index).width + 5, top + y + 11, "quiet", "11px");
     }
