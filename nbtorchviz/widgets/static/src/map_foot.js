@@ -41,7 +41,13 @@ export function footOf(view) {
     const items = browser.sample_count || 1;
     sample.el.hidden = compact;
     sample.set(Math.min(pick.sample, items - 1), items - 1, narrow ? `${pick.sample}` : `${pick.sample} (0–${items - 1})`);
-    if (browser.pinned) sample.input.disabled = !(items > 1);
+    const late = scene.gone ? "kernel gone" : (state.chip || {}).mode === "one-way" ? "after the cell ends" : "";
+    if (late) {
+      sample.input.disabled = true;
+      sample.out.textContent = narrow ? `${pick.sample}` : late;
+    }
+    sample.el.title = late;
+    if (scene.gone) step.input.disabled = call.input.disabled = slice.input.disabled = true;
     el.classList.toggle("nbtv-short", short);
   }
 

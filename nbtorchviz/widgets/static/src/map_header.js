@@ -23,7 +23,8 @@ export function headerOf(view) {
     const { state, frame, header } = scene;
     chip.update(state, scene.gone);
     hold.setAttribute("aria-pressed", String(scene.pick.hold || scene.pick.step !== null));
-    hold.disabled = save.disabled = !frame;
+    save.disabled = !frame;
+    hold.disabled = !frame || scene.gone;
     if (!frame) {
       const leaves = scene.rows.filter(({ block, type }) => !block && type !== "input").length, blocks = scene.rows.filter(({ block }) => block).length;
       tell(name, header && header.message ? scene.pick.layer : state.model || "");
