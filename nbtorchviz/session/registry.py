@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nbtorchviz.errors import SessionClosedError
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.session import Session
 
@@ -103,8 +104,13 @@ def as_session(model_or_session: object, caller: str) -> Session:
 
     Raises:
         TypeError: it is neither a model nor a session.
+        SessionClosedError: the session was closed.
     """
     if isinstance(model_or_session, Session):
+        if model_or_session.closed:
+            raise SessionClosedError(
+                f"{caller}() got a session that is closed; watch(model) opens a new one."
+            )
         return model_or_session
     if isinstance(model_or_session, nn.Module):
         return find_session(model_or_session) or watch(model_or_session)

@@ -40,7 +40,7 @@ class ScalarLog:
         """Record ``metrics``; a tensor on another device is cloned now and read later."""
         began = time.perf_counter()
         if epoch is not None:
-            self.epoch = epoch
+            self.epoch = as_number("epoch", epoch)
         fields = {
             **self._common(),
             "phase": phase or "train",

@@ -29,6 +29,7 @@ from nbtorchviz.live.live_context import LiveContext
 from nbtorchviz.live.mode import ModeFacts, ModeReport, no_view_text, observe, report
 from nbtorchviz.live.sender import Sender
 from nbtorchviz.session.audience import Audience
+from nbtorchviz.session.axes import checked_layout
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.faults import Faults
 from nbtorchviz.session.metrics import MetricHistory
@@ -93,6 +94,7 @@ class Session:
         """Whether a run that was started on purpose goes on (background, or ``live()``)."""
         self.closed = False
         self._clock = clock
+        self._layout: dict[str, tuple[str, ...]] = {}
         self._scalars = ScalarLog(self.metrics, self.bus, self._common)
         self._was_live = False
         self._sender_cpu_s = 0.0
@@ -112,13 +114,14 @@ class Session:
             self.recorder,
             optimizers=optimizers,
             criterion=criterion,
-            layout=layout,
             compiled=compiled,
             infer_layout=infer_layout,
             summarise=summarise,
             root_batch=root_batch_size,
             clock=clock,
         )
+        if layout is not None:
+            self.set_layout(layout)
 
     @property
     def model(self) -> nn.Module | None:
@@ -314,7 +317,7 @@ class Session:
         if criterion is not None:
             self.tap.set_criterion(criterion)
         if layout is not None:
-            self.tap.set_layout(layout)
+            self.set_layout(layout)
         if labels is not None:
             self.labels = labels
         if class_names is not None:
@@ -323,6 +326,16 @@ class Session:
             self.budget.share = Budget(budget).share
         if every is not None:
             self.recorder.every = every
+
+    def set_layout(self, layout: Mapping[str, Sequence[str]]) -> None:
+        """Name the axes of these layers; those of other layers stay.
+
+        Raises:
+            LayerNotFoundError: no such layer.
+            ValueError: axes that are not accepted; the message says which are.
+        """
+        self._layout |= checked_layout(layout, self.tap.find)
+        self.tap.set_layout(self._layout)
 
     def why_no_view(self) -> str:
         """Say why a displayed widget may not have appeared, with what fixes it."""

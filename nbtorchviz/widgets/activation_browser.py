@@ -1,6 +1,8 @@
 """ActivationBrowser: move over the layers and channels of a model while it trains."""
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -12,6 +14,7 @@ from nbtorchviz.analysis.packets import pack
 from nbtorchviz.events import (
     ActivationCaptured,
     GradientCaptured,
+    InputCaptured,
     LayerCaptured,
     LayerInfo,
     ModelAttached,
@@ -22,7 +25,13 @@ from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.browser_packet import Shot, frame_parts
-from nbtorchviz.widgets.browser_state import browser_state, layer_rows, missing_sentence
+from nbtorchviz.widgets.browser_state import (
+    browser_state,
+    known_layers,
+    layer_rows,
+    missing_sentence,
+    size_bytes,
+)
 from nbtorchviz.widgets.selection import Selection
 from nbtorchviz.widgets.thumbnails import Thumbnails
 
@@ -84,10 +93,12 @@ class ActivationBrowser(ObserverWidget):
         compact = bool(unknown.pop("_compact", False))
         refuse_unknown("ActivationBrowser", unknown, KEYWORDS)
         session = as_session(model_or_session, "ActivationBrowser")
-        self._pick = Selection(layer=_first_layer(session.layer_infos)).changed(
-            session.layers,
-            **({} if layer is None else {"layer": layer}),
-            **({"call": call} if call else {}),
+        first = Selection(layer=_first_layer(session.layer_infos))
+        named: dict[str, Any] = {} if layer is None else {"layer": layer}
+        layers, picked = known_layers(session, named | ({"call": call} if call else {}), first)
+        self._pick = first.changed(
+            layers,
+            **picked,
             sample=sample,
             channel=channel or 0,
             show=show,
@@ -96,8 +107,10 @@ class ActivationBrowser(ObserverWidget):
             pinned=probe is not None,
         )
         if layout is not None:
-            session.tap.set_layout({self._pick.layer: tuple(layout)})
+            session.set_layout({self._pick.layer: layout})
+        self._lock = threading.RLock()  # a selection and its picture change together
         self._event: LayerCaptured | None = None
+        self._input: InputCaptured | None = None
         self._preview = self._fresh = self._pages = False
         self._revision = 1
         super().__init__(
@@ -108,7 +121,11 @@ class ActivationBrowser(ObserverWidget):
             layers=layer_rows(session.layer_infos),
         )
         if probe is not None:
-            self.session.probe(*(probe if isinstance(probe, tuple) else (probe,)))
+            try:
+                self.session.probe(*(probe if isinstance(probe, tuple) else (probe,)))
+            except BaseException:
+                self.close()
+                raise
 
     # What a user asks for ---------------------------------------------------------------------
 
@@ -183,10 +200,13 @@ class ActivationBrowser(ObserverWidget):
 
     def _bind(self, session: Session) -> None:
         super()._bind(session)
-        if self._pick.layer not in session.layers:
+        if self._pick.layer.partition("#")[0] not in session.layers:
             self._pick = Selection(layer=_first_layer(session.layer_infos))
             self._revision += 1
-        self._event, self._fresh = None, False
+        elif self._pick.hold or self._pick.step is not None:  # of the model shown before
+            self._pick = replace(self._pick, hold=False, step=None)
+            self._revision += 1
+        self._event, self._input, self._fresh = None, None, False
         self._frame_stream = self._stream(
             "frame", self._produce_frame, self._deliver_frame, kind="picture", max_hz=20
         )
@@ -213,11 +233,28 @@ class ActivationBrowser(ObserverWidget):
 
     def _on_layer(self, event: LayerCaptured) -> None:
         """Take a new picture if it is of what is selected; on the training thread, so: briefly."""
-        if self._is_selected(event) and not self._pick.hold and self._pick.step is None:
-            self._event, self._preview, self._fresh = event, False, True
+        with self._lock:
+            wanted = not self._pick.hold and self._pick.step is None and self._is_selected(event)
+            if wanted:
+                self._take(event)
+                self._preview, self._fresh = False, True
+        if wanted:
             self._frame_stream.mark()
         elif not event.watched:
             self._thumbs_stream.mark()
+
+    def _take(self, event: LayerCaptured | None) -> None:
+        """Show ``event`` beside the input that made it, or beside none."""
+        recorder = self.session.recorder
+        self._event, self._input = event, None
+        pinned = event is not None and event.source not in ("batch", "twin")
+        seen = recorder.input.get("pinned" if pinned else "batch")
+        if event is None or seen is None or seen.sample != event.sample:
+            return
+        if seen.forward == event.forward and seen.step == event.step:
+            self._input = seen
+        elif pinned:  # the same input, seen by later weights
+            self._input = replace(seen, prediction=None, probability=None)
 
     def _on_model(self, event: ModelAttached) -> None:
         self._selection_stream.mark()
@@ -225,9 +262,11 @@ class ActivationBrowser(ObserverWidget):
     def _is_selected(self, event: LayerCaptured) -> bool:
         pick = self._pick
         of_pin = event.source not in ("batch", "twin")
+        kept = self.session.recorder.kept["pinned" if of_pin else "batch"]
         return (
             event.layer == pick.layer
-            and (not pick.path or event.path == pick.path)
+            and event.path == kept.path_of(pick.layer, pick.path)
+            and event.sample == max(0, min(pick.sample, event.batch_size - 1))
             and isinstance(event, GradientCaptured) == (pick.show == "gradient")
             and of_pin == self._shows_pin
         )
@@ -249,15 +288,17 @@ class ActivationBrowser(ObserverWidget):
 
     def _choose(self, changes: dict[str, Any]) -> None:
         """Check and take a selection, show what is kept of it at once, and ask for a fresh one."""
-        before, self._pick = self._pick, self._pick.changed(self.session.layers, **changes)
-        pick = self._pick
-        paged = self._event is not None and self._pages
-        if changes.keys() <= _IN_BROWSER and not (paged and "channel" in changes):
-            return
-        moved = pick.look != before.look
-        self.session.recorder.looks.set(self.owner, pick.look, urgent=moved and not pick.hold)
-        if moved or pick.step != before.step or before.hold:
-            self._show_kept()
+        with self._lock:
+            before = self._pick
+            layers, changes = known_layers(self.session, changes, before)
+            pick = self._pick = before.changed(layers, **changes)
+            paged = self._event is not None and self._pages
+            if changes.keys() <= _IN_BROWSER and not (paged and "channel" in changes):
+                return
+            moved = pick.look != before.look
+            self.session.recorder.looks.set(self.owner, pick.look, urgent=moved and not pick.hold)
+            if moved or pick.step != before.step or (before.hold and not pick.hold):
+                self._show_kept()
         if self._shows_pin and moved:
             self.session.recorder.want_probe()
             kernel_loop_call(self.session.probe_when_idle)
@@ -269,9 +310,9 @@ class ActivationBrowser(ObserverWidget):
         kept = self.session.recorder.kept["pinned" if self._shows_pin else "batch"]
         gradient = pick.show == "gradient"
         if pick.step is None:
-            self._event = kept.newest(pick.layer, path=pick.path, gradient=gradient)
+            self._take(kept.newest(pick.layer, path=pick.path, gradient=gradient))
         else:
-            self._event = kept.at(pick.step, pick.layer, path=pick.path, gradient=gradient)
+            self._take(kept.at(pick.step, pick.layer, path=pick.path, gradient=gradient))
         self._preview = self._event is not None
 
     def _pin(self, pinned: bool) -> None:
@@ -279,33 +320,35 @@ class ActivationBrowser(ObserverWidget):
             return  # the view says that there is nothing to pin yet
         if not pinned:
             self.session.recorder.unpin()
-        self._pick = self._pick.changed(self.session.layers, pinned=pinned, step=None)
-        self.session.recorder.looks.set(self.owner, self._pick.look, urgent=True)
-        self._show_kept()
+        with self._lock:
+            self._pick = replace(self._pick, pinned=pinned, step=None)
+            self.session.recorder.looks.set(self.owner, self._pick.look, urgent=True)
+            self._show_kept()
         kernel_loop_call(self.session.probe_when_idle)
         self._frame_stream.mark(urgent=True)
 
     # What the sender asks for -----------------------------------------------------------------
 
     def _shot(self) -> Shot:
-        session, pick, event = self.session, self._pick, self._event
-        recorder = session.recorder
+        session, recorder = self.session, self.session.recorder
+        with self._lock:
+            pick, event, seen, preview = self._pick, self._event, self._input, self._preview
         info = next((i for i in session.layer_infos if i.key == pick.layer), None)
         return Shot(
             event=event,
             info=info,
             selection=pick,
-            input=recorder.input.get("pinned" if self._shows_pin else "batch"),
+            input=seen,
             dead=recorder.silence.dead(pick.layer),
             receptive=recorder.fields.of(pick.layer, session.model, session.layer_infos),
             class_names=session.class_names,
-            preview=self._preview,
+            preview=preview,
             live=pick.step is None,
             message=None if event is not None else missing_sentence(session, pick, info),
         )
 
     def _produce_frame(self, limit_bytes: int) -> Payload | None:
-        self._fresh = False
+        self._fresh = False  # before reading: what comes now is sent next
         if self._preview:
             limit_bytes = min(limit_bytes, PREVIEW_BYTES)
         seq = self._next_seq()
@@ -320,7 +363,7 @@ class ActivationBrowser(ObserverWidget):
     def _produce_selection(self, limit_bytes: int) -> Payload:
         rows = layer_rows(self.session.layer_infos)
         selection = self._pick.as_trait(self._revision)
-        return Payload(self._next_seq(), (rows, selection), 100 * len(rows))
+        return Payload(self._next_seq(), (rows, selection), 300 + size_bytes(rows))
 
     def _deliver_selection(self, payload: Payload) -> None:
         rows, selection = payload.data

@@ -1,5 +1,6 @@
 """What an ActivationBrowser's view needs besides the picture: rows, counts, reasons, sentences."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +9,14 @@ from nbtorchviz.events import LayerCaptured, LayerInfo
 from nbtorchviz.session import Session
 from nbtorchviz.widgets.selection import Selection
 
+LIST_BYTES = 200_000
+"""Bound on the layer list; beyond it the deepest layers are not listed, but can be selected."""
+
 
 def layer_rows(infos: Sequence[LayerInfo]) -> list[dict[str, Any]]:
     """Return the ``layers`` trait: one row per layer, in the order of the slider."""
     calls = Counter(info.key.partition("#")[0] for info in infos)
-    return [
+    rows: list[dict[str, Any]] = [
         {
             "key": info.key,
             "name": info.key.rpartition(".")[2],
@@ -27,6 +31,38 @@ def layer_rows(infos: Sequence[LayerInfo]) -> list[dict[str, Any]]:
         }
         for info in infos
     ]
+    if 200 * len(rows) + sum(len(row["key"]) for row in rows) < LIST_BYTES // 2:
+        return rows
+    sizes = [size_bytes(row) + 2 for row in rows]
+    listed, left = set(), LIST_BYTES
+    for index in sorted(range(len(rows)), key=lambda at: (rows[at]["depth"], at)):
+        left -= sizes[index]
+        if left < 0:
+            break
+        listed.add(index)
+    return [row for index, row in enumerate(rows) if index in listed]
+
+
+def size_bytes(value: object) -> int:
+    """Bytes of ``value`` as JSON."""
+    return len(json.dumps(value, default=str))
+
+
+def known_layers(
+    session: Session, changes: dict[str, Any], before: Selection
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the keys that may be selected, and ``changes`` with the layer's own key.
+
+    Other names of a layer are taken as well, and, before the first forward, any call of it.
+    """
+    keys, changes = session.layers, dict(changes)
+    layer, call = changes.get("layer", before.layer), changes.get("call")
+    if "layer" in changes and isinstance(layer, str) and layer not in keys:
+        layer = changes["layer"] = session.tap.find(layer)
+    if any(info.called is not None for info in session.layer_infos):
+        return keys, changes
+    named = f"{layer}#{call}" if isinstance(call, int) and call else layer
+    return (*keys, named) if str(layer).partition("#")[0] in keys else keys, changes
 
 
 def browser_state(session: Session, pick: Selection, event: LayerCaptured | None) -> dict[str, Any]:

@@ -42,8 +42,8 @@ class Selection:
     @property
     def call(self) -> int:
         """Which call of the module, from 0."""
-        _, _, call = self.layer.partition("#")
-        return int(call) if call else 0
+        _, _, call = self.layer.rpartition("#")
+        return int(call) if call.isdecimal() and call != self.layer else 0
 
     @property
     def look(self) -> Look:
@@ -73,7 +73,9 @@ class Selection:
         """
         if "call" in changes:
             call = _whole("call", changes.pop("call"))
-            name = str(changes.get("layer", self.layer)).partition("#")[0]
+            name, hash_sign, number = str(changes.get("layer", self.layer)).rpartition("#")
+            if not (hash_sign and number.isdecimal()):
+                name = str(changes.get("layer", self.layer))
             changes["layer"] = f"{name}#{call}" if call else name
         if "layer" in changes:
             layer = changes["layer"]

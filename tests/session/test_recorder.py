@@ -41,7 +41,7 @@ def train(model, x, steps=1):
 
 def test_kept_frames_of_a_structured_output_are_found_without_a_path(opened):
     model = Recurrent()
-    session = opened(model, Look("head"), Look("lstm", path="1.0"))
+    session = opened(model, Look("lstm"), Look("lstm", path="1.0"))
     train(model, torch.randn(6, 4, 5), steps=2)
     kept = session.recorder.kept["batch"]
     assert kept.newest("lstm").path == "0"

@@ -9,7 +9,7 @@ from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.analysis.packets import unpack
-from nbtorchviz.errors import LayerNotFoundError
+from nbtorchviz.errors import LayerNotFoundError, SessionClosedError
 from tests.widgets.view import View
 
 
@@ -261,3 +261,113 @@ def test_half_built_widget_closes_without_a_word(net):
 
 def test_repr_is_short(browse):
     assert repr(browse()) == "<ActivationBrowser of Sequential>"
+
+
+def test_a_held_picture_keeps_the_input_that_made_it(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    view = View(browser)
+    train(1)
+    view.intent("hold", True)
+    train(2)
+    view.intent("colormap", "magma")
+    view.say({"type": "ready", "visible": True})
+    header, arrays = painted(browser)
+    assert (header["step"], header["held"]) == (1, True)
+    assert header["input"] is not None
+    assert browser._shot().input.step == 1
+
+
+def test_a_kept_frame_is_not_shown_beside_the_input_of_another_step(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    view = View(browser)
+    train(3)
+    view.intent("step", 1)
+    header, _ = painted(browser)
+    assert (header["step"], header["input"]) == (1, None)
+    view.intent("step", None)
+    header, _ = painted(browser)
+    assert header["step"] == 3
+    assert header["input"] is not None
+
+
+def test_two_browsers_show_their_own_samples(net, browse, train):
+    session = nbv.watch(net, every=1)
+    first, second = browse(session, layer="0", sample=0), browse(session, layer="0", sample=5)
+    train(2)
+    assert (first.frame.sample, second.frame.sample) == (0, 5)
+    assert second._shot().input is None  # the input that is kept is of sample 0
+    second.sample = 1000
+    train(1)
+    assert second.frame.sample == 5  # the last of six
+
+
+def test_a_probe_that_fails_leaves_nothing_behind(net):
+    with pytest.raises(RuntimeError, match="shapes|channels|size"):
+        nbv.ActivationBrowser(net, probe=torch.randn(1, 9))
+    assert not any(module._forward_hooks for module in net.modules())
+    nbv.watch(net).close()
+
+
+def test_a_closed_session_is_refused(net):
+    session = nbv.watch(net)
+    session.close()
+    with pytest.raises(SessionClosedError, match=r"watch\(model\) opens a new one"):
+        nbv.ActivationBrowser(session)
+
+
+def test_layouts_of_several_layers_add_up_and_are_checked_at_once(net, browse, train):
+    session = nbv.watch(net, every=1, layout={"0": ("H", "W", "C")})
+    first, second = browse(session, layer="0"), browse(session, layer="1", layout="HWC")
+    train(1)
+    assert first.frame.axes == second.frame.axes == ("H", "W", "C")
+    with pytest.raises(ValueError, match="layout of '0': got"):
+        nbv.ActivationBrowser(session, layer="0", layout=("X", "Y"))
+    with pytest.raises(LayerNotFoundError, match="layer5"):
+        nbv.watch(net, layout={"layer5": ("F",)})
+
+
+def test_odd_names_other_names_and_later_calls_can_be_selected(browse):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.add_module("fc#b", nn.Linear(4, 4))
+            self.other = getattr(self, "fc#b")
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.other(self.relu(x)))
+
+    model = Twice()
+    session = nbv.watch(model, every=1)
+    browser = browse(session, layer="relu", call=1)
+    by_alias = browse(session, layer="other")
+    assert (by_alias.layer, browser.layer) == ("fc#b", "relu#1")
+    model(torch.randn(2, 4)).sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert (browser.frame.layer, browser.frame.call) == ("relu#1", 1)
+    assert by_alias.frame.layer == "fc#b"
+    with pytest.raises(LayerNotFoundError, match="relu#2"):
+        browser.select(call=2)
+
+
+def test_the_layer_list_of_a_huge_model_fits_into_a_message(browse):
+    model = nn.Sequential(*(nn.Sequential(nn.Identity()) for _ in range(3000)), nn.Linear(2, 2))
+    session = nbv.watch(model)
+    browser = browse(session, layer="2999.0")
+    browser.layer = "2998.0"
+    session.flush()
+    assert browser.selection["layer"] == "2998.0"
+    assert 500 < len(browser.layers) < 3000
+    assert {row["depth"] for row in browser.layers} == {0}
+    assert session.faults == []
+
+
+def test_an_epoch_may_be_a_tensor(net, browse, train):
+    browser = browse()
+    View(browser)
+    train(1)
+    browser.session.log(loss=1.0, epoch=torch.tensor(3))
+    browser.session.flush()
+    assert type(browser._state()["epoch"]) is float
+    with pytest.raises(TypeError, match="epoch"):
+        browser.session.log(loss=1.0, epoch="three")

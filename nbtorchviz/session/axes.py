@@ -1,0 +1,32 @@
+"""Check the axes that a user names for a layer, when they are given and not at the next forward."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nbtorchviz.analysis.layouts import ACCEPTED_AXES
+
+
+def checked_layout(
+    layout: Mapping[str, Sequence[str]], find: Callable[[str], str]
+) -> dict[str, tuple[str, ...]]:
+    """Return axes by the name of the module; all calls of it have the same.
+
+    Args:
+        layout: axes per layer, ``"N"`` for the batch axis or left out.
+        find: returns a layer's own key.
+
+    Raises:
+        LayerNotFoundError: no such layer.
+        ValueError: axes that are not accepted.
+    """
+    checked = {}
+    for layer, axes in layout.items():
+        given = tuple(axes)
+        if tuple(a for a in given if a != "N") not in ACCEPTED_AXES or given.count("N") > 1:
+            accepted = ", ".join("(" + ",".join(each) + ")" for each in ACCEPTED_AXES if each)
+            raise ValueError(
+                f"layout of {layer!r}: got {given!r}. Accepted are {accepted}, each with at most "
+                "one 'N' for the batch axis, such as ('N', 'C', 'H', 'W')."
+            )
+        name, _, call = find(layer).rpartition("#")
+        checked[name if name and call.isdecimal() else find(layer)] = given
+    return checked
