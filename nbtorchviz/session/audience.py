@@ -35,7 +35,9 @@ class Audience:
         on_last: Callable[[], None],
     ) -> None:
         self._hearing, self._on_first, self._on_last = hearing, on_first, on_last
-        self._lock = threading.Lock()
+        self._shut = False
+        # Held while calling back: a widget that opens while another closes must find hooks.
+        self._lock = threading.RLock()
         self._members: dict[int, tuple[Presence, Callable[[], bool]]] = {}
 
     def join(self, owner: int, presence: Presence, ready: Callable[[], bool]) -> None:
@@ -43,15 +45,20 @@ class Audience:
         with self._lock:
             first = not self._members
             self._members[owner] = (presence, ready)
-        if first:
-            self._on_first()
+            if first and not self._shut:
+                self._on_first()
 
     def leave(self, owner: int) -> None:
         """Stop counting widget ``owner``."""
         with self._lock:
             known = self._members.pop(owner, None)
-            last = known is not None and not self._members
-        if last:
+            if known is not None and not self._members:
+                self._on_last()
+
+    def shut(self) -> None:
+        """Let nobody look any more: the session closes."""
+        with self._lock:
+            self._shut = True
             self._on_last()
 
     def __len__(self) -> int:

@@ -1,5 +1,6 @@
 """Recorder: answers the tap on the training thread, and turns what it caught into events."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ PROBE_S = 1.0
 FIRST_EXTRA = 16
 """Layers kept beside the watched one while their cost is not known yet."""
 MOST_EXTRA = 64
+ELSEWHERE_S = 10.0
+"""A thread that ran the model so lately may be in the middle of a step."""
 KEPT_SHARE = 0.5
 """Of the budget, for layers that nobody watches; the rest makes the watched one fresh."""
 
@@ -81,6 +84,7 @@ class Recorder:
         self._probed_at = self._sampled_at = float("-inf")
         self._planned_step = -1
         self._layer_cost_s: float | None = None
+        self._thread = threading.current_thread()
         self._plans: dict[int, Plan] = {}
         """Plans of the last windows by root forward."""
 
@@ -88,6 +92,18 @@ class Recorder:
         """Seconds since the last ``what`` of ``times``; None when there was none."""
         at = self.times.get(what)
         return None if at is None else self._clock() - at
+
+    @property
+    def trains_here(self) -> bool:
+        """Whether the model last ran on the calling thread."""
+        return self._thread is threading.current_thread()
+
+    def trains_elsewhere(self) -> bool:
+        """Whether another thread may be inside a step of this model now."""
+        if self.trains_here or not self._thread.is_alive():
+            return False
+        ages = [age for what in ("forward", "step") if (age := self.age_s(what)) is not None]
+        return bool(ages) and min(ages) < ELSEWHERE_S
 
     # PlanSource -----------------------------------------------------------------------------
 
@@ -142,6 +158,7 @@ class Recorder:
 
     def forward_began(self, phase: str, matched: bool) -> None:
         """Note that the model runs, for "evaluating" and "waiting"."""
+        self._thread = threading.current_thread()
         now = self.times["forward"] = self._clock()
         if matched:
             self.times["matched"] = now

@@ -1,5 +1,6 @@
 """``watch``: one Session per model, found again under every wrapper of that model."""
 
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from nbtorchviz.errors import SessionClosedError
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.session import Session
 
+_lock = threading.RLock()
+"""Two threads that watch one model get one session."""
 _sessions: WeakKeyDictionary[nn.Module, Session] = WeakKeyDictionary()
 _histories: dict[str, tuple[weakref.ref[Session], MetricHistory]] = {}
 """By class name: the newest session and its curves, which outlive a model that is made anew."""
@@ -62,32 +65,33 @@ def watch(
         raise ValueError(f"every must be a whole number of steps from 1, got {every!r}")
     if compiled not in (None, "eager_twin", "force_eager"):
         raise ValueError(f"compiled must be 'eager_twin' or 'force_eager', got {compiled!r}")
-    session = _sessions.get(target)
-    if session is None or session.closed:
-        session = _sessions[target] = Session(
-            model,
-            optimizers,
-            criterion=criterion,
-            labels=labels,
-            class_names=class_names,
-            budget=0.02 if budget is None else budget,
-            every=every,
-            layout=layout,
-            compiled=compiled or "eager_twin",
-            metrics=_inherited(type(target).__name__),
-        )
-        _histories[session.model_name] = weakref.ref(session), session.metrics
-    else:
-        session.change(
-            model=model,
-            optimizers=optimizers,
-            criterion=criterion,
-            labels=labels,
-            class_names=class_names,
-            budget=budget,
-            every=every,
-            layout=layout,
-        )
+    with _lock:
+        session = _sessions.get(target)
+        if session is None or session.closed:
+            session = _sessions[target] = Session(
+                model,
+                optimizers,
+                criterion=criterion,
+                labels=labels,
+                class_names=class_names,
+                budget=0.02 if budget is None else budget,
+                every=every,
+                layout=layout,
+                compiled=compiled or "eager_twin",
+                metrics=_inherited(type(target).__name__),
+            )
+            _histories[session.model_name] = weakref.ref(session), session.metrics
+        else:
+            session.change(
+                model=model,
+                optimizers=optimizers,
+                criterion=criterion,
+                labels=labels,
+                class_names=class_names,
+                budget=budget,
+                every=every,
+                layout=layout,
+            )
     if probe is not None:
         session.probe(*(probe if isinstance(probe, tuple) else (probe,)), labels=labels)
     return session

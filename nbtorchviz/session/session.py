@@ -37,6 +37,8 @@ from nbtorchviz.session.pinned import label_of, probe_inputs, probe_labels
 from nbtorchviz.session.recorder import Recorder
 from nbtorchviz.session.scalar_log import ScalarLog
 
+CLOSE_PATIENCE_S = 5.0
+"""How long ``close()`` waits for a background run to reach its next boundary."""
 OVERHEAD_S = 1.0
 """How often the measured cost is published."""
 _DISPLAY = "nbtorchviz.widgets.cockpit:Cockpit"
@@ -205,6 +207,8 @@ class Session:
             TypeError, ValueError: a value is not one number.
             SessionClosedError: the session was closed.
         """
+        if self.closed and self.run_active:
+            return  # close() has asked the run to stop; it must end as stopped
         self._must_be_open()
         self._scalars.log(step, phase, epoch, metrics)
 
@@ -232,6 +236,11 @@ class Session:
                 "A background run is training this model, so a probe would disturb it. "
                 "Wait for it with session.run.join(), or press Pin in the widget."
             )
+        if self.recorder.trains_elsewhere():
+            raise RunRefusedError(
+                "Another thread is training this model, so a probe here would disturb it. "
+                "Call probe() on that thread, or press Pin in the widget."
+            )
         given = probe_inputs(model, inputs)
         self.recorder.pin(given, probe_labels(labels, given))
         self.recorder.run_probe()
@@ -247,6 +256,8 @@ class Session:
 
     def probe_when_idle(self) -> None:
         """Show the pinned input if somebody waits for it; call on the main thread between cells."""
+        if self.recorder.trains_elsewhere():
+            return  # it is shown at the next boundary, on the thread that trains
         if self.recorder.probe_wanted and not self.running:
             try:
                 self.recorder.run_probe()
@@ -284,12 +295,25 @@ class Session:
         self.sender.flush(timeout_s)
 
     def close(self) -> None:
-        """Remove every hook, stop every thread and forget every picture. Safe to call twice."""
+        """Remove every hook, stop every thread and forget every picture. Safe to call twice.
+
+        A background run is stopped at its next boundary; that is waited for, some seconds long.
+        """
         if self.closed:
             return
         self.closed = True
-        if self.run is not None and self.run.running:
-            self.run.stop()
+        self.audience.shut()
+        run = self.run
+        if run is not None and run.running:
+            run.stop()
+            deadline = time.monotonic() + CLOSE_PATIENCE_S
+            while run.running and not self.recorder.trains_here and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if run.running:
+                return  # its end closes the rest: only a boundary can stop it
+        self._close_rest()
+
+    def _close_rest(self) -> None:
         self.tap.close()
         self.sender.close()
         self.bus.close()
@@ -372,6 +396,8 @@ class Session:
         self._scalars.read_pending(all_of_them=True)
         self.sender.run_ended()
         self.bus.publish(RunEnded(run=self.metrics.current_run, how=how, **self._common()))
+        if self.closed:
+            self._close_rest()
 
     def __reduce__(self) -> Any:
         raise TypeError(

@@ -271,7 +271,7 @@ def test_a_held_picture_keeps_the_input_that_made_it(net, browse, train):
     train(2)
     view.intent("colormap", "magma")
     view.say({"type": "ready", "visible": True})
-    header, arrays = painted(browser)
+    header, _ = painted(browser)
     assert (header["step"], header["held"]) == (1, True)
     assert header["input"] is not None
     assert browser._shot().input.step == 1
@@ -302,7 +302,7 @@ def test_two_browsers_show_their_own_samples(net, browse, train):
 
 
 def test_a_probe_that_fails_leaves_nothing_behind(net):
-    with pytest.raises(RuntimeError, match="shapes|channels|size"):
+    with pytest.raises(RuntimeError, match=r"shape|channels|size"):
         nbv.ActivationBrowser(net, probe=torch.randn(1, 9))
     assert not any(module._forward_hooks for module in net.modules())
     nbv.watch(net).close()
