@@ -41,6 +41,7 @@ export function gridOf(view, hover) {
 
   function pick(channel, focus) {
     if (channel !== scene.pick.channel) view.choose({ channel });
+    scene = { ...scene, pick: { ...scene.pick, channel } }; // the next key may come before the next paint
     if (focus) reveal(channel);
     for (const cell of pool) if (Number(cell.dataset.channel) === channel && !cell.hidden) cell.focus({ preventScroll: true });
   }

@@ -73,7 +73,9 @@ export function planeOf(view, name) {
   el.addEventListener("keydown", (event) => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (step && cross) {
-      view.point(Math.min(plane.h - 1, Math.max(0, cross.row + step[0])), Math.min(plane.w - 1, Math.max(0, cross.col + step[1])));
+      const row = Math.min(plane.h - 1, Math.max(0, cross.row + step[0])), col = Math.min(plane.w - 1, Math.max(0, cross.col + step[1]));
+      cross = { row, col }; // the next key may come before the next paint
+      view.point(row, col);
     } else if (event.key === "Enter") view.zoom();
     else if (event.key === "Escape") view.release();
     else return;

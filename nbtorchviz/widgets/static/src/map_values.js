@@ -26,6 +26,7 @@ export function valuesOf(view) {
 
   function pick(channel) {
     view.choose({ channel });
+    scene = { ...scene, pick: { ...scene.pick, channel } }; // the next key may come before the next paint
     rows[channel].focus({ preventScroll: false });
   }
 

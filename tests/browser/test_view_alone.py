@@ -1,0 +1,221 @@
+"""The ActivationBrowser's view in a browser without Jupyter: a fake model, real packets."""
+
+import base64
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import nbtorchviz as nbv
+from nbtorchviz.widgets.base import BUNDLE
+from tests.widgets.view import View
+
+# What anywidget does: one module per widget from a blob, one `render` per view.
+SHOW = """
+async ({code, traits, packet, width}) => {
+  const listeners = {}, sent = [];
+  const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+  window.sent = sent;
+  window.model = {
+    get: (name) => traits[name],
+    set(name, value) {
+      traits[name] = value;
+      (listeners[`change:${name}`] || []).forEach((listener) => listener());
+    },
+    paint: (text) => window.model.set("picture", bytes(text)),
+    send(content) {
+      if (window.gone) throw new Error("closed");
+      sent.push(content);
+    },
+    on: (event, listener) => (listeners[event] ||= []).push(listener),
+    off: (event, listener) => {
+      listeners[event] = (listeners[event] || []).filter((other) => other !== listener);
+    },
+  };
+  traits.picture = packet ? bytes(packet) : null;
+  document.body.innerHTML = `<div id="here" style="width:${width}px"></div>`;
+  const url = URL.createObjectURL(new Blob([code], {type: "text/javascript"}));
+  const views = (await import(url)).default, here = document.getElementById("here");
+  window.draw = () => { window.dispose = views.render({model: window.model, el: here}); };
+  window.rebuild = () => { window.dispose(); here.replaceChildren(); window.draw(); };
+  window.draw();
+}
+"""
+ROOT = ".nbtv-activation-browser"
+BOXES = """() => [...document.querySelectorAll(
+  ".nbtv-cell:not([hidden]), .nbtv-large, .nbtv-foot, .nbtv-row, .nbtv-activation-browser")]
+  .map((el) => { const b = el.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })"""
+EVIL = "<img src=x onerror='window.harmed=1'>"
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """Traits and two packets of a widget that saw a few training steps."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(384, 3))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, y = torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+    widget = nbv.ActivationBrowser(nbv.watch(net, every=1), layer="1")
+    View(widget)
+    packets = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        widget.session.flush()
+        packets.append(base64.b64encode(widget.picture).decode())
+        widget._dispatch({"type": "ack", "view": "view-1", "stream": "frame", "seq": 10**9})
+    names = ("kind", "options", "layers", "selection", "state")
+    traits = json.loads(json.dumps({name: getattr(widget, name) for name in names}))
+    state = traits["state"]
+    state["chip"] |= {"mode": "live", "latency_ms": 40, "cost": 0.01}
+    state["status"] = None
+    yield traits, packets
+    session = widget.session
+    widget.close()
+    session.close()
+
+
+@pytest.fixture
+def show(context, recorded):
+    def show(width=900, **changes):
+        traits, packets = recorded
+        page = context.new_page()
+        page.goto("about:blank")
+        given = json.loads(json.dumps(traits)) | changes
+        code = BUNDLE.read_text(encoding="utf-8")
+        page.evaluate(SHOW, {"code": code, "traits": given, "packet": packets[0], "width": width})
+        page.wait_for_selector(f"{ROOT}[data-layer='1'] .nbtv-cell")
+        return page
+
+    return show
+
+
+def painted(page, name, value):
+    page.wait_for_selector(f"{ROOT}[data-{name}='{value}']")
+
+
+def sent(page, kind):
+    return page.evaluate("(kind) => window.sent.filter(({type}) => type === kind)", kind)
+
+
+def with_status(page, status):
+    page.evaluate(
+        "(status) => model.set('state', {...model.get('state'), status})",
+        status and {"lines": [], "code_line": None, "table": None, "actions": []} | status,
+    )
+
+
+def test_controls_have_the_names_that_are_promised(show):
+    page = show()
+    for role, names in {
+        "slider": ("Layer", "Channel", "Sample", "Step"),
+        "combobox": ("Colour map",),
+        "button": ("Pin", "Hold"),
+    }.items():
+        for name in names:
+            assert page.get_by_role(role, name=name, exact=True).count() == 1, name
+    assert show(420).get_by_role("combobox", name="Layer", exact=True).count() == 1
+
+
+def test_jupyter_takes_no_key_from_a_control(show):
+    page = show()
+    selector = f"{ROOT} :is(button, input, select, [tabindex])"
+    assert page.locator(selector).count() > 20
+    assert page.locator(f"{selector}:not([data-lm-suppress-shortcuts='true'])").count() == 0
+
+
+def test_a_frame_is_acked_once_after_it_was_painted(show, recorded):
+    page = show()
+    page.wait_for_function("() => window.sent.some(({type}) => type === 'ack')")
+    before = page.locator(ROOT).get_attribute("data-seq")
+    assert [ack["seq"] for ack in sent(page, "ack")] == [int(before)]
+    page.evaluate("(packet) => model.paint(packet)", recorded[1][1])
+    page.wait_for_function("() => window.sent.filter(({type}) => type === 'ack').length === 2")
+    last = sent(page, "ack")[-1]
+    assert last["stream"] == "frame"
+    assert str(last["seq"]) == page.locator(ROOT).get_attribute("data-seq") != before
+
+
+def test_keys_choose_tiles_and_values_and_blocks_answer(show):
+    page = show()
+    page.locator(".nbtv-cell[data-channel='0']").click()
+    for key in ("ArrowRight", "ArrowRight", "End", "ArrowLeft"):
+        page.keyboard.press(key)  # faster than frames are painted
+    painted(page, "channel", 4)
+    chosen = [intent["value"] for intent in sent(page, "intent") if intent["name"] == "channel"]
+    assert chosen[-4:] == [1, 2, 5, 4]
+    plane = page.get_by_role("img", name="Enlarged channel").first
+    plane.focus()
+    for key in ("ArrowUp",) * 8 + ("ArrowLeft",) * 8 + ("ArrowDown",):
+        page.keyboard.press(key)
+    page.wait_for_function(
+        "() => document.querySelector('.nbtv-read').textContent.startsWith('row 1, col 0 = ')"
+    )
+    page.keyboard.press("/")
+    assert page.evaluate("() => document.activeElement.type") == "search"
+
+
+def test_nothing_moves_when_the_state_changes(show):
+    for width in (900, 420):
+        page = show(width)
+        before = page.evaluate(BOXES)
+        assert max(box[3] for box in before) <= 640
+        for code in ("one_way", "model_gone", "stale", "paused", "forward_failed"):
+            with_status(page, {"code": code, "level": "warn", "title": f"Now {code}."})
+            page.get_by_text(f"Now {code}.").wait_for()
+            after = page.evaluate(BOXES)
+            fixed = [box for box in after if box in before]
+            # Under a banner the last tiles may be scrolled out of sight; none may shift.
+            assert fixed == after, code
+        with_status(page, None)
+
+
+def test_a_control_under_the_pointer_is_left_alone(show):
+    page = show()
+    channel = page.get_by_role("slider", name="Channel")
+    channel.dispatch_event("pointerdown")
+    channel.evaluate("(el) => { el.value = 4; }")
+    page.evaluate("model.set('selection', {...model.get('selection'), rev: 99, channel: 2})")
+    painted(page, "channel", 2)
+    assert channel.input_value() == "4"
+    channel.dispatch_event("pointerup")
+    page.wait_for_function("() => document.querySelector('[aria-label=Channel]').value === '2'")
+
+
+def test_a_rebuilt_view_goes_on_where_it_was(show):
+    page = show()
+    page.locator(".nbtv-cell[data-channel='3']").click()
+    painted(page, "channel", 3)
+    page.get_by_role("combobox", name="Range").select_option("symmetric")
+    page.evaluate("rebuild()")
+    painted(page, "channel", 3)
+    assert page.get_by_role("combobox", name="Range").input_value() == "symmetric"
+    page.wait_for_function("() => document.activeElement.dataset.channel === '3'")
+    assert len(sent(page, "gone")) == 1
+    assert len({message["view"] for message in sent(page, "ready")}) == 2
+
+
+def test_without_a_kernel_the_picture_still_answers(show):
+    page = show()
+    page.evaluate("window.gone = true")
+    page.get_by_role("slider", name="Channel").fill("4")
+    painted(page, "mode", "kernel gone")
+    painted(page, "channel", 4)
+    page.get_by_text("Kernel gone.").wait_for()
+    assert page.get_by_role("button", name="Hold").is_disabled()
+    assert page.get_by_role("slider", name="Sample").is_disabled()
+    page.get_by_role("combobox", name="Colour map").select_option("gray")
+
+
+def test_names_from_a_model_are_text(show, recorded):
+    layers = [{**row, "name": EVIL, "type": EVIL, "detail": EVIL} for row in recorded[0]["layers"]]
+    page = show(layers=layers)
+    with_status(
+        page,
+        {"code": "x", "level": "warn", "title": EVIL, "lines": [EVIL], "table": [[EVIL] * 3]},
+    )
+    page.get_by_text(EVIL).first.wait_for()
+    assert page.locator(f"{ROOT} img").count() == 0
+    assert page.evaluate("() => window.harmed") is None
