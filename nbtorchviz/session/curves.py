@@ -65,6 +65,8 @@ class CurveView:
     """Weight of a point one step away; 0 = raw values only."""
     metric: str = ""
     """Which one has the plot; empty = the first that was logged."""
+    names: tuple[str, ...] = ()
+    """Metrics that are drawn at all, ``loss`` with its ``val_loss``; empty = every one."""
     range: tuple[float, float | None] | None = None
     """First and last step in view (None: up to the newest); None = the whole run."""
     log_y: bool = False
@@ -89,7 +91,7 @@ def curve_packet(
         seq: number of the packet, for its ack.
         sums: kept by the caller between calls, so that long curves are not summed up each time.
     """
-    series = history.views()
+    series = _chosen(history.views(), view.names)
     over = 0
     while True:
         packet = _packet(history, series, view, limit_bytes - over, seq, sums)
@@ -157,6 +159,19 @@ def _packet(
     header["limits"] = _limits(series, keys, drawn, current, metric)
     _add_overview(header, arrays, series, (current, metric), view, bounds, sums)
     return pack(header, arrays)
+
+
+def _chosen(series: Views, names: tuple[str, ...]) -> Views:
+    """The series of these names, in the order of the names."""
+    if not names:
+        return series
+    places = {name: place for place, name in reversed(list(enumerate(names)))}
+    ranks = {
+        key: min(places[name] for name in (key[1], split_name(key[1])[0]) if name in places)
+        for key in series
+        if key[1] in places or split_name(key[1])[0] in places
+    }
+    return {key: series[key] for key in sorted(ranks, key=ranks.__getitem__)}
 
 
 def _drawn(series: Views, runs: set[int], current: int, metric: str) -> list[tuple[int, str]]:

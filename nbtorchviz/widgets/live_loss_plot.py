@@ -1,6 +1,7 @@
 """LiveLossPlot: logged numbers against the step, drawn while training runs."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,9 @@ class LiveLossPlot(ObserverWidget):
 
     Args:
         model_or_session: a model, the session that ``watch(model)`` returned, or None.
-        metrics: show this history instead, such as that of another session.
+        metrics: name or names of what to show, ``"loss"`` with its ``val_loss``; the first one
+            has the plot. By default everything that is logged. A ``MetricHistory``, such as
+            another session's, is shown instead of the own numbers.
         smoothing: weight of a point one step away, 0 (raw only) to below 1.
         log_y: begin with a logarithmic y axis.
 
@@ -51,26 +54,26 @@ class LiveLossPlot(ObserverWidget):
         self,
         model_or_session: nn.Module | Session | None = None,
         *,
-        metrics: MetricHistory | None = None,
+        metrics: str | Sequence[str] | MetricHistory | None = None,
         smoothing: float = 0.0,
         log_y: bool = False,
         **unknown: Any,
     ) -> None:
         compact = bool(unknown.pop("_compact", False))
         refuse_unknown("LiveLossPlot", unknown, KEYWORDS)
-        if metrics is not None and not isinstance(metrics, MetricHistory):
-            raise TypeError(
-                f"metrics must be a MetricHistory such as session.metrics, "
-                f"got {type(metrics).__name__}; log numbers with plot.log(loss=loss)."
-            )
-        self._given = metrics
-        self._view = CurveView(smoothing=check_weight(smoothing), log_y=bool(log_y), rev=1)
+        self._given = metrics if isinstance(metrics, MetricHistory) else None
+        self._view = CurveView(
+            names=() if self._given is not None else _names(metrics),
+            smoothing=check_weight(smoothing),
+            log_y=bool(log_y),
+            rev=1,
+        )
         self._sums = KeptSums()
         self._drawing = threading.Lock()
         self._figure: Any = None
         self._book: Logbook | None = None
         if model_or_session is None:
-            self._book = Logbook(metrics or MetricHistory())
+            self._book = Logbook(self._given or MetricHistory())
         source: Any = self._book or as_session(model_or_session, "LiveLossPlot")
         where = "plot.log(loss=loss)" if self._book else "session.log(loss=loss)"
         options = {"compact": compact, "code": where}
@@ -257,6 +260,16 @@ class LiveLossPlot(ObserverWidget):
 
     def _find_successor(self) -> Any:
         return super()._find_successor() if self._book is None else None
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else () if given is None else given
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            f"metrics must be the name of a metric, a list of names, or a MetricHistory such as "
+            f"session.metrics, got {given!r}. Numbers are logged with plot.log(loss=loss)."
+        )
+    return tuple(names)
 
 
 def _edges(value: Any) -> tuple[float, float | None]:

@@ -68,8 +68,32 @@ def test_an_unknown_keyword_a_wrong_model_and_a_bad_weight_are_refused():
         nbv.LiveLossPlot("net")
     with pytest.raises(ValueError, match="smoothing must be a number from 0"):
         nbv.LiveLossPlot(smoothing=1.0)
-    with pytest.raises(TypeError, match="metrics must be a MetricHistory"):
-        nbv.LiveLossPlot(metrics=["loss"])
+    for wrong in (5, ["loss", 5], {"loss": 1}):
+        with pytest.raises(TypeError, match="metrics must be the name of a metric, a list of"):
+            nbv.LiveLossPlot(metrics=wrong)
+
+
+@pytest.mark.parametrize(
+    ("names", "lines", "offered"),
+    [
+        ("acc", ["acc"], ["acc"]),
+        ("loss", ["loss", "val_loss"], ["loss"]),
+        ("val_loss", ["val_loss"], ["loss"]),
+        (["acc", "loss"], ["acc", "loss", "val_loss"], ["acc", "loss"]),
+        (("grad", "never"), ["grad"], ["grad"]),
+        ("never", [], []),
+        ([], ["loss", "val_loss", "acc", "grad"], ["loss", "acc", "grad"]),
+    ],
+)
+def test_only_the_metrics_asked_for_are_drawn(plot, names, lines, offered):
+    chosen = plot(metrics=names)
+    chosen.log(loss=1.0, val_loss=2.0, acc=0.5, grad=3.0)
+    header, _ = drawn(chosen)
+    assert [line["name"] for line in header["lines"]] == lines
+    assert header["metrics"] == offered
+    assert chosen.summary().count(" at step ") == 2 * len(lines)
+    assert chosen.history("loss").values.tolist() == [1.0]  # everything is recorded
+    assert chosen.snapshot()
 
 
 def test_a_bad_value_names_its_metric(plot):
