@@ -92,6 +92,8 @@ class MetricHistory:
         self._listeners: list[Callable[[], None]] = []
         self.version = 0
         """Grows with every change."""
+        self.settle: Callable[[], None] = lambda: None
+        """Called before numbers are read: adds those that wait somewhere to be added."""
 
     def add(self, event: ScalarLogged) -> None:
         """Keep one logged number."""
@@ -101,7 +103,7 @@ class MetricHistory:
             series = self._series.get((run, name))
             current = next(reversed(self._runs))
             if series is not None and run == current and event.step < series.last_step:
-                run = self.begin_run()
+                run = self._begin_run()
                 series = None
             elif run not in self._runs:
                 self._remember(RunInfo(run=run, name=f"run {run}"))
@@ -112,8 +114,12 @@ class MetricHistory:
 
     def begin_run(self, name: str = "", detail: str = "") -> int:
         """Start a new run and return its number; a current run without values is used again."""
+        self.settle()
+        return self._begin_run(name, detail)
+
+    def _begin_run(self, name: str = "", detail: str = "") -> int:
         with self._lock:
-            run = self.current_run
+            run = self.newest_run
             if any(key[0] == run for key in self._series):
                 run += 1
             self._remember(RunInfo(run=run, name=name or f"run {run}", detail=detail))
@@ -123,7 +129,7 @@ class MetricHistory:
     def describe_run(self, detail: str, run: int | None = None) -> None:
         """Say in few words what differs in a run (default: the current one): ``"lr 0.4"``."""
         with self._lock:
-            run = self.current_run if run is None else run
+            run = self.newest_run if run is None else run
             self._runs[run] = replace(self._runs[run], detail=detail)
             self._changed()
 
@@ -138,7 +144,7 @@ class MetricHistory:
     ) -> None:
         """Mark a step with words. The newest 200 flags are kept."""
         with self._lock:
-            run = self.current_run if run is None else run
+            run = self.newest_run if run is None else run
             self._flags.append(Flag(step=step, text=text, kind=kind, run=run, target=target))
             del self._flags[:-MOST_FLAGS]
             self._changed()
@@ -146,7 +152,7 @@ class MetricHistory:
     def gap(self, first: int, last: int, run: int | None = None) -> None:
         """Note that nothing was recorded from step ``first`` to ``last``."""
         with self._lock:
-            self._gaps.append((self.current_run if run is None else run, first, last))
+            self._gaps.append((self.newest_run if run is None else run, first, last))
             del self._gaps[:-MOST_GAPS]
             self._changed()
 
@@ -165,17 +171,30 @@ class MetricHistory:
     @property
     def runs(self) -> tuple[RunInfo, ...]:
         """The runs so far, the current one last."""
+        self.settle()
         with self._lock:
             return tuple(self._runs.values())
 
     @property
     def current_run(self) -> int:
         """Number of the newest run."""
+        self.settle()
+        return self.newest_run
+
+    @property
+    def newest_run(self) -> int:
+        """The same as far as numbers were added, whatever waits to be."""
         with self._lock:
             return next(reversed(self._runs))
 
+    def touch(self) -> None:
+        """Tell the listeners that there is something new to read."""
+        with self._lock:
+            self._changed()
+
     def names(self, run: int | None = None) -> tuple[str, ...]:
         """Metrics of ``run`` (default: of any run), in the order they were first logged."""
+        self.settle()
         with self._lock:
             return tuple(
                 dict.fromkeys(name for at, name in self._series if run is None or at == run)
@@ -191,6 +210,7 @@ class MetricHistory:
         Raises:
             KeyError: no such metric was logged; the message lists those that were.
         """
+        self.settle()
         with self._lock:
             series = self._find(name, run)
             view = series.view()
@@ -198,11 +218,13 @@ class MetricHistory:
 
     def latest(self, name: str, run: int | None = None) -> Point:
         """Return the last logged (step, value). Raises as ``history``."""
+        self.settle()
         with self._lock:
             return self._find(name, run).latest
 
     def best(self, name: str, run: int | None = None, *, largest: bool = False) -> Point | None:
         """Return the smallest (or largest) finite (step, value), the first of equals."""
+        self.settle()
         with self._lock:
             series = self._find(name, run)
             return series.largest if largest else series.smallest
@@ -212,6 +234,7 @@ class MetricHistory:
 
         No values are copied: what is returned never changes, later values are in later views.
         """
+        self.settle()
         with self._lock:
             return {key: series.view() for key, series in self._series.items()}
 
@@ -233,7 +256,8 @@ class MetricHistory:
             if (at, name) in self._series:
                 return self._series[at, name]
         where = "" if run is None else f" in run {run}"
-        known = ", ".join(map(repr, self.names(run))) or "none yet"
+        names = dict.fromkeys(n for at, n in self._series if run is None or at == run)
+        known = ", ".join(map(repr, names)) or "none yet"
         raise KeyError(f"No metric {name!r}{where} was logged. Logged: {known}.")
 
     def _remember(self, info: RunInfo) -> None:

@@ -290,7 +290,7 @@ class Session:
 
     def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until all that was captured has reached every handler and slot."""
-        self._scalars.read_pending(all_of_them=True)
+        self._scalars.settle()
         self.bus.flush(timeout_s)
         self.sender.flush(timeout_s)
 
@@ -393,7 +393,7 @@ class Session:
     def run_ended(self, how: str = "finished") -> None:
         """Note that a run ended: "finished", "stopped", "failed" or "interrupted"."""
         self.ended, self.run_active = how, False
-        self._scalars.read_pending(all_of_them=True)
+        self._scalars.settle()
         self.sender.run_ended()
         self.bus.publish(RunEnded(run=self.metrics.current_run, how=how, **self._common()))
         if self.closed:
@@ -427,7 +427,6 @@ class Session:
 
     def _after_boundary(self) -> None:
         """Finish a boundary on the training thread; pause and stop take effect here."""
-        self._scalars.read_pending()
         now = self._clock()
         if now - self._overhead_at >= OVERHEAD_S:
             self._overhead_at = now

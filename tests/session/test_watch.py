@@ -319,3 +319,26 @@ def test_selection_checks_each_change():
         pick.changed(layers, show="weights")
     with pytest.raises(ValueError, match="channel must be a whole number from 0, got -1"):
         pick.changed(layers, channel=-1)
+
+
+def test_numbers_logged_in_a_script_do_not_pile_up_unread(net, opened):
+    session = opened(net)
+    for _ in range(3000):
+        session.log(loss=1.0)
+    assert len(session._scalars._queue) < 1024
+    assert len(session.metrics.history("loss").values) == 3000
+
+
+def test_a_subscriber_hears_each_number_when_it_is_logged(net, opened):
+    session, heard = opened(net), []
+    session.log(loss=1.0)
+    session.bus.subscribe(ScalarLogged, heard.append, inline=True)
+    session.log(loss=2.0)
+    assert [event.value for event in heard] == [1.0, 2.0]
+
+
+def test_a_loss_that_is_changed_in_place_later_keeps_its_logged_value(net, opened):
+    session, loss = opened(net), torch.tensor(1.0)
+    session.log(loss=loss)
+    loss.zero_()
+    assert session.metrics.history("loss").values[0] == 1.0
