@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Any, Protocol
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -104,6 +105,20 @@ class Steps:
     def given(self) -> bool:
         """True while an optimizer that was named is alive."""
         return bool(self._given) and self._given[0]() is not None
+
+    @property
+    def learning_rate(self) -> float | None:
+        """Of the first parameter group of the optimizer that counts; None when not known."""
+        ref = self._given[0] if self.given else self._chosen
+        optimizer = None if ref is None else ref()
+        if optimizer is None or not optimizer.param_groups:
+            return None
+        rate = optimizer.param_groups[0].get("lr")
+        if isinstance(rate, torch.Tensor):
+            if rate.device.type != "cpu" or rate.numel() != 1:
+                return None  # a rate on a GPU is not waited for
+            return float(rate.item())
+        return float(rate) if isinstance(rate, int | float) else None
 
     def matches(self, optimizer: Optimizer) -> bool:
         """Count this step if it is one that counts."""

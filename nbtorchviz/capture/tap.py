@@ -153,6 +153,11 @@ class ModelTap:
         """True after ``close()``."""
         return self._course.closed
 
+    @property
+    def learning_rate(self) -> float | None:
+        """Of the optimizer whose steps are counted; None when not known."""
+        return self._steps.learning_rate
+
     def find(self, key: str) -> str:
         """Return the canonical key of a layer given by any of its names.
 

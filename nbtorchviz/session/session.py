@@ -34,6 +34,7 @@ from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.faults import Faults
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pinned import label_of, probe_inputs, probe_labels
+from nbtorchviz.session.rate_watch import RateWatch
 from nbtorchviz.session.recorder import Recorder
 from nbtorchviz.session.scalar_log import ScalarLog
 
@@ -97,6 +98,7 @@ class Session:
         self.closed = False
         self._clock = clock
         self._layout: dict[str, tuple[str, ...]] = {}
+        self._rate = RateWatch(self.metrics)
         self._scalars = ScalarLog(self.metrics, self.bus, self._common)
         self._was_live = False
         self._sender_cpu_s = 0.0
@@ -434,6 +436,7 @@ class Session:
             self.budget.spent("sender", max(0.0, cpu_s - self._sender_cpu_s))
             self._sender_cpu_s = cpu_s
             self.budget.spent("log", self._scalars.take_cost_s())
+            self._rate.look(self.tap.learning_rate, self.step)
             if self.bus.wants(OverheadMeasured):
                 self.bus.publish(self.overhead)
         self.sender.boundary()
