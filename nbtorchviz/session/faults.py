@@ -25,10 +25,9 @@ class Faults:
         """Note that ``where`` failed; training goes on."""
         message = f"{where}: {type(error).__name__}: {error}"[:500]
         with self._lock:
-            if message in self.messages:
-                return
-            if len(self.messages) < MOST_FAULTS:
-                self.messages.append(message)
+            if message in self.messages or len(self.messages) >= MOST_FAULTS:
+                return  # a message with a number in it is a new one each time
+            self.messages.append(message)
         # Logged, not warned: a warning may be turned into an exception.
         _log.warning("%s (your training goes on)", message)
         self._tell(where, str(error)[:500], count)

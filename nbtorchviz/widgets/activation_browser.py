@@ -27,6 +27,7 @@ from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.browser_packet import Shot, frame_parts
 from nbtorchviz.widgets.browser_state import (
     browser_state,
+    check_path,
     known_layers,
     layer_rows,
     missing_sentence,
@@ -291,7 +292,10 @@ class ActivationBrowser(ObserverWidget):
         with self._lock:
             before = self._pick
             layers, changes = known_layers(self.session, changes, before)
-            pick = self._pick = before.changed(layers, **changes)
+            pick = before.changed(layers, **changes)
+            if "path" in changes:
+                check_path(self.session, pick)
+            self._pick = pick
             paged = self._event is not None and self._pages
             if changes.keys() <= _IN_BROWSER and not (paged and "channel" in changes):
                 return

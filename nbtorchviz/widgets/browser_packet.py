@@ -55,7 +55,7 @@ def frame_parts(
         limit_bytes: most bytes of the packet, 16,000 or more; channels are paged or pooled to
             fit. Names of classes are left out where they would take a quarter of it.
     """
-    room = max(LEAST_VALUES, limit_bytes - OVERHEAD_BYTES)
+    room = limit_bytes - min(OVERHEAD_BYTES, limit_bytes // 2)
     parts = _parts(shot, seq, room, limit_bytes)
     for _ in range(MOST_TRIES):
         # Beside its values a channel costs numbers of its own, a value of a strip an exact copy.

@@ -65,6 +65,18 @@ def known_layers(
     return (*keys, named) if str(layer).partition("#")[0] in keys else keys, changes
 
 
+def check_path(session: Session, pick: Selection) -> None:
+    """Refuse a place in the output at which the last forward had no tensor.
+
+    Raises:
+        ValueError: the message lists the places.
+    """
+    info = next((info for info in session.layer_infos if info.key == pick.layer), None)
+    if info is not None and info.called and pick.path and pick.path not in info.paths:
+        known = ", ".join(map(repr, info.paths))
+        raise ValueError(f"path of {pick.layer!r} must be one of {known}, got {pick.path!r}.")
+
+
 def browser_state(session: Session, pick: Selection, event: LayerCaptured | None) -> dict[str, Any]:
     """Return ``state["browser"]``: what the controls offer, and why they do not."""
     recorder = session.recorder

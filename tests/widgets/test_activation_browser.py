@@ -371,3 +371,16 @@ def test_an_epoch_may_be_a_tensor(net, browse, train):
     assert type(browser._state()["epoch"]) is float
     with pytest.raises(TypeError, match="epoch"):
         browser.session.log(loss=1.0, epoch="three")
+
+
+def test_a_path_without_a_tensor_is_refused(browse):
+    model = nn.LSTM(5, 7)
+    net = nn.Sequential()
+    net.add_module("lstm", model)
+    browser = browse(nbv.watch(net, every=1), layer="lstm")
+    net(torch.randn(6, 4, 5))[0].sum().backward()
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    browser.select(path="1.0")
+    with pytest.raises(ValueError, match=r"path of 'lstm' must be one of '0', '1.0', '1.1'"):
+        browser.select(path="2")
+    assert browser.session.faults == []
