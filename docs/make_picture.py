@@ -25,7 +25,7 @@ from tests.browser.notebook_page import NotebookPage, write_notebook  # noqa: E4
 TARGET = ROOT / "docs" / "img" / "training.gif"
 VIEWPORT = {"width": 1000, "height": 1000}
 WIDTH_PX = 800
-COLORS = 128
+COLORS = 256
 FRAME_S = 0.2
 
 WATCH = """
@@ -34,7 +34,8 @@ session = nbv.watch(model, optimizer, criterion=criterion)
 display(session)
 """
 LOOP = """
-for epoch in range(3):
+for epoch in range(20):
+    model.train()
     for batch in train[torch.randperm(len(train))].split(64):
         loss = criterion(model(images[batch]), labels[batch])
         optimizer.zero_grad()
@@ -75,7 +76,7 @@ class Recorder:
             image.resize((WIDTH_PX, round(image.height * WIDTH_PX / image.width)), Image.LANCZOS)
             for _, image in self._frames
         ]
-        palette = frames[len(frames) // 2].quantize(COLORS, method=Image.Quantize.MEDIANCUT)
+        palette = palette_of(frames)
         reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
         path.parent.mkdir(parents=True, exist_ok=True)
         reduced[0].save(
@@ -87,6 +88,31 @@ class Recorder:
             optimize=True,
         )
         print(f"{path}: {len(reduced)} frames, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def show_from_cell(page: Page, index: int) -> None:
+    """Make the window just as high as this cell and those below, and scroll to it."""
+    height = page.evaluate(
+        """(index) => {
+          const cells = [...document.querySelectorAll(".jp-Notebook .jp-Cell")].slice(index);
+          const content = cells.at(-1).getBoundingClientRect().bottom
+            - cells[0].getBoundingClientRect().top;
+          const notebook = document.querySelector(".jp-Notebook").getBoundingClientRect();
+          return Math.ceil(window.innerHeight - notebook.height + content + 12);
+        }""",
+        index,
+    )
+    page.set_viewport_size({**VIEWPORT, "height": height})
+    page.locator(".jp-Notebook .jp-Cell").nth(index).evaluate("(cell) => cell.scrollIntoView()")
+
+
+def palette_of(frames: list[Image.Image]) -> Image.Image:
+    """Choose the colours from frames spread over the whole film."""
+    some = frames[:: max(1, len(frames) // 6)]
+    sheet = Image.new("RGB", (some[0].width, some[0].height * len(some)))
+    for number, frame in enumerate(some):
+        sheet.paste(frame, (0, number * some[0].height))
+    return sheet.quantize(COLORS, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
 
 def play(notebook: NotebookPage, recorder: Recorder) -> None:
@@ -102,7 +128,7 @@ def play(notebook: NotebookPage, recorder: Recorder) -> None:
     view.wait_for()
     notebook.run_cell(2)
     notebook.wait_running(2)
-    view.scroll_into_view_if_needed()
+    show_from_cell(page, 1)
     recorder.record(2.5)
     layer = view.get_by_role("slider", name="Layer")
     layer.focus()
