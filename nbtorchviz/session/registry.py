@@ -78,7 +78,7 @@ def watch(
                 every=every,
                 layout=layout,
                 compiled=compiled or "eager_twin",
-                metrics=_inherited(type(target).__name__),
+                metrics=_inherited(target),
             )
             _histories[session.model_name] = weakref.ref(session), session.metrics
         else:
@@ -124,13 +124,14 @@ def as_session(model_or_session: object, caller: str) -> Session:
     )
 
 
-def _inherited(model_name: str) -> MetricHistory | None:
-    """The curves of the last model of this class, if that model is gone: now an earlier run."""
-    earlier = _histories.pop(model_name, None)
+def _inherited(model: nn.Module) -> MetricHistory | None:
+    """The curves of this model, or of the last one of its class that is gone: an earlier run."""
+    earlier = _histories.pop(type(model).__name__, None)
     if earlier is None:
         return None
     session, metrics = earlier[0](), earlier[1]
-    if session is not None and not session.tap.gone:
+    again = session is not None and session.closed and session.model is model
+    if session is not None and not session.tap.gone and not again:
         return None  # two models of one class at a time, such as a GAN's
     metrics.begin_run()
     return metrics

@@ -1,5 +1,6 @@
 """What is selected in an ActivationBrowser: one value, changed as a whole and checked at once."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -97,6 +98,10 @@ class Selection:
 
 
 def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)  # numpy's integers too
+    except TypeError:
+        number = -1
+    if number < 0:
         raise ValueError(f"{name} must be a whole number from 0, got {value!r}.")
-    return value
+    return number

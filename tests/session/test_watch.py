@@ -4,6 +4,7 @@ import pickle
 import warnings
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -342,3 +343,22 @@ def test_a_loss_that_is_changed_in_place_later_keeps_its_logged_value(net, opene
     session.log(loss=loss)
     loss.zero_()
     assert session.metrics.history("loss").values[0] == 1.0
+
+
+def test_curves_outlive_a_session_that_was_closed(net):
+    first = watch(net)
+    first.log(1, loss=2.0)
+    first.close()
+    second = watch(net)
+    assert second.metrics is first.metrics
+    assert second.metrics.latest("loss").value == 2.0
+    assert second.metrics.names(second.metrics.current_run) == ()
+    second.close()
+
+
+def test_numpy_integers_select_a_sample():
+    picked = Selection(layer="0").changed(("0",), sample=np.int64(3), channel=np.uint8(2))
+    assert (picked.sample, type(picked.sample), picked.channel) == (3, int, 2)
+    for wrong in (-1, 1.5, True, "1"):
+        with pytest.raises(ValueError, match="sample must be a whole number from 0"):
+            picked.changed(("0",), sample=wrong)
