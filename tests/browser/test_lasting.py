@@ -1,0 +1,76 @@
+"""What stays in the notebook file when kernel and browser are gone."""
+
+import base64
+import json
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+
+MODEL = """
+import torch
+from torch import nn
+import nbtorchviz as nbv
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(512, 10))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+inputs, labels = torch.randn(16, 1, 8, 8), torch.randint(0, 10, (16,))
+session = nbv.watch(model, optimizer)
+{show}
+"""  # noqa: E501
+LOOP = """
+for _ in range(30):
+    loss = nn.functional.cross_entropy(model(inputs), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    session.log(loss=loss)
+print("ended")
+"""
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def pictures(notebook):
+    """The PNG of every widget in a cell's saved outputs."""
+    return [
+        base64.b64decode("".join(output["data"]["image/png"]))
+        for output in notebook["cells"][0]["outputs"]
+        if VIEW in output.get("data", {})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("show", "text"),
+    [
+        ("display(nbv.ActivationBrowser(session))", "ActivationBrowser of Sequential: 0, no step"),
+        ("display(nbv.LiveLossPlot(session))", "LiveLossPlot of Sequential: no values yet"),
+        ("display(session)", "Cockpit of Sequential, step 0"),
+    ],
+)
+def test_saved_notebook_keeps_a_picture_of_the_end_of_training(open_notebook, show, text):
+    page = open_notebook([MODEL.format(show=show), LOOP])
+    page.run_cell(0)
+    page.wait_done(0)
+    page.save()
+    (before,) = pictures(page.saved())
+    page.run_cell(1)
+    page.wait_text(1, "ended")
+    page.wait_done(1)
+    page.page.wait_for_function(
+        """([before, view]) => window.jupyterapp.shell.currentWidget.content.model.cells.get(0)
+          .toJSON().outputs.some((output) => output.data?.[view]
+            && output.data["image/png"].replaceAll("\\n", "") !== before)""",
+        arg=[base64.b64encode(before).decode(), VIEW],
+    )
+    page.save()
+    saved = page.saved()
+    (after,) = pictures(saved)
+    assert after.startswith(b"\x89PNG")
+    assert len(after) <= 100_000
+    data = next(o["data"] for o in saved["cells"][0]["outputs"] if VIEW in o.get("data", {}))
+    assert "text/html" not in data
+    assert "".join(data["text/plain"]).startswith(text)
+    html, _ = HTMLExporter().from_notebook_node(nbformat.reads(json.dumps(saved), as_version=4))
+    assert base64.b64encode(after).decode()[:200] in html.replace("\n", "")
