@@ -21,6 +21,8 @@ PLANE_LIMIT = 250_000
 """Most plane values of one frame; more are paged by channel or pooled."""
 STRIP_LIMIT = 50_000
 """Most values of a strip: each also travels as an exact float32."""
+SMALLEST_SIDE = 14
+"""Channels are pooled down to so many pixels before they are paged."""
 _ORDERS = ("index", "mean", "zero")
 
 
@@ -201,6 +203,9 @@ def _maps(
 ) -> Display:
     total, height, width = planes.shape
     factor = pool_factor((1, height, width), limit)
+    together = pool_factor((1, height, width), max(1, limit // total))
+    if min(height, width) >= SMALLEST_SIDE * together:
+        factor = together  # coarser, but every channel is seen
     area = -(-height // factor) * -(-width // factor)
     count = min(total, max(1, limit // area))
     first = min(max(channel, 0), total - 1) // count * count

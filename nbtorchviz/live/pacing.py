@@ -11,6 +11,8 @@ MAX_FRAME_BYTES = 260_000
 MIN_FRAME_BYTES = 16_000
 SPARSE_FRAME_BYTES = 64_000
 """First frame limit while nobody answers."""
+LEAST_LIMIT_BYTES = 60_000
+"""Frame limit of the slowest line that answers."""
 WINDOW = 2
 """Frames under way to one view before the next has to wait for an ack."""
 PATIENCE_S = 2.0
@@ -85,7 +87,8 @@ def adapted_limit_bytes(limit_bytes: int, size_bytes: int, took_s: float) -> int
     """Frame limit after a frame of ``size_bytes`` took ``took_s`` to be drawn and acked.
 
     Shrinks in proportion so that a frame takes at most 0.25 s, and grows by a quarter while
-    frames near the limit are answered well below that.
+    frames near the limit are answered well below that. Not below 60 kB, which 2 Mbit/s carry in
+    0.24 s: what takes longer waits for a busy machine, and smaller frames would wait as well.
     """
     if took_s > PATIENCE_S:  # a blocked kernel is likelier than a link this slow
         limit_bytes //= 2
@@ -93,4 +96,4 @@ def adapted_limit_bytes(limit_bytes: int, size_bytes: int, took_s: float) -> int
         limit_bytes = min(limit_bytes, int(size_bytes * ACK_TARGET_S / took_s))
     elif took_s < 0.8 * ACK_TARGET_S and size_bytes * 4 >= limit_bytes:
         limit_bytes = int(limit_bytes * 1.25)
-    return max(MIN_FRAME_BYTES, min(MAX_FRAME_BYTES, limit_bytes))
+    return max(LEAST_LIMIT_BYTES, min(MAX_FRAME_BYTES, limit_bytes))

@@ -160,3 +160,12 @@ def test_packet_survives_nan_and_names_quiet_channels():
     nothing = describe(np.full((2, 2, 2), NAN, np.float32), CHW)
     assert nothing.header()["range"] is None
     assert nothing.quiet() == []
+
+
+def test_channels_are_pooled_before_they_are_paged():
+    values = np.arange(8 * 56 * 56, dtype=np.float32).reshape(8, 56, 56)
+    together = describe(values, ("C", "H", "W"), limit=8 * 28 * 28)
+    assert together.planes.shape == (8, 28, 28)
+    assert together.notes == ("each pixel shows the mean of 2×2",)
+    paged = describe(values[:, :16, :16], ("C", "H", "W"), limit=4 * 16 * 16)
+    assert paged.planes.shape == (4, 16, 16)  # coarser than 14 pixels says too little

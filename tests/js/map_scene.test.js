@@ -75,6 +75,31 @@ test("one scale spans the whole sample; diverging centres zero; a held range sta
   assert.deepEqual(held(later), [0, 4]);
 });
 
+test("values with a sign are centred on zero unless the user chose a colour map; gradients always", () => {
+  const signed = frame({ signed: true, range: [-1, 4] });
+  const kept = store();
+  kept.frame(signed);
+  const look = (mapped) => kept.look({ pick: PICK, rows: ROWS, state: {}, lock: "auto", grey: false, mapped });
+  assert.deepEqual([look(false).colormap, look(false).centred, look(true).colormap], ["diverging", true, "viridis"]);
+  kept.frame(frame({ show: "gradient", layer: "a.relu" }));
+  const gradient = kept.look({ pick: { ...PICK, show: "gradient" }, rows: ROWS, state: {}, lock: "auto", grey: false, mapped: true });
+  assert.equal(gradient.colormap, "diverging");
+  assert.equal(looked().colormap, "viridis");
+});
+
+test("a coarse picture keeps the place of the full one", () => {
+  const scene = looked({}, [frame({ pooled: 4, axes: ["C", "H", "W"], shape: [2, 8, 8] })]);
+  assert.deepEqual(scene.tile, [8, 8]);
+});
+
+test("a constant channel is coloured on the scale of its layer", () => {
+  const kept = store(), data = frame();
+  new Float32Array(data, data.byteLength - 24, 2)[1] = 0; // channel 1 from 0 to 0
+  kept.frame(data);
+  const scene = kept.look({ pick: PICK, rows: ROWS, state: {}, lock: "auto", grey: false });
+  assert.deepEqual(scene.scaleOf(1), [0, 4]);
+});
+
 test("the crosshair lies on the largest value until it is moved", () => {
   const scene = looked({ channel: 0 }), plane = planeIn(scene);
   assert.deepEqual(crossOf(scene, plane), { row: 0, col: 1 });

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ESBUILD = "esbuild@0.25.9"
-LIMIT_BYTES = 120_000
+LIMIT_BYTES = 125_000
 """45 kB when gzipped, as notebook servers send it. It travels once for each widget."""
 _HERE = Path(__file__).parent
 

@@ -20,15 +20,15 @@ import { treeOf } from "./map_tree.js";
 import { LISTED, valuesOf } from "./map_values.js";
 import { watchTheme } from "./theme.js";
 
-const NARROW_PX = 700;
+const NARROW_PX = 700, MIDDLE_PX = 860; // JupyterLab's output is 768 wide beside its file browser
 const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", hold: false, step: null };
 
 export function render({ model, el }) {
   const options = model.get("options") || {}, compact = Boolean(options.compact);
   const memory = memoryOf(options.id), kept = (memory.kept ||= store());
-  let { pick = FIRST, revision = -1, moved = false, cross = null, zoomed = false, lock = "auto", counts = "log" } = memory;
+  let { pick = FIRST, revision = -1, moved = false, cross = null, zoomed = false, lock = "auto", counts = "log", mapped = false } = memory;
   let seq = 0, acked = 0, asked = false, scene = null;
-  let hovered = null, skew = 0, narrow = false, rebuilt = true;
+  let hovered = null, skew = 0, narrow = false, middling = false, rebuilt = true;
 
   const view = {
     ask, choose,
@@ -60,7 +60,7 @@ export function render({ model, el }) {
   const scale = segmented("Scale", [["channel", "own scale"], ["layer", "one scale"]], (normalize) => choose({ normalize }));
   const show = combobox("Show", (word) => choose({ show: word }));
   const order = combobox("Order", (by) => choose({ order: by }));
-  const map = combobox("Colour map", (colormap) => choose({ colormap }));
+  const map = combobox("Colour map", (colormap) => { mapped = true; choose({ colormap }); });
   const output = combobox("Output", (path) => choose({ path }));
   const picker = combobox("Layer", (layer) => choose({ layer }));
   const narrowRow = h("div", { class: "nbtv-layer-row" }, h("span", { class: "nbtv-quiet" }, "Layer"), picker.el);
@@ -108,9 +108,9 @@ export function render({ model, el }) {
     const grey = Boolean(state.status && state.status.code === "model_gone");
     const mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
     scene = kept.look({
-      pick, rows: model.get("layers") || [], state, lock, counts, grey, compact, narrow, gone, cross, skew,
+      pick, rows: model.get("layers") || [], state, lock, counts, grey, compact, narrow, tight: narrow || compact || middling, mapped: mapped || pick.colormap !== FIRST.colormap, gone, cross, skew,
       pinned: (state.browser || {}).pinned, live: !gone && (mode === "live" || mode === "background"),
-      side: compact || narrow ? 140 : 196,
+      side: compact || narrow ? 140 : middling ? 168 : 196,
     });
     const { header, frame } = scene;
     if (!compact) head.paint(scene);
@@ -123,13 +123,13 @@ export function render({ model, el }) {
     right.classList.toggle("nbtv-nothing", !frame);
     if (frame) {
       large.paint(scene, scene.side);
-      histogram.paint(scene, compact ? 52 : 240);
+      histogram.paint(scene, compact ? 72 : middling ? 224 : 240);
     }
-    input.paint(scene, compact ? 56 : 84);
+    input.paint(scene, compact ? 56 : middling ? 72 : 84);
     Object.assign(root.dataset, {
       layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
     });
-    Object.assign(memory, { pick, revision, moved, cross, zoomed, lock, counts });
+    Object.assign(memory, { pick, revision, moved, cross, zoomed, lock, counts, mapped });
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
     rebuilt = false;
     if (seq !== acked) {
@@ -143,13 +143,15 @@ export function render({ model, el }) {
     const n = frame ? header.total : 0;
     const nouns = { maps: ["channel", "channels"], matrix: [header && header.rows, `${header && header.rows}s`], strip: ["value", "values"], scalar: ["value", "values"] };
     const words = frame ? (nouns[header.view] || nouns.maps)[n === 1 ? 0 : 1] : "";
+    count.hidden = !compact && middling && Boolean(frame) && header.view === "maps"; // the header says it, the line below too
     const text = compact ? [header ? header.layer : pick.layer, frame ? `${header.type}, ${times(header.shape)}` : ""] : [frame ? `${n} ${words}` : "", ""];
     if (count.dataset.text !== text.join("|")) {
       count.dataset.text = text.join("|");
       count.replaceChildren(h("b", {}, text[0]), ...(text[1] ? [h("span", { class: "nbtv-quiet" }, ` ${text[1]}`)] : []));
     }
     scale.set(pick.normalize);
-    scale.buttons[1].textContent = narrow || compact || tools.clientWidth < 400 ? "one" : "one scale";
+    scale.el.hidden = Boolean(frame) && header.view !== "maps";
+    ["own", "one"].forEach((word, i) => { scale.buttons[i].textContent = compact && middling || (scene.tight && i) ? word : `${word} scale`; });
     map.el.value = scene.colormap;
     order.el.value = pick.order;
     const gradient = browser.gradient || { enabled: true, reason: "" };
@@ -220,11 +222,13 @@ export function render({ model, el }) {
 
   const resizes = new ResizeObserver(([entry]) => {
     narrow = entry.contentRect.width < NARROW_PX - 2;
+    middling = !narrow && entry.contentRect.width < MIDDLE_PX;
+    root.classList.toggle("nbtv-middling-map", middling);
     root.classList.toggle("nbtv-narrow-map", narrow);
     if (narrow) narrowRow.append(foot.layer.el);
     else foot.row.prepend(foot.layer.el);
     if (narrow) count.after(show.el);
-    else if (compact) tree.top.append(show.el);
+    else if (compact || middling) tree.top.append(show.el);
     else head.when.before(show.el);
     ask();
   });

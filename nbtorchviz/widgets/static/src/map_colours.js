@@ -49,6 +49,7 @@ export function scales() {
       const one = normalize === "layer" && header.range;
       let [lo, hi] = one ? header.range : [arrays.lo[index], arrays.hi[index]];
       if (!Number.isFinite(lo) || !Number.isFinite(hi)) [lo, hi] = [0, 0];
+      else if (lo === hi && header.range) [lo, hi] = header.range; // a constant has no scale of its own
       if (lock === "hold") {
         const key = `${header.layer} ${header.show} ${one ? "all" : index + (header.first || 0)}`;
         if (!held.has(key)) held.set(key, [lo, hi]);

@@ -65,9 +65,9 @@ export function gridOf(view, hover) {
     const [tall, wide] = scene.tile;
     const offer = (target) => {
       const { side, scale, shrink } = fit(Math.max(tall, wide), target * dpr, 196 * dpr);
-      const gap = target > 80 ? 8 : target > 50 ? 5 : 7, below = target > 50 ? 6 : 4;
+      const gap = target > 80 ? 8 : 5, below = target > 50 ? 6 : 4;
       const px = { w: (Math.ceil(wide / shrink) * scale) / dpr, h: (Math.ceil(tall / shrink) * scale) / dpr };
-      const boxW = Math.max(px.w, 40);
+      const boxW = Math.max(px.w, total > 100 ? 50 : 42); // room for index and number
       return { ...px, box: boxW, gap, side, below, step: CAPTION + Math.ceil(px.h) + below, ...tiling(total, boxW, width, gap) };
     };
     const offers = TARGETS.slice(scene.narrow || scene.compact ? (total > 6 ? 3 : 0) : 0).map(offer);
@@ -132,7 +132,7 @@ export function gridOf(view, hover) {
     const since = header.dead && header.dead[channel];
     const digits = plan.box < 50 ? 2 : 3;
     const bad = known && arrays.nonfinite && arrays.nonfinite[plane] > 0;
-    const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : short(arrays.hi[plane], digits);
+    const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : scene.centred && arrays.lo[plane] < 0 ? `${plan.box < 50 ? "" : "±"}${short(Math.max(-arrays.lo[plane], arrays.hi[plane]), digits)}` : short(arrays.hi[plane], digits);
     const kind = since !== undefined ? "dead" : !known ? "unknown" : bad ? "bad" : "";
     const key = [channel, word, chosen, x, y, plan.w, plan.h, plan.box, kind, header.total].join();
     cell.hidden = false;
@@ -147,7 +147,7 @@ export function gridOf(view, hover) {
     cell.setAttribute("aria-selected", String(chosen));
     cell.setAttribute("aria-posinset", at + 1);
     cell.setAttribute("aria-setsize", header.total);
-    const more = since !== undefined ? ` since step ${since}` : !known ? " not read yet" : bad ? "" : ", its largest value";
+    const more = since !== undefined ? ` since step ${since}` : !known ? " not read yet" : bad ? "" : scene.centred ? ", its largest size" : ", its largest value";
     cell.setAttribute("aria-label", `channel ${channel} ${word}${more}`); // names begin with what is seen
   }
 

@@ -11,7 +11,7 @@ export function headerOf(view) {
   const step = h("span"), since = h("span", { class: "nbtv-quiet" });
   const when = h("div", { class: "nbtv-when" }, step, since);
   const chip = chipOf();
-  const save = h("button", { type: "button", class: "nbtv-save", title: "Save this picture as a PNG", ...KEYS, onclick: () => view.save() }, "Save PNG");
+  const save = h("button", { type: "button", class: "nbtv-save", title: "Save this picture as a PNG", "aria-label": "Save PNG", ...KEYS, onclick: () => view.save() }, "PNG");
   const hold = h("button", { type: "button", "aria-pressed": "false", title: "Keep this picture while training goes on", ...KEYS, onclick: () => view.choose(hold.getAttribute("aria-pressed") === "true" ? { hold: false, step: null } : { hold: true }) }, "Hold");
   const el = h("div", { class: "nbtv-head" }, what, when, chip.el, save, hold);
 

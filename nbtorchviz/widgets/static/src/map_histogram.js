@@ -5,12 +5,12 @@ import { h, segmented, KEYS } from "./dom.js";
 import { axisText, histogram, percent, short } from "./map_math.js";
 import { planeIn } from "./map_plane.js";
 
-const LOCKS = [["auto", "auto range"], ["hold", "hold range"], ["symmetric", "symmetric"]];
+const LOCKS = [["auto", "auto"], ["hold", "hold"], ["symmetric", "symm."]];
 
 /** Make histogram and statistics; `choose({lock})`, `choose({counts})` stay in the browser. */
 export function histogramOf(view) {
   const title = h("span", { class: "nbtv-hist-title" });
-  const lock = h("select", { "aria-label": "Range", ...KEYS }, ...LOCKS.map(([value, text]) => h("option", { value }, text)));
+  const lock = h("select", { "aria-label": "Range", title: "Range of the colours: of each picture, held as it is now, or as far below zero as above", ...KEYS }, ...LOCKS.map(([value, text]) => h("option", { value }, text)));
   lock.addEventListener("change", () => view.set({ lock: lock.value }));
   const kind = segmented("Counts", [["lin", "lin"], ["log", "log"]], (counts) => view.set({ counts }));
   const canvas = h("canvas", { role: "img" });
@@ -37,7 +37,7 @@ export function histogramOf(view) {
       ? histogram(codes, plane.lo, plane.hi, 0, ...scene.scaleOf(i))
       : histogram(codes, plane.lo, plane.hi, share);
     const unit = header.view === "strip" || header.view === "scalar" ? "Values" : header.view === "matrix" ? "Values" : "Pixels";
-    title.replaceChildren(unit, h("span", { class: "nbtv-quiet" }, ` of ${plane.count}`));
+    title.replaceChildren(String(plane.count), h("span", { class: "nbtv-quiet" }, ` ${unit.toLowerCase()}`));
     const said = `${unit} of ${plane.count}, ${scene.counts} count: ${found.zeros} exact zeros, ${found.nan} NaN, ${found.inf} infinite; values ${short(plane.lo)} to ${short(plane.hi)}`;
     if (canvas.getAttribute("aria-label") !== said) canvas.setAttribute("aria-label", said);
     if (scene.compact) lying(canvas, found, scene, width);
@@ -150,10 +150,11 @@ function lying(canvas, found, scene, width) {
   const dpr = window.devicePixelRatio || 1, side = scene.side;
   const context = sized(canvas, width, side + 16), colour = colours(canvas);
   context.scale(dpr, dpr);
-  const { of } = heights(found, scene.counts), tall = side / found.bins.length;
+  const { of } = heights(found, scene.counts), tall = side / found.bins.length, left = 30;
   context.fillStyle = colour("bar");
-  found.bins.forEach((n, i) => n && context.fillRect(0, side - (i + 1) * tall, Math.max(1, of(n) * width), tall - 1));
+  found.bins.forEach((n, i) => n && context.fillRect(left, side - (i + 1) * tall, Math.max(1, of(n) * (width - left)), tall - 1));
   context.font = `11px ${getComputedStyle(canvas).fontFamily}`;
   context.fillStyle = colour("quiet");
-  context.fillText(`pixels, ${scene.counts}`, 0, side + 13);
+  context.textAlign = "right";
+  context.fillText(`pixels, ${scene.counts}`, width, side + 13);
 }

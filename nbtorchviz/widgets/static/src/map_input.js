@@ -37,7 +37,7 @@ export function inputOf(view) {
     lines[0].replaceChildren(...(words.length ? words : [times(input.shape)]));
     if (chance && !scene.compact) lines[1].replaceChildren(`p(${prediction}) ${/^[<>]/.test(chance) ? chance : `= ${chance}`}`);
     lines[2].replaceChildren(input.text || "");
-    lines[3].replaceChildren(seen || (input.layout === "none" ? "" : input.note || ""));
+    lines[3].replaceChildren(seen || (input.layout === "none" || scene.tight ? "" : (input.note || "").replace("smallest black, largest white", "black: least, white: most").split(";")[0]));
     el.title = [input.text, times(input.shape), input.note].filter(Boolean).join("; ");
   }
 

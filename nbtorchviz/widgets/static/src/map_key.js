@@ -15,7 +15,9 @@ export function noteOf(scene) {
   if (header.source === "twin") parts.push("read from the eager twin");
   if (parts.length) return parts.join("; ");
   if (header.view === "maps" && arrays.planes.shape[0] > 1) {
-    return pick.normalize === "layer" ? "One scale: colours of all channels compare." : "Beside each channel number: its own maximum, the brightest colour of its tile.";
+    const own = scene.centred ? "its own largest size, where its colours end" : "its own maximum, the brightest colour of its tile";
+    if (pick.normalize === "layer") return "One scale: colours of all channels compare.";
+    return scene.tight ? `${header.total} channels; beside each: ${own.split(",")[0]}.` : `Beside each channel number: ${own}.`;
   }
   return header.view === "strip" ? "Each value once; arrows or a click choose one." : "";
 }
@@ -32,23 +34,25 @@ export function keyOf() {
     const header = scene.frame ? scene.frame.header : { dead: {}, quiet: [] };
     const stats = header.stats || {};
     const item = header.input && header.input.layout !== "none" ? "image" : header.sample_word;
-    const key = JSON.stringify([header.dead, header.quiet, header.step >= header.dead_window, item, stats.nan, stats.posinf, stats.neginf, scene.narrow, scene.grey, scene.colormap, scene.centred]);
+    const key = JSON.stringify([header.dead, header.quiet, header.step >= header.dead_window, item, stats.nan, stats.posinf, stats.neginf, scene.tight, scene.grey, scene.colormap, scene.centred]);
     if (key === known) return;
     known = key;
     const found = Object.entries(header.dead || {}).map(([channel, since]) => [Number(channel), since]);
     const since = found.map(([, step]) => step);
+    const most = scene.tight ? 3 : 6;
     dead.hidden = !found.length;
     if (found.length) {
       const when = Math.min(...since) === Math.max(...since) ? `since step ${since[0]}` : `since steps ${Math.min(...since)} to ${Math.max(...since)}`;
-      dead.lastChild.replaceChildren(h("b", {}, listed(found.map(([channel]) => channel))), scene.narrow ? ` dead ${when}` : ` dead: zero in every training batch ${when}`);
+      dead.lastChild.replaceChildren(h("b", {}, listed(found.map(([channel]) => channel), most)), scene.tight ? ` dead ${when}` : ` dead: zero in every training batch ${when}`);
     }
     const zero = header.layer === "input" ? [] : header.quiet || [];
     quiet.hidden = !zero.length;
     if (zero.length) {
       const rgb = scene.table[scene.centred ? 126 : 0];
       quiet.firstChild.style.background = `rgb(${rgb & 255} ${(rgb >> 8) & 255} ${(rgb >> 16) & 255})`;
-      quiet.lastChild.replaceChildren(h("b", {}, listed(zero)), ` zero for this ${item}${scene.narrow ? " only" : header.step >= header.dead_window ? `, active in the last ${header.dead_window} batches` : ""}`);
+      quiet.lastChild.replaceChildren(h("b", {}, listed(zero, most)), ` zero for this ${item}${scene.tight ? " only" : header.step >= header.dead_window ? `, active in the last ${header.dead_window} batches` : ""}`);
     }
+    for (const line of [dead, quiet]) line.title = line.textContent;
     const count = (stats.nan || 0) + (stats.posinf || 0) + (stats.neginf || 0);
     bad.hidden = !count;
     if (count) {

@@ -2,7 +2,7 @@
 
 import { sized } from "./map_colours.js";
 import { h } from "./dom.js";
-import { axisText } from "./map_math.js";
+import { axisText, short } from "./map_math.js";
 import { crossOf, planeIn, planeOf, readOut } from "./map_plane.js";
 
 /** Make the enlarged map within `side` CSS pixels; `paint(scene)`. */
@@ -25,6 +25,14 @@ export function largeOf(view) {
     return header.view === "scalar" ? "Value" : "Matrix";
   }
 
+  /** Why the enlarged channel is one plain colour, in words; "" where it is not. */
+  function flatness({ frame: { header }, pick }, { lo, hi }) {
+    const since = header.view === "maps" && header.dead ? header.dead[pick.channel] : undefined;
+    if (since !== undefined) return `dead since step ${since}`;
+    if (header.view === "strip" || lo !== hi) return "";
+    return lo === 0 ? `zero for this ${header.input && header.input.layout !== "none" ? "image" : header.sample_word || "sample"}` : `${short(lo)} everywhere`;
+  }
+
   function paint(scene, side) {
     body.style.height = `${side}px`;
     el.style.visibility = scene.frame && scene.frame.header.view === "scalar" ? "hidden" : "";
@@ -40,9 +48,10 @@ export function largeOf(view) {
     }
     const painted = plane.paint(scene, [side, side]);
     title.textContent = heading(scene);
-    const said = readOut(scene, shown, crossOf(scene, shown));
-    where.textContent = `${said.where} = `;
-    value.textContent = said.value;
+    const said = readOut(scene, shown, crossOf(scene, shown)), flat = scene.cross ? "" : flatness(scene, shown);
+    where.textContent = flat || `${said.where} =`;
+    value.textContent = flat ? "" : said.value;
+    where.className = flat.startsWith("dead") ? "nbtv-bad" : "nbtv-quiet";
     head.title = `${said.where} = ${said.value}, step ${scene.frame.header.step}`;
     const height = Math.max(painted, Math.min(side, 120));
     const range = scene.scaleOf(shown.index);

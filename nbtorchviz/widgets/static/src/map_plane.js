@@ -108,7 +108,7 @@ export function planeOf(view, name) {
       context.clearRect((plane.w - rest) * unit[1], (plane.h - 1) * unit[0], rest * unit[1], unit[0]);
     }
     cross = crossOf(scene, plane);
-    drawCross(context, cross, unit, tall, wide, dpr);
+    if (scene.cross || plane.fold || plane.hi > plane.lo) drawCross(context, cross, unit, tall, wide, dpr);
     const { where, value } = readOut(scene, plane, cross);
     el.setAttribute("aria-label", `${name}: ${where} = ${value}`);
     return tall / dpr;

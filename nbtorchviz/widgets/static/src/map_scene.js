@@ -40,13 +40,16 @@ export function store() {
     forget: () => scaling.forget(),
 
     /** Everything that the parts need to paint `pick`. */
-    look({ pick, rows, state, lock, grey, ...rest }) {
+    look({ pick, rows, state, lock, grey, mapped = false, ...rest }) {
       const row = rows.find(({ key }) => key === pick.layer);
       const fits = last && last.header.layer === pick.layer && last.header.show === pick.show;
       const shown = fits ? last : (pick.show === "activation" && preview(pick.layer, row)) || last;
       const some = shown && shown.header.view !== "none";
-      const colormap = COLORMAPS.includes(pick.colormap) ? pick.colormap : "viridis";
-      const shape = shown && shown.header.mini ? shown.header.shape : null;
+      const asked = COLORMAPS.includes(pick.colormap) ? pick.colormap : "viridis";
+      const two = some && (shown.header.show === "gradient" || (shown.header.signed && !mapped));
+      const colormap = two ? "diverging" : asked; // values with a sign: zero in the middle
+      const coarse = some && shown.header.view === "maps" && shown.header.pooled > 1; // the full picture will have this shape
+      const shape = coarse && (shown.header.mini || (shown.header.axes || [])[0] === "C") ? shown.header.shape : null;
       const most = some && shown.header.view !== "matrix" ? shown.header.total - 1 : Infinity;
       return {
         ...rest, pick: { ...pick, channel: Math.min(pick.channel, most) }, rows, row, state, lock, grey, colormap, thumbs,
@@ -54,7 +57,7 @@ export function store() {
         header: shown ? shown.header : null,
         waiting: Boolean(shown) && shown.header.layer !== pick.layer,
         table: tableOf(grey ? "gray" : colormap),
-        strengthTable: tableOf(grey ? "gray" : colormap === "diverging" ? "viridis" : colormap),
+        strengthTable: tableOf(grey ? "gray" : asked === "diverging" ? "viridis" : asked),
         centred: colormap === "diverging" || lock === "symmetric",
         tile: some ? (shape && shape.length === 3 ? shape.slice(1) : shown.arrays.planes.shape.slice(1)) : [1, 1],
         scaleOf: (plane) => scaling.of(shown, plane, { normalize: pick.normalize, colormap, lock }),

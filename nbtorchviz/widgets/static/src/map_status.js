@@ -50,7 +50,7 @@ export function statusOf(view) {
     const status = present(scene), empty = !scene.frame;
     const quiet = status && QUIET.has(status.code);
     const text = quiet ? status.title : note;
-    if (line.textContent !== text) line.textContent = text;
+    if (line.textContent !== text) line.textContent = line.title = text;
     line.classList.toggle("nbtv-said", Boolean(quiet));
     const shown = status && !empty && !quiet && status.code !== "waiting" && dismissed !== status.title;
     const key = shown ? JSON.stringify(status) : "";

@@ -83,7 +83,7 @@ export function treeOf(view, closed) {
     scene = next;
     rows = scene.rows;
     if (lastLayer !== scene.pick.layer) open(scene.pick.layer);
-    search.placeholder = `Search ${rows.length} layers`;
+    search.placeholder = top.children.length > 1 ? "Search" : `Search ${rows.length} layers`;
     seen = visibleRows(rows, closed, search.value);
     const keys = seen.map(({ key }) => key).join("\n");
     if (keys !== listKey) {
@@ -128,7 +128,7 @@ export function treeOf(view, closed) {
       name.textContent = found ? row.key : row.name;
       shape.textContent = row.shape ? times(row.shape) || "scalar" : row.called === false ? "not called" : "";
       zeros.hidden = Boolean(row.block && !found);
-      made.bar.style.width = `${Math.round(24 * (share || 0))}px`;
+      made.bar.style.width = `${Math.round(22 * (share || 0))}px`;
       made.el.title = [`${row.key}: ${row.type}${row.detail ? ` ${row.detail}` : ""}`, row.shape ? times(row.shape) : "", row.called === false ? "not called in the last forward" : "", share != null ? `${percent(share)} zeros in this sample` : ""].filter(Boolean).join(", ");
       made.el.setAttribute("aria-selected", String(chosen));
       made.el.setAttribute("aria-level", (found ? 0 : row.depth) + 1);

@@ -45,7 +45,7 @@ export function valuesOf(view) {
       row.hidden = i >= values.length;
       if (row.hidden) return;
       const value = values[i], chosen = i === scene.pick.channel || header.view === "scalar";
-      const name = header.names ? header.names[i] : "", text = short(value, header.view === "scalar" ? 6 : 3);
+      const name = header.names ? header.names[i] : "", text = short(value, header.view === "scalar" ? 6 : values.length > 32 ? 2 : 3);
       const from = (Math.min(0, value || 0) - least) / span, size = Math.abs(value || 0) / span;
       const key = [value, chosen, name, from, size, value === best].join();
       if (row.dataset.key === key) return;
