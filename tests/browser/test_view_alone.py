@@ -142,8 +142,11 @@ def test_keys_choose_tiles_and_values_and_blocks_answer(show):
     page = show()
     page.locator(".nbtv-cell[data-channel='0']").click()
     page.evaluate(  # faster than frames are painted
-        """() => ["ArrowRight", "ArrowRight", "End", "ArrowLeft"].forEach((key) =>
-          document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true})))"""
+        """() => {
+          const press = (key) => new KeyboardEvent("keydown", {key, bubbles: true});
+          for (const key of ["ArrowRight", "ArrowRight", "End", "ArrowLeft"])
+            document.activeElement.dispatchEvent(press(key));
+        }"""
     )
     painted(page, "channel", 30)
     chosen = [intent["value"] for intent in sent(page, "intent") if intent["name"] == "channel"]
