@@ -17,7 +17,6 @@ from traitlets import Dict, Instance, Unicode
 from nbtorchviz.live.host import (
     detect,
     enable_colab_widgets,
-    kernel_loop_call,
     route_over_subshell,
 )
 from nbtorchviz.live.mode import NO_VIEW_S
@@ -163,8 +162,9 @@ class ObserverWidget(anywidget.AnyWidget):
         if action in CONTROLS:
             self.session.control(action)
         elif action == "follow":
-            # Attaching to a model belongs to the main thread, between two cells.
-            kernel_loop_call(self.follow_successor) or self.follow_successor()
+            # At once, beside a running loop too: the new tap joins before the old one leaves, so
+            # that the process-wide optimizer hook stays in place while steps run through it.
+            self.follow_successor()
         else:
             self._on_action(action)
         self._state_stream.mark(urgent=True)

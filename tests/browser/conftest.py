@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser import chromium
 from tests.browser.jupyter import Jupyter
+from tests.browser.loops import Loop
 from tests.browser.notebook_page import App, NotebookPage, write_notebook
 from tests.browser.proxy import StallingProxy
 
@@ -84,6 +85,14 @@ def open_notebook(
         page.close()
     jupyter.end_sessions()
     jupyter.reset_settings()
+
+
+@pytest.fixture
+def loop(jupyter: Jupyter, request: pytest.FixtureRequest) -> Iterator[Loop]:
+    """A training loop that the test can question and end; it ends with the test."""
+    running = Loop(jupyter.files, re.sub(r"\W+", "-", request.node.name).strip("-"))
+    yield running
+    running.end()
 
 
 @pytest.fixture

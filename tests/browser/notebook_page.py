@@ -233,7 +233,7 @@ class NotebookPage:
         handle = self.page.wait_for_function(
             """([selector, nth, after, fromStep, expected]) => {
               const view = document.querySelectorAll(selector)[nth];
-              if (!view || !(Number(view.dataset.seq ?? -1) > after)) return false;
+              if (!view || !(Number(view.dataset.seq || -1) > after)) return false;
               if (Number(view.dataset.step || 0) < fromStep) return false;
               return Object.entries(expected).every(([name, value]) => view.dataset[name] === value)
                 && { ...view.dataset };
