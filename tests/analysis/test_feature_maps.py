@@ -13,6 +13,7 @@ from nbtorchviz.analysis.feature_maps import (
     describe,
 )
 from nbtorchviz.analysis.packets import pack, unpack
+from tests.examples import MANY
 
 NAN = np.nan
 CHW, HWC, TD = ("C", "H", "W"), ("H", "W", "C"), ("T", "D")
@@ -115,7 +116,7 @@ def test_channel_numbers_worked_by_hand():
     np.testing.assert_array_equal(got.nonfinite, [0, 2])
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(
     hnp.arrays(
         np.float32,

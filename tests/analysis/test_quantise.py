@@ -14,6 +14,7 @@ from nbtorchviz.analysis.quantise import (
     quantise,
     rescale,
 )
+from tests.examples import MANY
 
 NAN, INF = np.nan, np.inf
 
@@ -57,7 +58,7 @@ PLANES = hnp.arrays(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(planes=PLANES)
 def test_error_stays_below_the_promised_bound(planes):
     codes, lo, hi = quantise(planes)

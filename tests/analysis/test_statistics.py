@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from torch._subclasses import FakeTensorMode
 
 from nbtorchviz.analysis.statistics import histogram, summarise
+from tests.examples import MANY
 
 NAN, INF = math.nan, math.inf
 
@@ -139,7 +140,7 @@ INTS = [np.int8, np.uint8, np.int32, np.int64, np.bool_]
 ARRAYS = hnp.arrays(
     st.sampled_from(FLOATS + INTS), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 )
-SETTINGS = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @SETTINGS
