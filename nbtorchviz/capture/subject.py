@@ -76,6 +76,11 @@ class Subject:
             self._entry = weakref.ref(entry)
         self.note_compiled()
 
+    def choose(self, compiled: str) -> None:
+        """Look into a compiled model this way from now on."""
+        self._choice = compiled
+        self.note_compiled()
+
     def note_compiled(self, otherwise: str | None = None) -> None:
         """Look again how the model is compiled, and put it in words for the chip."""
         root, wrapper = self.root(), self._wrapper()

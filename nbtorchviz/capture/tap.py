@@ -177,6 +177,16 @@ class ModelTap:
         self._subject.adopt(model)
         self._look_again()
 
+    def set_compiled(self, compiled: str) -> None:
+        """Change how a compiled model is looked into.
+
+        Raises:
+            ValueError: not a way, or this torch lacks it.
+        """
+        check_choice(compiled)
+        self._subject.choose(compiled)
+        self._look_again()
+
     def watch_optimizer(self, optimizers: Iterable[Optimizer]) -> None:
         """Count the steps of the first of these."""
         self._steps.give(optimizers)

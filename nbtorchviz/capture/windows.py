@@ -117,6 +117,8 @@ class Window:
             if name == INPUT:
                 continue
             self._hook(root, name)
+        if not self.open:  # closed by another thread meanwhile
+            self._unhook(set())
 
     def _hook(self, root: nn.Module, name: str) -> None:
         entry = self._setting.tree.entry(name)
@@ -253,7 +255,7 @@ class Window:
         except Exception as error:
             self._setting.fault("prediction", error)
         waiting = {split_key(self._cuts[index].key)[0] for index in self._awaiting}
-        self._unhook({name for name in waiting if self._counts[name] == 1})
+        self._unhook({name for name in waiting if self.open and self._counts[name] == 1})
 
     def close(self) -> None:
         """Become inert: hooks off, later gradients ignored."""

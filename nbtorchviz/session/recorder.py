@@ -16,7 +16,7 @@ from nbtorchviz.events import (
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import FASTEST_S, Budget
 from nbtorchviz.session.fields import Fields
-from nbtorchviz.session.kept_frames import KeptFrames
+from nbtorchviz.session.kept_frames import LIMIT_BYTES, KeptFrames
 from nbtorchviz.session.looks import Looks, first_paths, make_plan
 from nbtorchviz.session.publishing import events_of
 from nbtorchviz.session.silence import SilentChannels
@@ -61,7 +61,10 @@ class Recorder:
         self.tap: ModelTap
         self.every = every
         self.looks = Looks()
-        self.kept = {"batch": KeptFrames(), "pinned": KeptFrames()}
+        self.kept = {
+            "batch": KeptFrames(LIMIT_BYTES * 3 // 4),
+            "pinned": KeptFrames(LIMIT_BYTES // 4),
+        }
         """Frames by what they show: items of training batches, or the pinned input."""
         self.input: dict[str, InputCaptured] = {}
         """The newest input sample, likewise."""

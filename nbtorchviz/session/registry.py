@@ -91,6 +91,7 @@ def watch(
                 budget=budget,
                 every=every,
                 layout=layout,
+                compiled=compiled,
             )
     if probe is not None:
         session.probe(*(probe if isinstance(probe, tuple) else (probe,)), labels=labels)

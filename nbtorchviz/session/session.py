@@ -334,6 +334,7 @@ class Session:
         budget: float | None = None,
         every: int | None = None,
         layout: Mapping[str, Sequence[str]] | None = None,
+        compiled: str | None = None,
     ) -> None:
         """Change what a later ``watch`` of the same model passed; None leaves as it is."""
         if model is not self.model:
@@ -352,6 +353,8 @@ class Session:
             self.budget.share = Budget(budget).share
         if every is not None:
             self.recorder.every = every
+        if compiled is not None:
+            self.tap.set_compiled(compiled)
 
     def set_layout(self, layout: Mapping[str, Sequence[str]]) -> None:
         """Name the axes of these layers; those of other layers stay.

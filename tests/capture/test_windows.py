@@ -1,4 +1,5 @@
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -287,3 +288,22 @@ def test_targets_of_another_batch_size_are_no_labels(desk, tap_on):
     labels = torch.tensor([4, 5, 6])
     step(model, torch.ones(2, 3), lambda out: criterion(out.sum(0), labels))
     assert desk.catch.label is None
+
+
+def test_no_hook_stays_when_another_thread_closes_while_hooks_are_being_put_on(
+    desk, tap_on, monkeypatch
+):
+    model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(4)])
+    tap = tap_on(model, plan=Plan(survey=True))
+    original = windows.Window._hook
+
+    def close_meanwhile(window, root, name):
+        original(window, root, name)
+        if name == "1":
+            closer = threading.Thread(target=tap.close)
+            closer.start()
+            closer.join()
+
+    monkeypatch.setattr(windows.Window, "_hook", close_meanwhile)
+    model(torch.zeros(1, 2))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

@@ -362,3 +362,11 @@ def test_numpy_integers_select_a_sample():
     for wrong in (-1, 1.5, True, "1"):
         with pytest.raises(ValueError, match="sample must be a whole number from 0"):
             picked.changed(("0",), sample=wrong)
+
+
+def test_later_watch_changes_how_a_compiled_model_is_looked_into(net, opened):
+    compiled = torch.compile(net, backend="eager")
+    session = opened(compiled)
+    assert "eager eval-mode copy" in session.tap.compiled_how
+    opened(compiled, compiled="force_eager")
+    assert "sampled steps run eagerly" in session.tap.compiled_how
