@@ -30,7 +30,7 @@ def test_watched_layer_is_read_in_full_and_others_pooled_for_the_slider():
 
 
 def test_layers_never_visited_come_first():
-    visited = {layer: 1.0 for layer in LAYERS[:17]}
+    visited = dict.fromkeys(LAYERS[:17], 1.0)
     plan = make_plan([Look("layer0")], LAYERS, visited, extra=3)
     assert keys(plan, watched=False) == ["layer17", "layer18", "layer19"]
 

@@ -384,3 +384,18 @@ def test_a_path_without_a_tensor_is_refused(browse):
     with pytest.raises(ValueError, match=r"path of 'lstm' must be one of '0', '1.0', '1.1'"):
         browser.select(path="2")
     assert browser.session.faults == []
+
+
+def test_views_follow_each_other_and_are_told_which_moves_were_heard(net, browse, train):
+    browser = browse(nbv.watch(net, every=1))
+    one, other = View(browser, "one"), View(browser, "other")
+    train(1)
+    before = browser.selection["rev"]
+    one.say({"type": "intent", "name": "layer", "value": "4", "n": 1})
+    other.say({"type": "intent", "name": "channel", "value": 1, "n": 1})
+    one.say({"type": "intent", "name": "layer", "value": "no such layer", "n": 2})
+    browser.session.flush()
+    told = browser.selection
+    assert (told["layer"], told["channel"], told["rev"]) == ("4", 1, before + 3)
+    assert told["heard"] == {"other": 1, "one": 2}
+    assert len(browser.session.faults) == 1
