@@ -314,7 +314,7 @@ def test_selection_checks_each_change():
     layers = ("input", "conv1", "conv2", "relu", "relu#1")
     pick = Selection(layer="conv1")
     assert pick.changed(layers, layer="relu", call=1).layer == "relu#1"
-    with pytest.raises(LayerNotFoundError, match="No layer 'conv5'. Nearest: 'conv2', 'conv1'"):
+    with pytest.raises(LayerNotFoundError, match=r"No layer 'conv5'\. Nearest: 'conv2', 'conv1'"):
         pick.changed(layers, layer="conv5")
     with pytest.raises(ValueError, match="show must be one of 'activation', 'gradient'"):
         pick.changed(layers, show="weights")

@@ -125,7 +125,7 @@ def test_wrong_layer_is_refused_with_the_nearest_names(browse):
     with pytest.raises(LayerNotFoundError, match="No layer 'layer5'"):
         browse(layer="layer5")
     browser = browse()
-    with pytest.raises(LayerNotFoundError, match="6 layers; see session.layers"):
+    with pytest.raises(LayerNotFoundError, match=r"6 layers; see session\.layers"):
         browser.layer = "nope"
     assert browser.layer == "0"
 
