@@ -47,6 +47,8 @@ _IN_BROWSER = {"channel", "colormap", "normalize", "order"}  # no new picture is
 PREVIEW_BYTES = 64_000
 """A kept frame goes out at once, so it is small."""
 THUMBS_BYTES = 64_000
+VIEWS = 8
+"""So many views that moved something last are told which of their moves were heard."""
 
 
 class ActivationBrowser(ObserverWidget):
@@ -114,6 +116,8 @@ class ActivationBrowser(ObserverWidget):
         self._input: InputCaptured | None = None
         self._preview = self._fresh = self._pages = False
         self._revision = 1
+        self._heard: dict[str, int] = {}
+        self._listed: Sequence[LayerInfo] = ()
         super().__init__(
             session,
             kind="activation-browser",
@@ -281,6 +285,27 @@ class ActivationBrowser(ObserverWidget):
 
     # What a user moves ------------------------------------------------------------------------
 
+    def _dispatch(self, content: dict[str, Any]) -> None:
+        """Take a message; what one view moved, the others follow."""
+        try:
+            super()._dispatch(content)
+        finally:
+            if content.get("type") == "intent":
+                self._follow_view(str(content.get("view", "")), int(content.get("n") or 0))
+
+    def _follow_view(self, view: str, moves: int) -> None:
+        """Tell all views the selection, and each which of its own moves are in it.
+
+        A view that has moved on since then leaves it aside: its newer move is on the way.
+        """
+        with self._lock:
+            self._heard.pop(view, None)
+            self._heard[view] = moves
+            while len(self._heard) > VIEWS:  # each reload of the page makes a new name
+                del self._heard[next(iter(self._heard))]
+            self._revision += 1
+        self._selection_stream.mark()
+
     def _on_intent(self, name: str, value: Any) -> None:
         if name == "pin":
             self._pin(bool(value))
@@ -343,6 +368,7 @@ class ActivationBrowser(ObserverWidget):
             info=info,
             selection=pick,
             input=seen,
+            image_hw=_image_hw(recorder.input.get("batch") or recorder.input.get("pinned")),
             dead=recorder.silence.dead(pick.layer),
             receptive=recorder.fields.of(pick.layer, session.model, session.layer_infos),
             class_names=session.class_names,
@@ -365,9 +391,14 @@ class ActivationBrowser(ObserverWidget):
         self.picture = payload.data
 
     def _produce_selection(self, limit_bytes: int) -> Payload:
-        rows = layer_rows(self.session.layer_infos)
-        selection = self._pick.as_trait(self._revision)
-        return Payload(self._next_seq(), (rows, selection), 300 + size_bytes(rows))
+        infos, size = self.session.layer_infos, 1000
+        rows = self.layers
+        if infos is not self._listed:
+            self._listed, rows = infos, layer_rows(infos)
+            size += size_bytes(rows)
+        with self._lock:
+            selection = self._pick.as_trait(self._revision) | {"heard": dict(self._heard)}
+        return Payload(self._next_seq(), (rows, selection), size)
 
     def _deliver_selection(self, payload: Payload) -> None:
         rows, selection = payload.data
@@ -385,6 +416,14 @@ class ActivationBrowser(ObserverWidget):
 
     def _state(self) -> dict[str, Any]:
         return {**super()._state(), "browser": browser_state(self.session, self._pick, self._event)}
+
+
+def _image_hw(item: InputCaptured | None) -> tuple[int, int] | None:
+    """Height and width, where inputs are images."""
+    if item is None or item.values is None or not {"H", "W"} <= set(item.axes):
+        return None
+    height, width = (item.values.shape[item.axes.index(axis)] for axis in "HW")
+    return height, width
 
 
 def _first_layer(infos: Sequence[LayerInfo]) -> str:

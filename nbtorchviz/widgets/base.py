@@ -160,7 +160,7 @@ class ObserverWidget(anywidget.AnyWidget):
 
     def _take_action(self, action: str) -> None:
         if action in CONTROLS:
-            self.session.control(action)
+            self.session.line.control(action)
         elif action == "follow":
             # At once, beside a running loop too: the new tap joins before the old one leaves, so
             # that the process-wide optimizer hook stays in place while steps run through it.
@@ -192,7 +192,7 @@ class ObserverWidget(anywidget.AnyWidget):
         """A front end exists but no view has spoken: say why, and take it back when one does."""
         waited = self._displayed_at is not None and time.monotonic() - self._displayed_at
         if waited and waited > NO_VIEW_S:
-            self._notice.say("" if self.presence.ever else self.session.why_no_view())
+            self._notice.say("" if self.presence.ever else self.session.line.why_no_view())
 
     def _find_successor(self) -> Any:
         session = self.session

@@ -34,6 +34,8 @@ class Shot:
     info: LayerInfo | None
     selection: Selection
     input: InputCaptured | None = None
+    image_hw: tuple[int, int] | None = None
+    """Height and width of the model's input images, for tokens of a frame whose input is gone."""
     dead: Mapping[int, int] | None = None
     receptive: ReceptiveField | None = None
     class_names: Sequence[str] | None = None
@@ -102,7 +104,7 @@ def _parts(
         event.axes,
         channel=selection.channel,
         slice_index=selection.slice,
-        image_hw=None if image is None else image.image_hw,
+        image_hw=shot.image_hw if image is None else image.image_hw,
         limit=room,
     )
     header |= {

@@ -18,7 +18,7 @@ def facts_of(session: Session, successor: str | None = None) -> Facts:
         successor: class name of the model that took its place in the notebook.
     """
     recorder, sender = session.recorder, session.sender
-    mode = session.mode()
+    mode = session.line.mode()
     return Facts(
         model=session.model_name,
         step=session.step,

@@ -198,9 +198,12 @@ export function render({ model, el }) {
   }
 
   function onSelection() {
-    const { rev = -1, pinned, call, ...said } = model.get("selection") || {};
-    if (rev > revision || (rev === revision && !moved)) {
+    const { rev = -1, heard = {}, pinned, call, ...said } = model.get("selection") || {};
+    const late = (heard[link.view] || 0) < link.moves(); // a newer move of ours is on its way: it comes back with all
+    if (!late && (rev > revision || (rev === revision && !moved))) {
       if (rev > revision) moved = false;
+      if (rev > revision && revision >= 0 && said.colormap !== pick.colormap) mapped = true;
+      if (said.layer !== pick.layer) cross = null;
       revision = rev;
       pick = { ...pick, ...said };
     }

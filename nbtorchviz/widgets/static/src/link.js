@@ -60,6 +60,7 @@ export function connect({ model, el, onVisible = () => {} }) {
     view,
     intent: (name, value) => say({ type: "intent", name, value, n: (count += 1) }),
     action: (id) => say({ type: "action", id }),
+    moves: () => count,
     ack: (stream, seq) => say({ type: "ack", stream, seq }),
     kernelGone: () => gone,
     isVisible: () => Boolean(visible),

@@ -132,7 +132,10 @@ export function gridOf(view, hover) {
     const since = header.dead && header.dead[channel];
     const digits = plan.box < 50 ? 2 : 3;
     const bad = known && arrays.nonfinite && arrays.nonfinite[plane] > 0;
-    const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : scene.centred && arrays.lo[plane] < 0 ? `${plan.box < 50 ? "" : "±"}${short(Math.max(-arrays.lo[plane], arrays.hi[plane]), digits)}` : short(arrays.hi[plane], digits);
+    const both = scene.centred && arrays.lo[plane] < 0;
+    const size = both ? Math.max(-arrays.lo[plane], arrays.hi[plane]) : arrays.hi[plane];
+    const long = short(size, digits), brief = `${channel}${long}`.length > plan.box / 7 ? short(size, 2) : long;
+    const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : `${both && plan.box > 50 ? "±" : ""}${brief}`;
     const kind = since !== undefined ? "dead" : !known ? "unknown" : bad ? "bad" : "";
     const key = [channel, word, chosen, x, y, plan.w, plan.h, plan.box, kind, header.total].join();
     cell.hidden = false;

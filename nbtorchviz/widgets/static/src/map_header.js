@@ -6,8 +6,8 @@ import { ago, times } from "./map_math.js";
 
 /** Make the header; `view.choose({hold})` and `view.save()` hear its buttons. */
 export function headerOf(view) {
-  const name = h("b"), kind = h("span", { class: "nbtv-quiet" });
-  const what = h("div", { class: "nbtv-what" }, name, kind);
+  const within = h("span"), name = h("b"), kind = h("span", { class: "nbtv-quiet" });
+  const what = h("div", { class: "nbtv-what" }, h("b", {}, within), name, kind);
   const step = h("span"), since = h("span", { class: "nbtv-quiet" });
   const when = h("div", { class: "nbtv-when" }, step, since);
   const chip = chipOf();
@@ -19,6 +19,13 @@ export function headerOf(view) {
     if (node.textContent !== text) node.textContent = text;
   }
 
+  /** Blocks and own name apart: where there is no room, the name stays. */
+  function named(key) {
+    const at = key.lastIndexOf(".") + 1;
+    tell(within, key.slice(0, at));
+    tell(name, key.slice(at));
+  }
+
   function paint(scene) {
     const { state, frame, header } = scene;
     chip.update(state, scene.gone);
@@ -27,14 +34,14 @@ export function headerOf(view) {
     hold.disabled = !frame || scene.gone;
     if (!frame) {
       const leaves = scene.rows.filter(({ block, type }) => !block && type !== "input").length, blocks = scene.rows.filter(({ block }) => block).length;
-      tell(name, header && header.message ? scene.pick.layer : state.model || "");
+      named(header && header.message ? scene.pick.layer : state.model || "");
       tell(kind, header && header.message ? (scene.row ? scene.row.type : "") : `${leaves} layers${blocks ? ` in ${blocks} blocks` : ""}, ${state.status && state.status.code === "forward_failed" ? "no step finished" : "not run yet"}`);
       tell(step, "");
       tell(since, "");
     } else {
-      const show = header.show === "gradient" ? "gradient of the loss, " : "";
-      tell(name, header.layer);
-      tell(kind, `${show}${header.type}, ${times(header.shape) || "scalar"}`);
+      const show = header.show === "gradient" ? "gradient, " : "";
+      named(header.layer);
+      tell(kind, `${show}${header.type}, ${times(header.shape) || "scalar"}${header.path ? `, output ${header.path}` : ""}`);
       const age = header.captured_at_s == null ? "" : ago(Date.now() / 1000 + scene.skew - header.captured_at_s);
       tell(step, `${scene.grey ? "last seen at " : ""}step ${header.step}`);
       tell(since, [header.source === "pinned" ? "pinned input" : header.phase, age].filter(Boolean).join(", "));

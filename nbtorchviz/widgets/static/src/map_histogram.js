@@ -47,8 +47,8 @@ export function histogramOf(view) {
 
   function tell(plane, arrays, i, found) {
     const bad = arrays.nonfinite ? arrays.nonfinite[i] : found.nan + found.inf;
-    const [low, high] = bad === plane.count ? ["–", "–"] : axisText([plane.lo, plane.hi]).map((text, k) => (text.includes("e") ? short(k ? plane.hi : plane.lo) : text));
-    const text = [low, arrays.mean ? short(arrays.mean[i]) : "–", arrays.zero ? percent(arrays.zero[i]) : "–", high, arrays.std ? short(arrays.std[i]) : "–", bad ? String(bad) : "none"];
+    const [low, high] = bad === plane.count ? ["–", "–"] : axisText([plane.lo, plane.hi]).map((text, k) => (text.includes("e") ? brief(k ? plane.hi : plane.lo) : text));
+    const text = [low, arrays.mean ? brief(arrays.mean[i]) : "–", arrays.zero ? percent(arrays.zero[i]) : "–", high, arrays.std ? brief(arrays.std[i]) : "–", bad ? String(bad) : "none"];
     text.forEach((word, k) => { if (values[k].textContent !== word) values[k].textContent = word; });
     terms[5].textContent = found.inf ? (found.nan ? "NaN, Inf" : "Inf") : "NaN";
     values[5].classList.toggle("nbtv-bad", bad > 0);
@@ -56,6 +56,9 @@ export function histogramOf(view) {
 
   return { el, numbers, canvas, paint };
 }
+
+/** A number that fits its column whatever it is. */
+const brief = (value) => (short(value).length > 6 ? short(value, 2) : short(value));
 
 const colours = (canvas) => {
   const style = getComputedStyle(canvas);

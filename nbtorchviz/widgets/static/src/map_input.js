@@ -23,11 +23,14 @@ export function inputOf(view) {
     const { header, arrays } = scene.frame || { header: null, arrays: {} };
     const input = header && header.input;
     const seen = picture(scene, arrays.input, header, side);
-    const key = JSON.stringify([input, seen, scene.compact]);
+    const key = JSON.stringify([input || (header && header.step), seen, scene.compact, scene.tight]);
     if (key === lineKey) return;
     lineKey = key;
     lines.forEach((line) => line.replaceChildren());
-    if (!input) return;
+    if (!input) {
+      lines[0].replaceChildren(scene.frame ? `of step ${header.step}: not kept` : "");
+      return;
+    }
     const { label, prediction, probability } = input;
     const words = [];
     if (label != null) words.push("label ", h("b", {}, label), prediction != null ? ", " : "");

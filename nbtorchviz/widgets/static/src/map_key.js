@@ -15,9 +15,9 @@ export function noteOf(scene) {
   if (header.source === "twin") parts.push("read from the eager twin");
   if (parts.length) return parts.join("; ");
   if (header.view === "maps" && arrays.planes.shape[0] > 1) {
-    const own = scene.centred ? "its own largest size, where its colours end" : "its own maximum, the brightest colour of its tile";
+    const own = scene.centred ? "its own largest size, the end of its colours" : "its own maximum, the brightest colour of its tile";
     if (pick.normalize === "layer") return "One scale: colours of all channels compare.";
-    return scene.tight ? `${header.total} channels; beside each: ${own.split(",")[0]}.` : `Beside each channel number: ${own}.`;
+    return scene.tight ? `${header.total} channels; beside each: ${own.split(",")[0]}.` : `Beside each number: ${own}.`;
   }
   return header.view === "strip" ? "Each value once; arrows or a click choose one." : "";
 }

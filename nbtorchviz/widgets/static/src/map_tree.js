@@ -126,7 +126,7 @@ export function treeOf(view, closed) {
       made.el.className = `nbtv-row${row.block && !found ? " nbtv-block" : ""}${row.called === false ? " nbtv-uncalled" : ""}`;
       made.mark.textContent = closed.has(row.key) ? "▸" : "▾";
       name.textContent = found ? row.key : row.name;
-      shape.textContent = row.shape ? times(row.shape) || "scalar" : row.called === false ? "not called" : "";
+      shape.textContent = row.shape ? times(row.shape) || "scalar" : row.called === false ? "–" : "";
       zeros.hidden = Boolean(row.block && !found);
       made.bar.style.width = `${Math.round(22 * (share || 0))}px`;
       made.el.title = [`${row.key}: ${row.type}${row.detail ? ` ${row.detail}` : ""}`, row.shape ? times(row.shape) : "", row.called === false ? "not called in the last forward" : "", share != null ? `${percent(share)} zeros in this sample` : ""].filter(Boolean).join(", ");
