@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from nbtorchviz.events import ScalarLogged
-from nbtorchviz.live.host import detect, kernel_loop_call
-from nbtorchviz.live.mode import ModeFacts, ModeReport, no_view_text, observe, report
-from nbtorchviz.live.sender import Sender
-from nbtorchviz.session.audience import Audience
+from nbtorchviz.live.mode import ModeReport
 from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.line import Line
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.scalars import as_number
 
@@ -36,17 +34,8 @@ class Logbook:
         self.faults: list[str] = []
         self.budget = Budget(0.02, clock=clock)
         self._clock, self._began = clock, clock()
-        self._host = detect()
-        self._was_live = False
-        self.sender = Sender(
-            on_fault=self.fault,
-            threaded=not self._host.drops_thread_updates,
-            post=kernel_loop_call,
-            wired=self._host.kernel,
-        )
-        self.audience = Audience(
-            hearing=lambda: self.sender.hearing, on_first=lambda: None, on_last=lambda: None
-        )
+        self.line = Line(self.fault)
+        self.sender, self.audience = self.line.sender, self.line.audience
         self._lock = threading.RLock()
         self._at_step: set[str] = set()
         self._pending: list[tuple[Any, dict[str, Any]]] = []
@@ -96,27 +85,9 @@ class Logbook:
             for value, fields in pending:
                 self._add(float(value), fields)
 
-    def mode(self) -> ModeReport:
-        """Return what controls can do while a loop runs, as observed, and why."""
-        found = report(self._host, self._mode_facts())
-        self._was_live = self._was_live or found.mode == "live"
-        return found
-
-    def why_no_view(self) -> str:
-        """Say why a displayed plot may not have appeared, with what fixes it."""
-        return no_view_text(self._host, self._mode_facts())
-
-    def _mode_facts(self) -> ModeFacts:
-        return observe(
-            self.sender,
-            background=False,
-            view_open=self.audience.open(),
-            was_live=self._was_live,
-        )
-
     def state(self) -> dict[str, Any]:
         """Return the ``state`` trait of a widget without a model: JSON values only."""
-        mode = self.mode()
+        mode = self.line.mode()
         latency_s = self.sender.latency_s
         return {
             "model": "",

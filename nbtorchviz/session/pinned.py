@@ -9,7 +9,37 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.errors import ModelGoneError, RunRefusedError
 from nbtorchviz.events import InputCaptured
+
+
+def check_probe(
+    model: nn.Module | None, model_name: str, *, running: bool, elsewhere: bool
+) -> nn.Module:
+    """Return the model, or refuse a probe that would disturb training.
+
+    Args:
+        model: the watched model; None when it is gone.
+        model_name: its class.
+        running: a background run of ours trains it.
+        elsewhere: another thread trains it.
+
+    Raises:
+        ModelGoneError, RunRefusedError: the message says why and what to do.
+    """
+    if model is None:
+        raise ModelGoneError(f"The watched {model_name} is gone; watch the new model.")
+    if running:
+        raise RunRefusedError(
+            "A background run is training this model, so a probe would disturb it. "
+            "Wait for it with session.run.join(), or press Pin in the widget."
+        )
+    if elsewhere:
+        raise RunRefusedError(
+            "Another thread is training this model, so a probe here would disturb it. "
+            "Call probe() on that thread, or press Pin in the widget."
+        )
+    return model
 
 
 def probe_inputs(model: nn.Module, given: tuple[Any, ...]) -> Inputs:

@@ -14,7 +14,7 @@ from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.tap import ModelTap
-from nbtorchviz.errors import ModelGoneError, RunRefusedError, SessionClosedError
+from nbtorchviz.errors import RunRefusedError, SessionClosedError
 from nbtorchviz.events import (
     FaultRaised,
     LayerInfo,
@@ -23,17 +23,13 @@ from nbtorchviz.events import (
     RunStarted,
 )
 from nbtorchviz.live.background import BackgroundRun
-from nbtorchviz.live.gate import PauseGate
-from nbtorchviz.live.host import detect, kernel_loop_call
 from nbtorchviz.live.live_context import LiveContext
-from nbtorchviz.live.mode import ModeFacts, ModeReport, no_view_text, observe, report
-from nbtorchviz.live.sender import Sender
-from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.axes import checked_layout
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.faults import Faults
+from nbtorchviz.session.line import Line
 from nbtorchviz.session.metrics import MetricHistory
-from nbtorchviz.session.pinned import label_of, probe_inputs, probe_labels
+from nbtorchviz.session.pinned import check_probe, label_of, probe_inputs, probe_labels
 from nbtorchviz.session.rate_watch import RateWatch
 from nbtorchviz.session.recorder import Recorder
 from nbtorchviz.session.scalar_log import ScalarLog
@@ -75,19 +71,14 @@ class Session:
         self.bus = EventBus(threaded=True, on_fault=self.fault)
         """Subscribe to any event of ``nbtorchviz.events``."""
         self.metrics = metrics or MetricHistory()
-        self.host = detect()
-        self.gate = PauseGate(self._why_not)
-        self.sender = Sender(
-            on_fault=self.fault,
-            threaded=not self.host.drops_thread_updates,
-            post=kernel_loop_call,
-            wired=self.host.kernel,
-        )
-        self.audience = Audience(
-            hearing=lambda: self.sender.hearing,
+        self.line = Line(
+            self.fault,
+            background=lambda: self.running,
             on_first=lambda: self.tap.look(),
             on_last=lambda: self.tap.rest(),
         )
+        self.gate, self.sender = self.line.gate, self.line.sender
+        self.audience = self.line.audience
         self._faults = Faults(self._tell_fault)
         self.run: BackgroundRun | None = None
         """The background run, also after it ended."""
@@ -100,7 +91,6 @@ class Session:
         self._layout: dict[str, tuple[str, ...]] = {}
         self._rate = RateWatch(self.metrics)
         self._scalars = ScalarLog(self.metrics, self.bus, self._common)
-        self._was_live = False
         self._sender_cpu_s = 0.0
         self._overhead_at = clock()
         self.recorder = Recorder(
@@ -230,19 +220,8 @@ class Session:
             TypeError, ValueError: ``labels`` do not belong to the items.
         """
         self._must_be_open()
-        model = self.model
-        if model is None:
-            raise ModelGoneError(f"The watched {self.model_name} is gone; watch the new model.")
-        if self.running:
-            raise RunRefusedError(
-                "A background run is training this model, so a probe would disturb it. "
-                "Wait for it with session.run.join(), or press Pin in the widget."
-            )
-        if self.recorder.trains_elsewhere():
-            raise RunRefusedError(
-                "Another thread is training this model, so a probe here would disturb it. "
-                "Call probe() on that thread, or press Pin in the widget."
-            )
+        elsewhere = self.recorder.trains_elsewhere()
+        model = check_probe(self.model, self.model_name, running=self.running, elsewhere=elsewhere)
         given = probe_inputs(model, inputs)
         self.recorder.pin(given, probe_labels(labels, given))
         self.recorder.run_probe()
@@ -366,25 +345,6 @@ class Session:
         self._layout |= checked_layout(layout, self.tap.find)
         self.tap.set_layout(self._layout)
 
-    def why_no_view(self) -> str:
-        """Say why a displayed widget may not have appeared, with what fixes it."""
-        return no_view_text(self.host, self._mode_facts())
-
-    def mode(self) -> ModeReport:
-        """Return what controls can do while training runs, as observed, and why."""
-        found = report(self.host, self._mode_facts())
-        self._was_live = self._was_live or found.mode == "live"
-        return found
-
-    def control(self, action: str) -> None:
-        """Do what a button says: "pause", "resume", "step" or "stop", at the next boundary."""
-        {
-            "pause": self.gate.pause,
-            "resume": self.gate.resume,
-            "step": lambda: self.gate.step(1),
-            "stop": self.gate.stop,
-        }[action]()
-
     def fault(self, where: str, error: BaseException, count: int = 1) -> None:
         """Count a failure of ours and show it; never raises."""
         self._faults.add(where, error, count)
@@ -415,20 +375,6 @@ class Session:
 
     def _ipython_display_(self) -> None:
         resolve_name(_DISPLAY)(self)._ipython_display_()
-
-    def _mode_facts(self) -> ModeFacts:
-        return observe(
-            self.sender,
-            background=self.running,
-            view_open=self.audience.open(),
-            was_live=self._was_live,
-        )
-
-    def _why_not(self, action: str) -> str:
-        mode = self.mode()
-        if mode.mode == "one-way" and action != "stop":
-            return f"A pause could not be ended: {mode.reason}"
-        return ""
 
     def _after_boundary(self) -> None:
         """Finish a boundary on the training thread; pause and stop take effect here."""
