@@ -230,18 +230,40 @@ class NotebookPage:
         **expected: object,
     ) -> dict[str, str]:
         """Return what is painted once a picture is as expected, newer than seq ``after``."""
-        handle = self.page.wait_for_function(
-            """([selector, nth, after, fromStep, expected]) => {
-              const view = document.querySelectorAll(selector)[nth];
-              if (!view || !(Number(view.dataset.seq || -1) > after)) return false;
-              if (Number(view.dataset.step || 0) < fromStep) return false;
-              return Object.entries(expected).every(([name, value]) => view.dataset[name] === value)
-                && { ...view.dataset };
-            }""",
-            arg=[f".nbtv-{kind}", nth, after, from_step, {k: str(v) for k, v in expected.items()}],
-            timeout=timeout_s * 1000,
-        )
+        from playwright.sync_api import TimeoutError
+
+        try:
+            handle = self.page.wait_for_function(
+                """([selector, nth, after, fromStep, expected]) => {
+                  const view = document.querySelectorAll(selector)[nth];
+                  if (!view || !(Number(view.dataset.seq || -1) > after)) return false;
+                  if (Number(view.dataset.step || 0) < fromStep) return false;
+                  return Object.entries(expected).every(([name, value]) =>
+                    view.dataset[name] === value) && { ...view.dataset };
+                }""",
+                arg=[
+                    f".nbtv-{kind}",
+                    nth,
+                    after,
+                    from_step,
+                    {name: str(value) for name, value in expected.items()},
+                ],
+                timeout=timeout_s * 1000,
+            )
+        except TimeoutError as error:
+            raise AssertionError(f"{error.message}\n{self.account(kind)}") from None
         return handle.json_value()
+
+    def account(self, kind: str = "activation-browser") -> str:
+        """Say what a widget shows, what the cells put out and what went wrong."""
+        views = self.page.locator(f".nbtv-{kind}").evaluate_all(
+            """(views) => views.map((view) => [{ ...view.dataset }, view.innerText])"""
+        )
+        cells = self.page.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells
+              .map((cell) => JSON.stringify(cell.outputs).slice(0, 500))"""
+        )
+        return "\n".join(map(str, [*views, *cells, *self.console[-5:]]))
 
     # delays
 

@@ -1,0 +1,103 @@
+"""Without a pointer, in the dark, and read aloud."""
+
+import pytest
+
+from tests.browser.loops import COCKPIT, MODEL, STEP, indented
+
+CELLS = [
+    MODEL + "session = nbv.watch(model, every=1)",
+    'browser = nbv.ActivationBrowser(session, layer="conv")\ndisplay(browser)',
+    f"for _ in range(4):\n{indented(STEP)}",
+    "print(browser.layer, browser.channel, browser.sample)",
+]
+LOG = "    session.log(loss=loss)"
+MOST_TABS = 80
+FOCUSED = """() => {
+  const { activeElement: element } = document;
+  return element.closest(".nbtv-activation-browser") && element.getAttribute("aria-label");
+}"""
+COMMAND_MODE = """() => {
+  const { content } = window.jupyterapp.shell.currentWidget;
+  content.activeCellIndex = 1;
+  content.mode = "command";
+  content.activate();
+}"""
+NOTEBOOK = """() => {
+  const { content } = window.jupyterapp.shell.currentWidget;
+  return [content.model.cells.length, content.activeCellIndex, content.mode];
+}"""
+COLOURS = """(view) => [...view.querySelectorAll("b, .nbtv-quiet, .nbtv-name, button:enabled")]
+  .concat(view).map((element) => getComputedStyle(element).color)"""
+
+
+def run(page, *indices):
+    for index in indices:
+        page.run_cell(index)
+        page.wait_done(index)
+
+
+def tab_to(page, label):
+    """Press Tab until the control with this label has the focus."""
+    for _ in range(MOST_TABS):
+        if page.page.evaluate(FOCUSED) == label:
+            return
+        page.page.keyboard.press("Tab")
+    raise AssertionError(f"no way to {label} by {MOST_TABS} tabs")
+
+
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_sliders_by_keyboard_and_the_notebook_keeps_its_cells(open_notebook, app):
+    page = open_notebook(CELLS, app=app)
+    run(page, 0, 1, 2)
+    page.view().scroll_into_view_if_needed()
+    page.wait_painted(layer="conv", step=4)
+    page.page.evaluate(COMMAND_MODE)
+    for label, keys, expected in (
+        ("Step", ["ArrowLeft"] * 3, {"step": 2}),  # from the newest: 4 as a kept one, 3, 2
+        ("Layer", ["ArrowRight"], {"layer": "relu", "step": 4}),
+        ("Channel", ["ArrowRight"], {"layer": "relu", "channel": 1}),
+        ("Sample", ["ArrowRight"], {"layer": "relu", "channel": 1}),
+    ):
+        tab_to(page, label)
+        before = page.page.evaluate(NOTEBOOK)
+        for key in [*keys, "d", "d", "j", "k", "b", "x"]:  # delete, down, up, new cell, cut
+            page.page.keyboard.press(key)
+        page.wait_painted(**expected)
+        assert page.page.evaluate(FOCUSED) == label
+        assert page.page.evaluate(NOTEBOOK) == before
+    run(page, 3)
+    assert page.text(3) == "relu 1 1\n"
+
+
+def test_the_dark_theme_changes_every_colour_of_text(open_notebook):
+    page = open_notebook(CELLS)
+    run(page, 0, 1, 2)
+    page.view().scroll_into_view_if_needed()
+    page.wait_painted(step=4)
+    page.theme("light")
+    light = set(page.view().evaluate(COLOURS))
+    page.theme("dark")
+    page.page.wait_for_selector(".nbtv-activation-browser.nbtv-dark")
+    assert not light & set(page.view().evaluate(COLOURS))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(open_notebook, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    alone = CELLS[1]
+    page = open_notebook([MODEL + COCKPIT, alone, f"{CELLS[2]}\n{LOG}"])
+    page.theme(theme)
+    run(page, 0, 1, 2)
+    page.view(nth=1).scroll_into_view_if_needed()
+    page.wait_painted(nth=1, from_step=1)
+    found = Axe().run(
+        page.page,
+        context={"include": [[".nbtv-view"]]},
+        options={"resultTypes": ["violations"]},
+    )
+    assert [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ] == []
