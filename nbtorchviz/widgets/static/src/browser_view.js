@@ -58,6 +58,7 @@ export function render({ model, el }) {
   const stage = h("div", { class: "nbtv-stage" }, wide.el, back);
   const count = h("div", { class: "nbtv-count" });
   const scale = segmented("Scale", [["channel", "own scale"], ["layer", "one scale"]], (normalize) => choose({ normalize }));
+  scale.el.title = "Colours: each channel on its own scale, or all on one";
   const show = combobox("Show", (word) => choose({ show: word }));
   const order = combobox("Order", (by) => choose({ order: by }));
   const map = combobox("Colour map", (colormap) => { mapped = true; choose({ colormap }); });
@@ -110,7 +111,7 @@ export function render({ model, el }) {
     scene = kept.look({
       pick, rows: model.get("layers") || [], state, lock, counts, grey, compact, narrow, tight: narrow || compact || middling, mapped: mapped || pick.colormap !== FIRST.colormap, gone, cross, skew,
       pinned: (state.browser || {}).pinned, live: !gone && (mode === "live" || mode === "background"),
-      side: compact || narrow ? 140 : middling ? 168 : 196,
+      side: narrow && root.clientWidth < 412 ? 112 : compact || narrow ? 140 : middling ? 168 : 196,
     });
     const { header, frame } = scene;
     if (!compact) head.paint(scene);
@@ -143,7 +144,7 @@ export function render({ model, el }) {
     const n = frame ? header.total : 0;
     const nouns = { maps: ["channel", "channels"], matrix: [header && header.rows, `${header && header.rows}s`], strip: ["value", "values"], scalar: ["value", "values"] };
     const words = frame ? (nouns[header.view] || nouns.maps)[n === 1 ? 0 : 1] : "";
-    count.hidden = !compact && middling && Boolean(frame) && header.view === "maps"; // the header says it, the line below too
+    count.hidden = !compact && (middling || (narrow && root.clientWidth < 450)) && Boolean(frame) && header.view === "maps"; // the header says it, the line below too
     const text = compact ? [header ? header.layer : pick.layer, frame ? `${header.type}, ${times(header.shape)}` : ""] : [frame ? `${n} ${words}` : "", ""];
     if (count.dataset.text !== text.join("|")) {
       count.dataset.text = text.join("|");
@@ -187,7 +188,7 @@ export function render({ model, el }) {
     if (!plane) return;
     const maps = !grid.el.hidden;
     const captions = maps ? grid.captions() : [];
-    const canvas = pictureOf(scene, { canvas: maps ? grid.canvas : null, captions, plane: large.plane.canvas, bar: large.bar, range: scene.scaleOf(plane.index) }, root);
+    const canvas = pictureOf(scene, { canvas: maps ? grid.canvas : null, tall: maps ? grid.whole() : 0, captions, plane: large.plane.canvas, bar: large.bar, range: scene.scaleOf(plane.index) }, root);
     download(canvas, `${frame.header.layer.replace(/[^\w.-]/g, "_")}-step${frame.header.step}.png`);
   }
 

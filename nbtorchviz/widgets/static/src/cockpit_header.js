@@ -53,7 +53,7 @@ export function render({ model, el }) {
     }
     const said = state.status;
     const actions = (said && said.actions) || [];
-    status.hidden = gone || !said || !["paused", "model_gone", "fault", "run_failed"].includes(said.code);
+    status.hidden = gone || !said || !["model_gone", "fault", "run_failed"].includes(said.code);
     if (!status.hidden && status.dataset.key !== said.title) {
       status.dataset.key = said.title;
       status.className = `nbtv-cockpit-status nbtv-${said.level}`;

@@ -51,7 +51,7 @@ export function plotArea(host, { compact = false } = {}) {
     const palette = paletteOf(chart);
     const height = compact ? 152 : 288;
     const narrow = width < 560;
-    const box = { left: 48, right: width - (narrow ? 76 : 104), top: compact ? 10 : LANE, bottom: height - BELOW };
+    const box = { left: 48, right: width - (narrow ? 76 : 104), top: compact ? 20 : LANE, bottom: height - BELOW };
     const ctx = fit(canvas, width, height);
     scales = scalesOf(scene, box, compact ? 4 : 6);
     const points = cursor == null ? null : pointsAt(scene, cursor.x);
@@ -63,11 +63,11 @@ export function plotArea(host, { compact = false } = {}) {
     const metric = scene.header.metric;
     if (compact) {
       const title = scene.log ? `${metric} (log)` : metric;
-      const left = scales.y(scales.marks[scales.marks.length - 1]) > 24;
-      if (left) ctx.fillText(title, 4, 9, box.left - 8);
-      const words = [left ? "" : title, scene.soft ? `EMA ${scene.soft.toFixed(2)}` : "", scene.soft ? "thin: raw" : ""].filter(Boolean);
+      ctx.fillText(title, 8, 8);
       ctx.fillStyle = palette.second;
-      words.forEach((word, i) => ctx.fillText(word, box.right + 9, 12 + 14 * i, ctx.total - box.right - 10));
+      ctx.textAlign = "right";
+      if (scene.soft) ctx.fillText(`EMA ${scene.soft.toFixed(2)}, thin: raw`, box.right, 8);
+      ctx.textAlign = "left";
     } else {
       const words = scene.log ? `${metric} (log)` : metric;
       ctx.fillText(words, 8, 12, 200);

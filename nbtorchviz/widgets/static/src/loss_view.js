@@ -163,7 +163,7 @@ export function render({ model, el }) {
       ? { level: "gone", title: `Kernel gone: last value step ${step ?? 0}.`, lines: [], actions: [] }
       : state.status;
     // "waiting" is said in the place of the plot; one-way has a sentence of its own here.
-    const shown = said && said.code !== "waiting" && said.code !== "stale" && said.code !== "evaluating";
+    const shown = said && !compact && said.code !== "waiting" && said.code !== "stale" && said.code !== "evaluating";
     status.hidden = !shown;
     if (!shown) return;
     const title = said.code === "one_way"

@@ -57,7 +57,7 @@ export function footOf(view) {
     const at = pick.step === null ? kept.length : Math.max(0, kept.indexOf(pick.step));
     const now = header ? header.step : state.step || 0;
     const held = pick.step !== null || pick.hold;
-    const edge = held ? "held" : header && header.preview ? "kept" : live && header ? (narrow || compact ? "live" : "live edge") : header ? "newest" : state.step ? "no picture" : "not run yet";
+    const edge = held ? "held" : header && header.preview ? "preview" : live && header ? (narrow || compact ? "live" : "live edge") : header ? "newest" : state.step ? "no picture" : "not run yet";
     step.set(at, kept.length, step.out.textContent);
     const key = `${kept.length} ${now} ${edge} ${narrow}`;
     if (key !== outKey) {

@@ -134,7 +134,7 @@ export function gridOf(view, hover) {
     const bad = known && arrays.nonfinite && arrays.nonfinite[plane] > 0;
     const both = scene.centred && arrays.lo[plane] < 0;
     const size = both ? Math.max(-arrays.lo[plane], arrays.hi[plane]) : arrays.hi[plane];
-    const long = short(size, digits), brief = `${channel}${long}`.length > plan.box / 7 ? short(size, 2) : long;
+    const long = short(size, digits), brief = `${channel} ${long}`.length + both > plan.box / 7 ? short(size, 2) : long;
     const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : `${both && plan.box > 50 ? "±" : ""}${brief}`;
     const kind = since !== undefined ? "dead" : !known ? "unknown" : bad ? "bad" : "";
     const key = [channel, word, chosen, x, y, plan.w, plan.h, plan.box, kind, header.total].join();
@@ -172,8 +172,10 @@ export function gridOf(view, hover) {
     el, paint, canvas,
     /** `whole` is the height without a banner: tiles keep their size when one comes. */
     resize(w, tall, whole) { width = w; height = tall; room = whole; },
+    /** Height of the rows that are seen whole, in CSS pixels. */
+    whole: () => Math.min(height, plan.rows * plan.step, (Math.floor((el.scrollTop + height + plan.below) / plan.step) || 1) * plan.step - el.scrollTop),
     /** Index, word and place of each tile in sight, for a saved picture. */
-    captions: () => pool.filter((cell) => !cell.hidden).map((cell) => ({
+    captions: () => pool.filter((cell) => !cell.hidden && parseFloat(cell.style.top) - el.scrollTop + CAPTION + plan.h <= height).map((cell) => ({
       index: cell.children[0].textContent, word: cell.children[1].textContent, kind: cell.dataset.kind, w: plan.w, h: plan.h,
       x: parseFloat(cell.style.left), y: parseFloat(cell.style.top) - el.scrollTop,
     })),

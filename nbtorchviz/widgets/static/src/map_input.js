@@ -36,7 +36,7 @@ export function inputOf(view) {
     if (label != null) words.push("label ", h("b", {}, label), prediction != null ? ", " : "");
     if (prediction != null) words.push("predicted ", h("b", {}, prediction));
     const chance = probability == null ? "" : percent(probability, 1);
-    if (scene.compact && chance) words.push(h("span", { class: "nbtv-quiet" }, ` ${chance}`));
+    if (scene.compact && chance) words.push(" ", h("span", { class: "nbtv-quiet" }, chance));
     lines[0].replaceChildren(...(words.length ? words : [times(input.shape)]));
     if (chance && !scene.compact) lines[1].replaceChildren(`p(${prediction}) ${/^[<>]/.test(chance) ? chance : `= ${chance}`}`);
     lines[2].replaceChildren(input.text || "");
@@ -96,7 +96,7 @@ function imageOf(pixels, inGrey) {
 
 function receptive(scene, context, header, [tall, wide], canvas) {
   const plane = header.view === "maps" && planeIn(scene);
-  if (!plane || !header.receptive || !header.input) return "";
+  if (!plane || !header.receptive || !header.input || (plane.hi === plane.lo && !scene.cross)) return "";
   const shape = header.input.shape, [height, width] = shape.slice(-2);
   const { row, col } = crossOf(scene, plane);
   const box = boxOf(header.receptive, row, col, height, width);

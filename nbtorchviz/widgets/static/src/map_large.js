@@ -35,6 +35,7 @@ export function largeOf(view) {
 
   function paint(scene, side) {
     body.style.height = `${side}px`;
+    el.style.width = scene.narrow ? `${side + 50}px` : "";
     el.style.visibility = scene.frame && scene.frame.header.view === "scalar" ? "hidden" : "";
     plane.el.style.width = `${side}px`;
     const shown = planeIn(scene);

@@ -4,13 +4,13 @@ import { axisText, short, times } from "./map_math.js";
 
 const LINE = 18;
 
-/** Compose `parts` = {cells, canvas, plane, bar} of a scene into one canvas. */
+/** Compose `parts` = {canvas, tall, captions, plane, bar} of a scene into one canvas. */
 export function pictureOf(scene, parts, root) {
   const dpr = window.devicePixelRatio || 1, style = getComputedStyle(root);
   const { header } = scene.frame;
   const colour = (name) => style.getPropertyValue(`--nbtv-${name}`);
   const left = parts.canvas ? parts.canvas.width / dpr : 0, right = 300;
-  const height = 3 * LINE + 24 + Math.max(parts.canvas ? parts.canvas.height / dpr : 0, parts.plane.height / dpr + LINE);
+  const height = 3 * LINE + 24 + Math.max(parts.canvas ? parts.tall : 0, parts.plane.height / dpr + LINE);
   const out = document.createElement("canvas");
   out.width = Math.round((left + right + 48) * dpr);
   out.height = Math.round(height * dpr);
@@ -29,7 +29,8 @@ export function pictureOf(scene, parts, root) {
   write(`step ${header.step}, ${header.phase}, ${header.sample_word || "sample"} ${header.sample}; ${scene.colormap}, ${of}${scene.grey ? "; model gone" : ""}`, 16, 24 + LINE, "quiet");
   const top = 24 + 2 * LINE;
   if (parts.canvas) {
-    place(parts.canvas, 16, top);
+    const cut = Math.round(Math.min(parts.tall * dpr, parts.canvas.height));
+    context.drawImage(parts.canvas, 0, 0, parts.canvas.width, cut, 16, Math.round(top * dpr) / dpr, left, cut / dpr);
     for (const { x, y, w, h, index, word, kind } of parts.captions) {
       context.strokeStyle = colour("edge");
       if (kind) context.strokeRect(16.5 + x, top + y + 14.5, w - 1, h - 1);
