@@ -108,6 +108,12 @@ test("the crosshair lies on the largest value until it is moved", () => {
   assert.deepEqual(crossOf({ ...scene, cross: { row: 9, col: 0 } }, plane), { row: 1, col: 0 });
 });
 
+test("zero-centred, the crosshair lies on what is farthest from zero", () => {
+  const scene = looked({ channel: 0, colormap: "diverging" }), codes = new Uint8Array([100, 252, 0, 255]);
+  assert.deepEqual(crossOf(scene, { codes, w: 2, h: 2, lo: -9, hi: 2 }), { row: 1, col: 0 });
+  assert.deepEqual(crossOf(scene, { codes, w: 2, h: 2, lo: -1, hi: 2 }), { row: 0, col: 1 });
+});
+
 test("a pooled value names the rows it stands for", () => {
   const scene = looked({}, [frame({ pooled: 3 })]);
   assert.equal(readOut(scene, planeIn(scene), { row: 1, col: 0 }).where, "row 3–5, col 0–2");

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,12 @@ def test_many_long_class_names_do_not_push_the_picture_out():
 def test_class_names_that_do_not_fit_the_layer_are_left_out():
     header, _ = frame_parts(shot((10,), class_names=["cat", "dog"]), 1)
     assert header["names"] is None
+
+
+def test_tokens_keep_their_patch_grid_when_the_input_is_gone():
+    of_images = shot((17, 8), image_hw=(32, 32))
+    header, arrays = frame_parts(replace(of_images, input=None), 1)
+    assert header["view"] == "maps"
+    assert arrays["planes"].shape == (8, 4, 4)
+    header, _ = frame_parts(replace(of_images, input=None, image_hw=None), 1)
+    assert header["view"] == "matrix"

@@ -67,11 +67,12 @@ export function orderOf(by, total, first, values) {
   return channels.sort((a, b) => rank(b) - rank(a) || a - b);
 }
 
-/** Index of the largest finite value, 0 when none is finite. */
-export function peakOf(codes) {
+/** Index of the largest finite value, or of the smallest; 0 when none is finite. */
+export function peakOf(codes, lowest = false) {
   let at = 0, best = -1;
   for (let i = 0; i < codes.length; i += 1) {
-    if (codes[i] <= LEVELS && codes[i] > best) { best = codes[i]; at = i; }
+    const height = lowest ? LEVELS - codes[i] : codes[i];
+    if (codes[i] <= LEVELS && height > best) { best = height; at = i; }
   }
   return at;
 }

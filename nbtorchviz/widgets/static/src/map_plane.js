@@ -24,14 +24,14 @@ export function planeIn(scene) {
   return { ...plane, codes: folded, h: rows, w: columns, fold: columns, count: wide };
 }
 
-/** Where the crosshair is: where the user put it, else on the largest value. */
+/** Where the crosshair is: where the user put it, else on the largest value, in size where colours are zero-centred. */
 export function crossOf(scene, plane) {
   if (plane.fold) {
     const at = Math.min(Math.max(0, scene.pick.channel - scene.frame.header.first), plane.count - 1);
     return { row: Math.floor(at / plane.fold), col: at % plane.fold };
   }
   if (scene.cross) return { row: Math.min(scene.cross.row, plane.h - 1), col: Math.min(scene.cross.col, plane.w - 1) };
-  const at = peakOf(plane.codes);
+  const at = peakOf(plane.codes, scene.centred && -plane.lo > plane.hi);
   return { row: Math.floor(at / plane.w), col: at % plane.w };
 }
 
