@@ -86,6 +86,8 @@ class Session:
         """How the last run ended, once it did."""
         self.run_active = False
         """Whether a run that was started on purpose goes on (background, or ``live()``)."""
+        self.last_layer = ""
+        """Key of the layer that a user chose last; a widget that is made anew begins there."""
         self.closed = False
         self._clock = clock
         self._layout: dict[str, tuple[str, ...]] = {}

@@ -96,7 +96,7 @@ class ActivationBrowser(ObserverWidget):
         compact = bool(unknown.pop("_compact", False))
         refuse_unknown("ActivationBrowser", unknown, KEYWORDS)
         session = as_session(model_or_session, "ActivationBrowser")
-        first = Selection(layer=_first_layer(session.layer_infos))
+        first = Selection(layer=_remembered_layer(session))
         named: dict[str, Any] = {} if layer is None else {"layer": layer}
         layers, picked = known_layers(session, named | ({"call": call} if call else {}), first)
         self._pick = first.changed(
@@ -206,7 +206,7 @@ class ActivationBrowser(ObserverWidget):
     def _bind(self, session: Session) -> None:
         super()._bind(session)
         if self._pick.layer.partition("#")[0] not in session.layers:
-            self._pick = Selection(layer=_first_layer(session.layer_infos))
+            self._pick = Selection(layer=_remembered_layer(session))
             self._revision += 1
         elif self._pick.hold or self._pick.step is not None:  # of the model shown before
             self._pick = replace(self._pick, hold=False, step=None)
@@ -321,6 +321,8 @@ class ActivationBrowser(ObserverWidget):
             if "path" in changes:
                 check_path(self.session, pick)
             self._pick = pick
+            if "layer" in changes:
+                self.session.last_layer = pick.layer
             paged = self._event is not None and self._pages
             if changes.keys() <= _IN_BROWSER and not (paged and "channel" in changes):
                 return
@@ -424,6 +426,12 @@ def _image_hw(item: InputCaptured | None) -> tuple[int, int] | None:
         return None
     height, width = (item.values.shape[item.axes.index(axis)] for axis in "HW")
     return height, width
+
+
+def _remembered_layer(session: Session) -> str:
+    """The layer that was last chosen of this model, so that a re-run cell shows it again."""
+    last = session.last_layer
+    return last if last in session.layers else _first_layer(session.layer_infos)
 
 
 def _first_layer(infos: Sequence[LayerInfo]) -> str:

@@ -399,3 +399,10 @@ def test_views_follow_each_other_and_are_told_which_moves_were_heard(net, browse
     assert (told["layer"], told["channel"], told["rev"]) == ("4", 1, before + 3)
     assert told["heard"] == {"other": 1, "one": 2}
     assert len(browser.session.faults) == 1
+
+
+def test_widget_made_anew_begins_at_the_layer_chosen_last(net, browse):
+    first = browse()
+    first.layer = "4"
+    assert browse().layer == "4"
+    assert browse(layer="1").layer == "1"
