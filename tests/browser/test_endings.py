@@ -55,7 +55,7 @@ def test_interrupt_reaches_the_loop_running_or_paused(start, loop):
     pause = header.get_by_role("button", name="Pause", exact=True)
     pause.click()
     header.get_by_role("button", name="Resume", exact=True).wait_for()
-    header.get_by_role("status").filter(has_text="Paused at step").wait_for()
+    page.page.locator(".nbtv-cockpit").get_by_text("Paused at step").first.wait_for()
     page.interrupt()
     page.wait_text(1, "KeyboardInterrupt")
     again(page, loop, from_step=loop_step(page) + 1)  # and it is not paused any more
