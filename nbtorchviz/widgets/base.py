@@ -51,6 +51,8 @@ class ObserverWidget(anywidget.AnyWidget):
 
     def __init__(self, session: Session, **traits: Any) -> None:
         self.owner = next(_owners)
+        self.together: tuple[ObserverWidget, ...] = (self,)
+        """What follows a new model with one click: this widget, or all parts of its cockpit."""
         self.presence = Presence()
         self.cell: tuple[str, str] | None = None
         self.successor: str | None = None
@@ -164,7 +166,8 @@ class ObserverWidget(anywidget.AnyWidget):
         elif action == "follow":
             # At once, beside a running loop too: the new tap joins before the old one leaves, so
             # that the process-wide optimizer hook stays in place while steps run through it.
-            self.follow_successor()
+            for part in self.together:
+                part.follow_successor()
         else:
             self._on_action(action)
         self._state_stream.mark(urgent=True)

@@ -41,10 +41,13 @@ class Cockpit(VBox):
         self.header = CockpitHeader(session)
         self.loss = LiveLossPlot(session, _compact=True)
         self.activations = ActivationBrowser(session, _compact=True)
+        parts = (self.header, self.loss, self.activations)
+        for part in parts:
+            part.together = parts
         self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)
         self.header.share_picture(self._picture)
         super().__init__(
-            children=[self.header, self.loss, self.activations],
+            children=parts,
             layout=Layout(width="100%", overflow="visible"),
         )
         self.add_class("nbtv-cockpit")
