@@ -97,6 +97,10 @@ export function render({ model, el }) {
     ask();
   }
 
+  function remember() {
+    Object.assign(memory, { pick, revision, moved, cross, zoomed, lock, counts, mapped });
+  }
+
   function ask() {
     if (!asked) requestAnimationFrame(paint);
     asked = true;
@@ -130,7 +134,7 @@ export function render({ model, el }) {
     Object.assign(root.dataset, {
       layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
     });
-    Object.assign(memory, { pick, revision, moved, cross, zoomed, lock, counts, mapped });
+    remember();
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
     rebuilt = false;
     if (seq !== acked) {
@@ -247,6 +251,7 @@ export function render({ model, el }) {
   onSelection();
   onPicture();
   return () => {
+    remember(); // what was chosen since the last paint, too
     for (const [event, listener] of listeners) model.off(event, listener);
     clearInterval(clock);
     resizes.disconnect();
