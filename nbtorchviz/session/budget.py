@@ -41,10 +41,12 @@ class Budget:
         self._spent: deque[tuple[float, dict[str, float]]] = deque()
         self._samples: deque[float] = deque()
         self._due = self._began
+        self._latest = self._began + SLOWEST_S
 
     def due(self) -> bool:
         """Whether an unrequested sample may be taken now."""
-        return self._clock() >= self._due
+        now = self._clock()
+        return now >= self._due or now >= self._latest
 
     def spent(self, channel: str, seconds: float) -> None:
         """Count ``seconds`` of our work under ``channel``, and repay it."""
@@ -60,10 +62,12 @@ class Budget:
             self._forget(now)
 
     def sampled(self) -> None:
-        """Count one sample; the next unrequested one waits at least ``FASTEST_S``."""
+        """Count one sample; the next waits ``FASTEST_S`` at least and ``SLOWEST_S`` at most."""
         now = self._clock()
         self._samples.append(now)
         self._due = max(self._due, now + FASTEST_S)
+        # From the sample, not from the last cost: costs of every step would put it off for ever.
+        self._latest = now + SLOWEST_S
 
     def measured(self) -> float:
         """Return our share of wall time over the last seconds."""

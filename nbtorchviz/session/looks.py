@@ -35,13 +35,18 @@ class Looks:
         self._lock = threading.Lock()
         self._looks: dict[int, Look] = {}
         self.urgent = False
-        """A user moved and no sample was taken since."""
+        """A user moved, or looks again, and no sample was taken since."""
 
     def set(self, owner: int, look: Look, *, urgent: bool = False) -> None:
         """Replace what ``owner`` (an id) looks at. ``urgent``: a user's move waits for it."""
         with self._lock:
             self._looks[owner] = look
             self.urgent = self.urgent or urgent
+
+    def hurry(self, owner: int) -> None:
+        """Note that a user waits for a fresh picture of what ``owner`` looks at, if anything."""
+        with self._lock:
+            self.urgent = self.urgent or owner in self._looks
 
     def all(self) -> tuple[Look, ...]:
         """Return the looks without taking them."""

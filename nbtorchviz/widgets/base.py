@@ -146,11 +146,13 @@ class ObserverWidget(anywidget.AnyWidget):
             self.presence.here(view, bool(content.get("visible", True)))
             for stream in self._streams.values():
                 stream.reset(view)
+            self.session.recorder.looks.hurry(self.owner)
         elif kind == "here":
             self._picture.busy = bool(content.get("busy", False))
             if self.presence.here(view, bool(content.get("visible", True))):
                 for stream in self._streams.values():
                     stream.mark(urgent=True)
+                self.session.recorder.looks.hurry(self.owner)
         elif kind == "gone":
             self.presence.gone(view)
             for stream in self._streams.values():

@@ -38,6 +38,15 @@ def test_even_the_dearest_sample_comes_once_a_second():
     assert b.due()
 
 
+def test_steps_that_cost_more_than_the_share_do_not_starve_the_picture():
+    b, time = budget(0.02)
+    b.sampled()
+    for _ in range(2_000):
+        time.now += 0.001
+        b.spent("boundary", 0.00005)
+    assert b.due()
+
+
 def test_measured_share_is_the_time_spent_over_the_wall_time():
     b, time = budget()
     for second in range(20):

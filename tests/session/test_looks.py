@@ -57,3 +57,12 @@ def test_rotation_reaches_every_layer():
 def test_two_widgets_on_one_layer_share_one_want():
     plan = make_plan([Look("a"), Look("a", gradient=True)], ["a"], {}, extra=0)
     assert [(w.key, w.gradient) for w in plan.wants] == [("a", True)]
+
+
+def test_who_looks_again_is_served_at_once_if_there_is_something_to_see():
+    looks = Looks()
+    looks.hurry(1)
+    assert not looks.urgent
+    looks.set(1, Look("conv"))
+    looks.hurry(1)
+    assert looks.urgent
