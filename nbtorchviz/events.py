@@ -14,6 +14,20 @@ SCHEMA_VERSION = 1
 
 FloatArray = NDArray[np.float32]
 
+EXPONENTS = 40
+"""Bins of a ``Histogram``, per sign."""
+LOWEST_EXPONENT = -30
+"""Exponent of a ``Histogram``'s first bin: 2**-30 is about 1e-9; the last ends at 2**10."""
+
+
+def _no_numbers() -> FloatArray:
+    """Stand for "not measured" in fields added later."""
+    return np.zeros(0, dtype=np.float32)
+
+
+def _no_counts() -> NDArray[np.int64]:
+    return np.zeros(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -78,6 +92,28 @@ class Statistics:
     def exact(self) -> bool:
         """True when every element was read."""
         return self.sampled == self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """How many read values lie in each power of two, counted apart by sign.
+
+    Bin ``i`` holds ``2**(lowest_exponent + i) <= |x| < 2**(lowest_exponent + i + 1)``. Smaller
+    values go into the first bin, larger ones into the last.
+    """
+
+    lowest_exponent: int = LOWEST_EXPONENT
+    counts_negative: NDArray[np.int32]
+    """Shape (EXPONENTS,)."""
+    counts_positive: NDArray[np.int32]
+    """Shape (EXPONENTS,)."""
+    zeros: int = 0
+    """Values that are exactly 0; in no bin."""
+    nan: int = 0
+    posinf: int = 0
+    neginf: int = 0
+    count: int = 0
+    """Values read, the zeros and the non-finite ones included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,19 +207,59 @@ class InputCaptured(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStatisticsCaptured(Event):
-    """Sampled statistics of many layers of one forward."""
+    """Sampled statistics of many layers of one forward, and of its backward.
+
+    Every tuple or array is as long as ``layers``, or empty where nothing was measured.
+    """
 
     layers: tuple[str, ...]
+    """Layer keys, with ``#call``, in the order in which they were called."""
     statistics: tuple[Statistics, ...]
+    """Of the activations, from a few thousand values each."""
+    gradients: tuple[Statistics | None, ...] = ()
+    """Of d loss / d activation; None where no gradient arrived."""
+    gradient_norms: FloatArray = field(default_factory=_no_numbers)
+    """L2 of d loss / d activation, ``sqrt(mean(g**2) * count)`` of what was read; NaN: none."""
+    histograms: tuple[Histogram | None, ...] = ()
+    """Of the activations."""
+    gradient_histograms: tuple[Histogram | None, ...] = ()
+    training: tuple[bool, ...] = ()
+    """Per layer, its module's ``training`` flag during the forward."""
+    batch_spreads: FloatArray = field(default_factory=_no_numbers)
+    """Largest standard deviation over the batch axis among the positions read, same position of
+    each sample; 0: every sample gave the same. NaN: one sample, or no batch axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterStatisticsCaptured(Event):
-    """Norms of parameters and of their gradients, at the optimizer's step."""
+    """Norms of parameters, of their gradients and updates, at the optimizer's step.
+
+    Every tuple or array is as long as ``parameters``, or empty where nothing was measured.
+    """
 
     parameters: tuple[str, ...]
+    """``"conv1.weight"``, in ``named_parameters`` order; a tied one once."""
     gradient_norms: FloatArray
-    """L2 norm per parameter; NaN where there is no gradient."""
+    """L2 norm per parameter, unscaled, after the user's clipping; NaN where there is none."""
+    raw_gradient_norms: FloatArray = field(default_factory=_no_numbers)
+    """Before clipping; NaN where not known."""
+    norms: FloatArray = field(default_factory=_no_numbers)
+    """L2 of the weights before the step."""
+    update_norms: FloatArray = field(default_factory=_no_numbers)
+    """L2 of (after the step - before); NaN where not measured this time."""
+    learning_rates: FloatArray = field(default_factory=_no_numbers)
+    """Of the parameter's group; NaN: in no optimizer."""
+    counts: NDArray[np.int64] = field(default_factory=_no_counts)
+    """Elements."""
+    states: tuple[str, ...] = ()
+    """``""``, or ``"frozen"``, ``"unused"`` (no gradient), ``"no optimizer"``,
+    ``"skipped (inf)"``, ``"sparse"``, ``"shard"``."""
+    nonfinite: NDArray[np.int64] = field(default_factory=_no_counts)
+    """Non-finite gradient values among those read."""
+    histograms: tuple[Histogram | None, ...] = ()
+    """Of the gradients."""
+    skipped: bool = False
+    """The step was skipped by a ``GradScaler``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +308,28 @@ class FaultRaised(Event):
     """What failed, in words: ``"hook of layer1.0.relu"``."""
     message: str
     count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRaised(Event):
+    """A rule found something wrong with the training, or took that back."""
+
+    rule: str
+    """``"vanishing_gradients"``."""
+    layer: str = ""
+    """Layer or parameter; ``""`` for the whole model."""
+    title: str
+    """One sentence that says what is wrong."""
+    evidence: str
+    """Numbers, with their steps."""
+    remedy: str
+    """One thing to try."""
+    severity: str
+    """``"problem"`` or ``"hint"``."""
+    since_step: int
+    """Step at which it was first seen."""
+    active: bool = True
+    """False: the finding was taken back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
