@@ -96,8 +96,8 @@ class Training:
             self.step()
             if browser.frame is not None and browser.frame.step > began:
                 break
-        header, arrays = frame_parts(browser._shot(), seq=browser._next_seq())
-        return _text(pack(header, arrays)), browser._pick.as_trait(1)
+        header, arrays = frame_parts(browser._choice.shot(), seq=browser._next_seq())
+        return _text(pack(header, arrays)), browser._choice.pick.as_trait(1)
 
 
 def record() -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """ActivationBrowser: move over the layers and channels of a model while it trains."""
 
-import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -11,29 +9,16 @@ from traitlets import Dict as DictTrait
 
 from nbtorchviz.analysis.activation_picture import activation_picture
 from nbtorchviz.analysis.packets import pack
-from nbtorchviz.events import (
-    ActivationCaptured,
-    GradientCaptured,
-    InputCaptured,
-    LayerCaptured,
-    LayerInfo,
-    ModelAttached,
-)
-from nbtorchviz.live.host import kernel_loop_call
+from nbtorchviz.events import ActivationCaptured, GradientCaptured, LayerCaptured, ModelAttached
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
-from nbtorchviz.widgets.browser_packet import Shot, frame_parts
-from nbtorchviz.widgets.browser_state import (
-    browser_state,
-    check_path,
-    known_layers,
-    layer_rows,
-    missing_sentence,
-    size_bytes,
-)
-from nbtorchviz.widgets.selection import Selection
+from nbtorchviz.widgets.browser_choice import Choice
+from nbtorchviz.widgets.browser_moves import Moves
+from nbtorchviz.widgets.browser_packet import frame_parts
+from nbtorchviz.widgets.browser_start import first_selection
+from nbtorchviz.widgets.browser_state import browser_state, layer_rows
 from nbtorchviz.widgets.thumbnails import Thumbnails
 
 KEYWORDS = (
@@ -43,12 +28,9 @@ _INTENTS = {
     "layer", "call", "path", "sample", "channel", "slice", "show", "colormap", "normalize",
     "order", "hold", "step",
 }  # fmt: skip
-_IN_BROWSER = {"channel", "colormap", "normalize", "order"}  # no new picture is needed
 PREVIEW_BYTES = 64_000
 """A kept frame goes out at once, so it is small."""
 THUMBS_BYTES = 64_000
-VIEWS = 8
-"""So many views that moved something last are told which of their moves were heard."""
 
 
 class ActivationBrowser(ObserverWidget):
@@ -96,33 +78,26 @@ class ActivationBrowser(ObserverWidget):
         compact = bool(unknown.pop("_compact", False))
         refuse_unknown("ActivationBrowser", unknown, KEYWORDS)
         session = as_session(model_or_session, "ActivationBrowser")
-        first = Selection(layer=_remembered_layer(session))
-        named: dict[str, Any] = {} if layer is None else {"layer": layer}
-        layers, picked = known_layers(session, named | ({"call": call} if call else {}), first)
-        self._pick = first.changed(
-            layers,
-            **picked,
+        pick = first_selection(
+            session,
+            layer=layer,
+            call=call,
+            channel=channel,
             sample=sample,
-            channel=channel or 0,
             show=show,
             colormap=colormap,
             normalize=normalize,
             pinned=probe is not None,
         )
         if layout is not None:
-            session.set_layout({self._pick.layer: layout})
-        self._lock = threading.RLock()  # a selection and its picture change together
-        self._event: LayerCaptured | None = None
-        self._input: InputCaptured | None = None
-        self._preview = self._fresh = self._pages = False
-        self._revision = 1
-        self._heard: dict[str, int] = {}
-        self._listed: Sequence[LayerInfo] = ()
+            session.set_layout({pick.layer: layout})
+        self._choice, self._moves = Choice(pick), Moves()
+        self._paged = False  # the views have only some of the channels
         super().__init__(
             session,
             kind="activation-browser",
             options={"compact": compact},
-            selection=self._pick.as_trait(1),
+            selection=pick.as_trait(1),
             layers=layer_rows(session.layer_infos),
         )
         if probe is not None:
@@ -137,12 +112,13 @@ class ActivationBrowser(ObserverWidget):
     @property
     def frame(self) -> Frame | None:
         """The picture shown, as numbers; None before there is one."""
-        return None if self._event is None else frame_of(self._event)
+        event = self._choice.event
+        return None if event is None else frame_of(event)
 
     @property
     def layer(self) -> str:
         """Key of the layer shown. Setting it checks at once; the picture follows."""
-        return self._pick.layer
+        return self._choice.pick.layer
 
     @layer.setter
     def layer(self, key: str) -> None:
@@ -151,7 +127,7 @@ class ActivationBrowser(ObserverWidget):
     @property
     def channel(self) -> int:
         """The enlarged channel."""
-        return self._pick.channel
+        return self._choice.pick.channel
 
     @channel.setter
     def channel(self, index: int) -> None:
@@ -160,7 +136,7 @@ class ActivationBrowser(ObserverWidget):
     @property
     def sample(self) -> int:
         """Which item of the batch is shown."""
-        return self._pick.sample
+        return self._choice.pick.sample
 
     @sample.setter
     def sample(self, index: int) -> None:
@@ -173,12 +149,12 @@ class ActivationBrowser(ObserverWidget):
             LayerNotFoundError, ValueError, TypeError: as the constructor.
         """
         self._choose(changes)
-        self._revision += 1
+        self._moves.of_python()
         self._selection_stream.mark(urgent=True)
 
     def summary(self) -> str:
         """Return layer, shape, step and statistics as one stable line."""
-        name, pick, frame = self.session.model_name, self._pick, self.frame
+        name, pick, frame = self.session.model_name, self._choice.pick, self.frame
         if frame is None:
             return f"ActivationBrowser of {name}: {pick.layer}, no step yet"
         shape = "×".join(map(str, frame.values.shape)) or "scalar"
@@ -190,8 +166,8 @@ class ActivationBrowser(ObserverWidget):
 
     def snapshot(self) -> bytes:
         """Return what is shown as a PNG, drawn here from the same numbers."""
-        header, arrays = frame_parts(self._shot(), seq=0)
-        pick = self._pick
+        header, arrays = frame_parts(self._choice.shot(), seq=0)
+        pick = self._choice.pick
         return activation_picture(
             header,
             arrays,
@@ -205,13 +181,6 @@ class ActivationBrowser(ObserverWidget):
 
     def _bind(self, session: Session) -> None:
         super()._bind(session)
-        if self._pick.layer.partition("#")[0] not in session.layers:
-            self._pick = Selection(layer=_remembered_layer(session))
-            self._revision += 1
-        elif self._pick.hold or self._pick.step is not None:  # of the model shown before
-            self._pick = replace(self._pick, hold=False, step=None)
-            self._revision += 1
-        self._event, self._input, self._fresh = None, None, False
         self._frame_stream = self._stream(
             "frame", self._produce_frame, self._deliver_frame, kind="picture", max_hz=20
         )
@@ -226,62 +195,27 @@ class ActivationBrowser(ObserverWidget):
         self._thumbs_stream = self._stream(
             "thumbs", self._produce_thumbs, self._deliver_thumbs, kind="thumbs", max_hz=1
         )
+        if self._choice.bind(session, self.owner):
+            self._moves.of_python()
+        self._bound.callback(session.recorder.looks.drop, self.owner)
         for subscription in (
             session.bus.subscribe(ActivationCaptured, self._on_layer, inline=True),
             session.bus.subscribe(GradientCaptured, self._on_layer, inline=True),
             session.bus.subscribe(ModelAttached, self._on_model, inline=True),
         ):
             self._bound.callback(subscription.cancel)
-        session.recorder.looks.set(self.owner, self._pick.look, urgent=True)
-        self._bound.callback(session.recorder.looks.drop, self.owner)
-        self._show_kept()
 
     def _on_layer(self, event: LayerCaptured) -> None:
-        """Take a new picture if it is of what is selected; on the training thread, so: briefly."""
-        with self._lock:
-            wanted = not self._pick.hold and self._pick.step is None and self._is_selected(event)
-            if wanted:
-                self._take(event)
-                self._preview, self._fresh = False, True
-        if wanted:
+        if self._choice.offer(event):
             self._frame_stream.mark()
         elif not event.watched:
             self._thumbs_stream.mark()
 
-    def _take(self, event: LayerCaptured | None) -> None:
-        """Show ``event`` beside the input that made it, or beside none."""
-        recorder = self.session.recorder
-        self._event, self._input = event, None
-        pinned = event is not None and event.source not in ("batch", "twin")
-        seen = recorder.input.get("pinned" if pinned else "batch")
-        if event is None or seen is None or seen.sample != event.sample:
-            return
-        if seen.forward == event.forward and seen.step == event.step:
-            self._input = seen
-        elif pinned:  # the same input, seen by later weights
-            self._input = replace(seen, prediction=None, probability=None)
-
     def _on_model(self, event: ModelAttached) -> None:
         self._selection_stream.mark()
 
-    def _is_selected(self, event: LayerCaptured) -> bool:
-        pick = self._pick
-        of_pin = event.source not in ("batch", "twin")
-        kept = self.session.recorder.kept["pinned" if of_pin else "batch"]
-        return (
-            event.layer == pick.layer
-            and event.path == kept.path_of(pick.layer, pick.path)
-            and event.sample == max(0, min(pick.sample, event.batch_size - 1))
-            and isinstance(event, GradientCaptured) == (pick.show == "gradient")
-            and of_pin == self._shows_pin
-        )
-
-    @property
-    def _shows_pin(self) -> bool:
-        return self._pick.pinned and self.session.recorder.pinned
-
     def _ready_for_picture(self) -> bool:
-        return not self._fresh and self._frame_stream.stats["under_way"] < 2
+        return not self._choice.unsent and self._frame_stream.stats["under_way"] < 2
 
     # What a user moves ------------------------------------------------------------------------
 
@@ -291,101 +225,29 @@ class ActivationBrowser(ObserverWidget):
             super()._dispatch(content)
         finally:
             if content.get("type") == "intent":
-                self._follow_view(str(content.get("view", "")), int(content.get("n") or 0))
-
-    def _follow_view(self, view: str, moves: int) -> None:
-        """Tell all views the selection, and each which of its own moves are in it.
-
-        A view that has moved on since then leaves it aside: its newer move is on the way.
-        """
-        with self._lock:
-            self._heard.pop(view, None)
-            self._heard[view] = moves
-            while len(self._heard) > VIEWS:  # each reload of the page makes a new name
-                del self._heard[next(iter(self._heard))]
-            self._revision += 1
-        self._selection_stream.mark()
+                self._moves.of_view(str(content.get("view", "")), int(content.get("n") or 0))
+                self._selection_stream.mark()
 
     def _on_intent(self, name: str, value: Any) -> None:
         if name == "pin":
-            self._pin(bool(value))
+            if self._choice.pin(pinned=bool(value)):  # else the view says that nothing came yet
+                self._frame_stream.mark(urgent=True)
         elif name in _INTENTS:
             self._choose({name: value})
 
     def _choose(self, changes: dict[str, Any]) -> None:
-        """Check and take a selection, show what is kept of it at once, and ask for a fresh one."""
-        with self._lock:
-            before = self._pick
-            layers, changes = known_layers(self.session, changes, before)
-            pick = before.changed(layers, **changes)
-            if "path" in changes:
-                check_path(self.session, pick)
-            self._pick = pick
-            if "layer" in changes:
-                self.session.last_layer = pick.layer
-            paged = self._event is not None and self._pages
-            if changes.keys() <= _IN_BROWSER and not (paged and "channel" in changes):
-                return
-            moved = pick.look != before.look
-            self.session.recorder.looks.set(self.owner, pick.look, urgent=moved and not pick.hold)
-            if moved or pick.step != before.step or (before.hold and not pick.hold):
-                self._show_kept()
-        if self._shows_pin and moved:
-            self.session.recorder.want_probe()
-            kernel_loop_call(self.session.probe_when_idle)
-        self._frame_stream.mark(urgent=True)
-
-    def _show_kept(self) -> None:
-        """Show the kept frame of the selection, or none, until a fresh one comes."""
-        pick = self._pick
-        kept = self.session.recorder.kept["pinned" if self._shows_pin else "batch"]
-        gradient = pick.show == "gradient"
-        if pick.step is None:
-            self._take(kept.newest(pick.layer, path=pick.path, gradient=gradient))
-        else:
-            self._take(kept.at(pick.step, pick.layer, path=pick.path, gradient=gradient))
-        self._preview = self._event is not None
-
-    def _pin(self, pinned: bool) -> None:
-        if pinned and not self.session.recorder.pinned and not self.session.pin_last_batch():
-            return  # the view says that there is nothing to pin yet
-        if not pinned:
-            self.session.recorder.unpin()
-        with self._lock:
-            self._pick = replace(self._pick, pinned=pinned, step=None)
-            self.session.recorder.looks.set(self.owner, self._pick.look, urgent=True)
-            self._show_kept()
-        kernel_loop_call(self.session.probe_when_idle)
-        self._frame_stream.mark(urgent=True)
+        if self._choice.change(changes, paged=self._paged):
+            self._frame_stream.mark(urgent=True)
 
     # What the sender asks for -----------------------------------------------------------------
 
-    def _shot(self) -> Shot:
-        session, recorder = self.session, self.session.recorder
-        with self._lock:
-            pick, event, seen, preview = self._pick, self._event, self._input, self._preview
-        info = next((i for i in session.layer_infos if i.key == pick.layer), None)
-        return Shot(
-            event=event,
-            info=info,
-            selection=pick,
-            input=seen,
-            image_hw=_image_hw(recorder.input.get("batch") or recorder.input.get("pinned")),
-            dead=recorder.silence.dead(pick.layer),
-            receptive=recorder.fields.of(pick.layer, session.model, session.layer_infos),
-            class_names=session.class_names,
-            preview=preview,
-            live=pick.step is None,
-            message=None if event is not None else missing_sentence(session, pick, info),
-        )
-
     def _produce_frame(self, limit_bytes: int) -> Payload | None:
-        self._fresh = False  # before reading: what comes now is sent next
-        if self._preview:
+        self._choice.unsent = False  # before reading: what comes now is sent next
+        if self._choice.preview:
             limit_bytes = min(limit_bytes, PREVIEW_BYTES)
         seq = self._next_seq()
-        header, arrays = frame_parts(self._shot(), seq, limit_bytes)
-        self._pages = header.get("total", 0) > len(arrays.get("planes", ()))
+        header, arrays = frame_parts(self._choice.shot(), seq, limit_bytes)
+        self._paged = header.get("total", 0) > len(arrays.get("planes", ()))
         data = pack(header, arrays)
         return Payload(seq, data, len(data))
 
@@ -393,13 +255,8 @@ class ActivationBrowser(ObserverWidget):
         self.picture = payload.data
 
     def _produce_selection(self, limit_bytes: int) -> Payload:
-        infos, size = self.session.layer_infos, 1000
-        rows = self.layers
-        if infos is not self._listed:
-            self._listed, rows = infos, layer_rows(infos)
-            size += size_bytes(rows)
-        with self._lock:
-            selection = self._pick.as_trait(self._revision) | {"heard": dict(self._heard)}
+        rows, size = self._moves.rows(self.session, self.layers)
+        selection = self._moves.selection(self._choice)
         return Payload(self._next_seq(), (rows, selection), size)
 
     def _deliver_selection(self, payload: Payload) -> None:
@@ -417,27 +274,6 @@ class ActivationBrowser(ObserverWidget):
         self.send({"type": "thumbs"}, buffers=[payload.data])
 
     def _state(self) -> dict[str, Any]:
-        return {**super()._state(), "browser": browser_state(self.session, self._pick, self._event)}
-
-
-def _image_hw(item: InputCaptured | None) -> tuple[int, int] | None:
-    """Height and width, where inputs are images."""
-    if item is None or item.values is None or not {"H", "W"} <= set(item.axes):
-        return None
-    height, width = (item.values.shape[item.axes.index(axis)] for axis in "HW")
-    return height, width
-
-
-def _remembered_layer(session: Session) -> str:
-    """The layer that was last chosen of this model, so that a re-run cell shows it again."""
-    last = session.last_layer
-    return last if last in session.layers else _first_layer(session.layer_infos)
-
-
-def _first_layer(infos: Sequence[LayerInfo]) -> str:
-    """The first convolution, else the first layer that holds no others, else the input."""
-    for wanted in (lambda i: i.type.startswith("Conv"), lambda i: not i.block and i.depth >= 0):
-        found = next((i.key for i in infos if i.type != "input" and wanted(i)), None)
-        if found is not None:
-            return found
-    return infos[0].key
+        choice = self._choice
+        browser = browser_state(self.session, choice.pick, choice.event)
+        return {**super()._state(), "browser": browser}

@@ -274,7 +274,7 @@ def test_a_held_picture_keeps_the_input_that_made_it(net, browse, train):
     header, _ = painted(browser)
     assert (header["step"], header["held"]) == (1, True)
     assert header["input"] is not None
-    assert browser._shot().input.step == 1
+    assert browser._choice.shot().input.step == 1
 
 
 def test_a_kept_frame_is_not_shown_beside_the_input_of_another_step(net, browse, train):
@@ -295,7 +295,7 @@ def test_two_browsers_show_their_own_samples(net, browse, train):
     first, second = browse(session, layer="0", sample=0), browse(session, layer="0", sample=5)
     train(2)
     assert (first.frame.sample, second.frame.sample) == (0, 5)
-    assert second._shot().input is None  # the input that is kept is of sample 0
+    assert second._choice.shot().input is None  # the input that is kept is of sample 0
     second.sample = 1000
     train(1)
     assert second.frame.sample == 5  # the last of six

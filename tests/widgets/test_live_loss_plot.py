@@ -157,11 +157,11 @@ def test_a_click_takes_the_other_widgets_of_the_session_to_that_step(plot):
         optimizer.step()
     view = View(shown)
     view.intent("step", {"step": 2, "layer": "1"})
-    assert (browser._pick.step, browser.layer) == (2, "1")
+    assert (browser._choice.pick.step, browser.layer) == (2, "1")
     view.intent("step", 3)  # the newest: live again
-    assert browser._pick.step is None
+    assert browser._choice.pick.step is None
     view.intent("step", {"step": 1, "layer": "no such layer"})
-    assert (browser._pick.step, browser.layer) == (1, "1")
+    assert (browser._choice.pick.step, browser.layer) == (1, "1")
     browser.close()
 
 

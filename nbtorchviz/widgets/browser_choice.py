@@ -1,0 +1,189 @@
+"""What a user chose in an ActivationBrowser, and the picture of it that is at hand."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from nbtorchviz.events import GradientCaptured, InputCaptured, LayerCaptured
+from nbtorchviz.live.host import kernel_loop_call
+from nbtorchviz.session import Session
+from nbtorchviz.session.kept_frames import KeptFrames
+from nbtorchviz.widgets.browser_packet import Shot
+from nbtorchviz.widgets.browser_start import remembered_layer
+from nbtorchviz.widgets.browser_state import check_path, known_layers, missing_sentence
+from nbtorchviz.widgets.selection import Selection
+
+_IN_BROWSER = {"channel", "colormap", "normalize", "order"}  # no new picture is needed
+
+
+class Choice:
+    """A selection and the frame shown for it, which change together.
+
+    Any thread may call its methods. It sends nothing: they say whether there is something to send.
+    """
+
+    def __init__(self, pick: Selection) -> None:
+        self.pick = pick
+        """What is selected."""
+        self.event: LayerCaptured | None = None
+        """The frame shown; None before there is one."""
+        self.preview = False
+        """Whether it is a kept one, shown until a fresh one comes."""
+        self.unsent = False
+        """Whether a fresh one has come that was not sent yet."""
+        self._input: InputCaptured | None = None
+        self._lock = threading.RLock()
+
+    def bind(self, session: Session, owner: int) -> bool:
+        """Show frames of ``session`` from now on; True if the selection changed by that.
+
+        Args:
+            session: its looks say from now on what the widget wants.
+            owner: the widget, as the looks know it; ``looks.drop(owner)`` ends it.
+        """
+        self._session, self._owner = session, owner
+        with self._lock:
+            before = self.pick
+            if before.layer.partition("#")[0] not in session.layers:
+                self.pick = Selection(layer=remembered_layer(session))
+            elif before.hold or before.step is not None:  # of the model shown before
+                self.pick = replace(before, hold=False, step=None)
+            self.unsent = False
+            session.recorder.looks.set(owner, self.pick.look, urgent=True)
+            self._show_kept()
+            return self.pick is not before
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the pinned input is shown, not items of the training batches."""
+        return self.pick.pinned and self._session.recorder.pinned
+
+    def offer(self, event: LayerCaptured) -> bool:
+        """Show a new frame if it is of what is selected; on the training thread, so: briefly."""
+        with self._lock:
+            wanted = not self.pick.hold and self.pick.step is None and self._is_selected(event)
+            if wanted:
+                self._show(event)
+                self.preview, self.unsent = False, True
+        return wanted
+
+    def change(self, changes: Mapping[str, Any], *, paged: bool = False) -> bool:
+        """Check and take a selection, show what is kept of it at once, and ask for a fresh one.
+
+        Args:
+            changes: fields of ``Selection``, and ``call``.
+            paged: the views have only some of the channels.
+
+        Returns:
+            Whether the views need another picture.
+
+        Raises:
+            LayerNotFoundError, ValueError, TypeError: a value that is not accepted.
+        """
+        session = self._session
+        with self._lock:
+            before = self.pick
+            layers, checked = known_layers(session, dict(changes), before)
+            pick = before.changed(layers, **checked)
+            if "path" in checked:
+                check_path(session, pick)
+            self.pick = pick
+            if "layer" in checked:
+                session.last_layer = pick.layer
+            paged = paged and self.event is not None
+            if checked.keys() <= _IN_BROWSER and not (paged and "channel" in checked):
+                return False
+            moved = pick.look != before.look
+            session.recorder.looks.set(self._owner, pick.look, urgent=moved and not pick.hold)
+            if moved or pick.step != before.step or (before.hold and not pick.hold):
+                self._show_kept()
+        if self.pinned and moved:
+            session.recorder.want_probe()
+            kernel_loop_call(session.probe_when_idle)
+        return True
+
+    def pin(self, *, pinned: bool) -> bool:
+        """Keep the input of the last batch, or follow the batches again.
+
+        Returns:
+            Whether it could be done; there may be no batch yet.
+        """
+        session = self._session
+        if pinned and not session.recorder.pinned and not session.pin_last_batch():
+            return False
+        if not pinned:
+            session.recorder.unpin()
+        with self._lock:
+            self.pick = replace(self.pick, pinned=pinned, step=None)
+            session.recorder.looks.set(self._owner, self.pick.look, urgent=True)
+            self._show_kept()
+        kernel_loop_call(session.probe_when_idle)
+        return True
+
+    def shot(self) -> Shot:
+        """Return all that the picture shown is made of."""
+        session, recorder = self._session, self._session.recorder
+        with self._lock:
+            pick, event, seen, preview = self.pick, self.event, self._input, self.preview
+        info = next((info for info in session.layer_infos if info.key == pick.layer), None)
+        return Shot(
+            event=event,
+            info=info,
+            selection=pick,
+            input=seen,
+            image_hw=_image_hw(recorder.input.get("batch") or recorder.input.get("pinned")),
+            dead=recorder.silence.dead(pick.layer),
+            receptive=recorder.fields.of(pick.layer, session.model, session.layer_infos),
+            class_names=session.class_names,
+            preview=preview,
+            live=pick.step is None,
+            message=None if event is not None else missing_sentence(session, pick, info),
+        )
+
+    def _kept(self, *, pinned: bool) -> KeptFrames:
+        return self._session.recorder.kept["pinned" if pinned else "batch"]
+
+    def _is_selected(self, event: LayerCaptured) -> bool:
+        pick, of_pin = self.pick, _of_pin(event)
+        return (
+            event.layer == pick.layer
+            and event.path == self._kept(pinned=of_pin).path_of(pick.layer, pick.path)
+            and event.sample == max(0, min(pick.sample, event.batch_size - 1))
+            and isinstance(event, GradientCaptured) == (pick.show == "gradient")
+            and of_pin == self.pinned
+        )
+
+    def _show_kept(self) -> None:
+        """Show the kept frame of the selection, or none, until a fresh one comes."""
+        pick, kept = self.pick, self._kept(pinned=self.pinned)
+        gradient = pick.show == "gradient"
+        if pick.step is None:
+            self._show(kept.newest(pick.layer, path=pick.path, gradient=gradient))
+        else:
+            self._show(kept.at(pick.step, pick.layer, path=pick.path, gradient=gradient))
+        self.preview = self.event is not None
+
+    def _show(self, event: LayerCaptured | None) -> None:
+        """Show ``event`` beside the input that made it, or beside none."""
+        self.event, self._input = event, None
+        pinned = event is not None and _of_pin(event)
+        seen = self._session.recorder.input.get("pinned" if pinned else "batch")
+        if event is None or seen is None or seen.sample != event.sample:
+            return
+        if seen.forward == event.forward and seen.step == event.step:
+            self._input = seen
+        elif pinned:  # the same input, seen by later weights
+            self._input = replace(seen, prediction=None, probability=None)
+
+
+def _of_pin(event: LayerCaptured) -> bool:
+    return event.source not in ("batch", "twin")
+
+
+def _image_hw(item: InputCaptured | None) -> tuple[int, int] | None:
+    """Height and width, where inputs are images."""
+    if item is None or item.values is None or not {"H", "W"} <= set(item.axes):
+        return None
+    height, width = (item.values.shape[item.axes.index(axis)] for axis in "HW")
+    return height, width
