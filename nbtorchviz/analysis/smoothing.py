@@ -9,6 +9,8 @@ measurement is in the documentation of LiveLossPlot.
 import numpy as np
 from numpy.typing import NDArray
 
+from nbtorchviz.arguments import real
+
 BLOCK = 64
 Floats = NDArray[np.float64]
 
@@ -41,13 +43,11 @@ def check_weight(weight: float) -> float:
     """Return ``weight`` as a float.
 
     Raises:
-        ValueError: it is not a number from 0 to below 1.
+        TypeError: it is no number.
+        ValueError: it is not from 0 to below 1.
     """
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1:
-        raise ValueError(
-            f"smoothing must be a number from 0 (none) to below 1, got {weight!r}; 0.9 is common"
-        )
-    return float(weight)
+    accepted = "a number from 0 (none) to below 1 (0.9 is common)"
+    return real("smoothing", weight, accepted, lambda share: 0 <= share < 1)
 
 
 def _scan(decay: Floats, value: Floats) -> Floats:

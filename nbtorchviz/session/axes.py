@@ -3,6 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from nbtorchviz.analysis.layouts import ACCEPTED_AXES
+from nbtorchviz.arguments import names, refusal, word
+
+_ACCEPTED = "{layer: axes}, such as {'conv1': ('H', 'W', 'C')}"
+
+
+def check_layout(layout: object) -> None:
+    """Check the form of a layout, whatever the layers of the model are.
+
+    Raises:
+        TypeError: it is not axes by layer; the message shows how it is written.
+    """
+    if not isinstance(layout, Mapping):
+        raise refusal("layout", _ACCEPTED, layout)
+    for layer, axes in layout.items():
+        word("layout", layer, f"{_ACCEPTED}, with names of layers")
+        if not isinstance(axes, str):  # "HWC" is short for its letters
+            names(f"layout of {layer!r}", axes, "a sequence of axes, such as ('H', 'W', 'C')")
 
 
 def checked_layout(
@@ -16,8 +33,10 @@ def checked_layout(
 
     Raises:
         LayerNotFoundError: no such layer.
+        TypeError: it is not axes by layer.
         ValueError: axes that are not accepted.
     """
+    check_layout(layout)
     checked = {}
     for layer, axes in layout.items():
         given = tuple(axes)

@@ -10,7 +10,7 @@ from nbtorchviz.live.mode import ModeReport
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.line import Line
 from nbtorchviz.session.metrics import MetricHistory
-from nbtorchviz.session.scalars import as_number
+from nbtorchviz.session.scalars import as_epoch, as_number, as_phase, as_step
 
 
 class Logbook:
@@ -56,12 +56,17 @@ class Logbook:
         """Record numbers; as ``Session.log``, but counting steps by the calls.
 
         Without ``step`` a metric that was logged already begins the next step, so
-        ``log(loss=a)`` and then ``log(val_loss=b)`` belong to the same one.
+        ``log(loss=a)`` and then ``log(val_loss=b)`` belong to the same one. All or nothing is
+        recorded.
         """
+        step = None if step is None else as_step(step)
+        epoch = None if epoch is None else as_epoch(epoch)
+        phase = as_phase(phase)
+        values = {name: _taken(name, value) for name, value in metrics.items()}
         with self._lock:
             names = {f"{phase}/{name}" for name in metrics}
             if step is not None:
-                self.step = int(step)
+                self.step = step
                 self._at_step = set()
             elif not self.step or names & self._at_step:
                 self.step += 1
@@ -71,11 +76,14 @@ class Logbook:
             fields = {
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
-                "phase": phase or "train",
+                "phase": phase,
                 "epoch": self.epoch,
             }
-            for name, value in metrics.items():
-                self._take(name, value, {**fields, "name": name})
+            for name, value in values.items():
+                if isinstance(value, float):
+                    self._add(value, {**fields, "name": name})
+                else:
+                    self._pending.append((value, {**fields, "name": name}))
         self.sender.boundary()
 
     def read_pending(self) -> None:
@@ -122,12 +130,6 @@ class Logbook:
         """Stop sending."""
         self.sender.close()
 
-    def _take(self, name: str, value: Any, fields: dict[str, Any]) -> None:
-        if _on_device(value):
-            self._pending.append((value.detach().clone(), fields))
-        else:
-            self._add(as_number(name, value), fields)
-
     def _add(self, value: float, fields: dict[str, Any]) -> None:
         self.metrics.add(ScalarLogged(value=value, run=self.metrics.current_run, **fields))
 
@@ -138,6 +140,11 @@ class Logbook:
         if mode.mode == "one-way":
             return {"code": "one_way", "level": "warn", "title": mode.reason, "lines": []}
         return None
+
+
+def _taken(name: str, value: Any) -> Any:
+    """The number, or for a tensor on a device a clone that is read later."""
+    return value.detach().clone() if _on_device(value) else as_number(name, value)
 
 
 def _on_device(value: Any) -> bool:

@@ -1,16 +1,45 @@
 """Read what users give as a probe: the arguments of a forward, and labels that belong to them."""
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from nbtorchviz.arguments import refusal, said
 from nbtorchviz.capture.plans import Inputs
-from nbtorchviz.errors import ModelGoneError, RunRefusedError
+from nbtorchviz.errors import ModelGoneError, NbTorchVizError, RunRefusedError
 from nbtorchviz.events import InputCaptured
+
+if TYPE_CHECKING:
+    from nbtorchviz.session.session import Session
+
+_LABELS = "class indices, one per item of the probe"
+
+
+def run_probe(session: "Session", given: object, labels: object = None) -> None:
+    """Show what was given as ``probe=``: an input, or a tuple of inputs.
+
+    Raises:
+        Exception: what the model raises for it, with a note on what is accepted. The probe is
+            forgotten then.
+    """
+    inputs = given if isinstance(given, tuple) else (given,)
+    if session.model is not None:
+        probe_labels(labels, probe_inputs(session.model, inputs))
+    try:
+        session.probe(*inputs, labels=labels)
+    except NbTorchVizError:  # it was not run; what is pinned stays
+        raise
+    except Exception as error:
+        session.recorder.unpin()
+        error.add_note(
+            f"The model refused the probe: {', '.join(map(said, inputs)) or 'nothing'}. "
+            "A probe is what model(x) takes: probe=x, or a tuple for several inputs."
+        )
+        raise
 
 
 def check_probe(
@@ -69,17 +98,20 @@ def probe_labels(labels: object, inputs: Inputs) -> Tensor | None:
 
     Raises:
         TypeError: they are not numbers.
-        ValueError: there are more or fewer labels than items.
+        ValueError: they are no class indices (or class probabilities, shape (N, K)), or there
+            are more or fewer of them than items.
     """
     if labels is None:
         return None
     try:
         found = torch.as_tensor(labels).detach().clone()
         found = found.reshape(1) if found.ndim == 0 else found
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"labels must be class indices, one per item of the probe, got {type(labels).__name__}."
-        ) from error
+    except (TypeError, ValueError, RuntimeError):
+        raise refusal("labels", _LABELS, labels) from None
+    if found.ndim == 1 and found.is_floating_point() and bool((found.frac() == 0).all()):
+        found = found.long()  # 3.0 is an index; NaN and infinity have no fraction of 0
+    if found.is_complex() or found.ndim != 1 + found.is_floating_point():
+        raise refusal("labels", _LABELS, labels, typed=True)
     first = _first_tensor(inputs)
     if first is not None and len(found) not in first.shape[:2]:  # (T, N, D) has N second
         raise ValueError(

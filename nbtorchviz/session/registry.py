@@ -10,13 +10,17 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nbtorchviz.arguments import names, real, refusal, said, whole
 from nbtorchviz.errors import SessionClosedError
+from nbtorchviz.session.axes import check_layout
 from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.pinned import run_probe
 from nbtorchviz.session.session import Session
 
 _lock = threading.RLock()
 """Two threads that watch one model get one session."""
 _sessions: WeakKeyDictionary[nn.Module, Session] = WeakKeyDictionary()
+_BUDGET = "the share of training time that watching may take, above 0 to 1 (by default 0.02)"
 _histories: dict[str, tuple[weakref.ref[Session], MetricHistory]] = {}
 """By class name: the newest session and its curves, which outlive a model that is made anew."""
 
@@ -60,11 +64,24 @@ def watch(
         ValueError: an argument is out of range.
     """
     target = _unwrap(_checked_model(model))
+    # All of them before any of them counts: a session is never changed by half.
     optimizers = _checked_optimizers(optimizer)
-    if every is not None and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
-        raise ValueError(f"every must be a whole number of steps from 1, got {every!r}")
+    criterion = _checked_criterion(criterion)
+    if labels is not None and probe is None:
+        raise ValueError(
+            "labels belong to the items of a probe, and no probe was given: "
+            "watch(model, probe=x, labels=y). Labels of training batches are read with criterion=."
+        )
+    if class_names is not None:
+        class_names = names("class_names", class_names, "a sequence of names by class index")
+    if budget is not None:
+        budget = real("budget", budget, _BUDGET, lambda share: 0 < share <= 1)
+    if every is not None:
+        every = whole("every", every, least=1)
+    if layout is not None:
+        check_layout(layout)
     if compiled not in (None, "eager_twin", "force_eager"):
-        raise ValueError(f"compiled must be 'eager_twin' or 'force_eager', got {compiled!r}")
+        raise refusal("compiled", "'eager_twin' or 'force_eager'", compiled, typed=True)
     with _lock:
         session = _sessions.get(target)
         if session is None or session.closed:
@@ -94,7 +111,7 @@ def watch(
                 compiled=compiled,
             )
     if probe is not None:
-        session.probe(*(probe if isinstance(probe, tuple) else (probe,)), labels=labels)
+        run_probe(session, probe, labels)
     return session
 
 
@@ -177,6 +194,18 @@ def _checked_optimizers(optimizer: object) -> tuple[Optimizer, ...]:
                 f"watch() needs a torch.optim.Optimizer, or a sequence of them, got {_kind(one)}."
             )
     return given
+
+
+def _checked_criterion(criterion: object) -> nn.Module | None:
+    if criterion is None or isinstance(criterion, nn.Module):
+        return criterion
+    hint = "Leave it out where the loss is a function: the label is then not shown."
+    if isinstance(criterion, type):
+        hint = f"Did you mean an instance? criterion={criterion.__name__}()"
+    raise TypeError(
+        "criterion must be the loss module that your loop calls, such as nn.CrossEntropyLoss(), "
+        f"got {said(criterion)}. {hint}"
+    )
 
 
 def _kind(value: Any) -> str:

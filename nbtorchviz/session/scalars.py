@@ -1,7 +1,11 @@
-"""Read one number from what users log."""
+"""Read what users log: numbers, and the step, phase and epoch they belong to."""
 
+import math
 import numbers
+import operator
 from typing import Any
+
+from nbtorchviz.arguments import refusal, word
 
 
 def as_number(name: str, value: Any) -> float:
@@ -38,3 +42,42 @@ def as_number(name: str, value: Any) -> float:
             f"got {type(value).__name__}."
         )
     return float(value)
+
+
+def as_step(step: Any) -> int:
+    """Return the x position of a number.
+
+    Raises:
+        TypeError, ValueError: it is not a whole number; 3.0 is one.
+    """
+    if type(step) is int:
+        return step
+    if isinstance(step, float) and step.is_integer():
+        return int(step)
+    try:
+        if not isinstance(step, bool):
+            return operator.index(step)
+    except TypeError:
+        pass
+    raise refusal("step", "a whole number", step, typed=isinstance(step, numbers.Real))
+
+
+def as_phase(phase: Any) -> str:
+    """Return ``phase``, ``"train"`` for None.
+
+    Raises:
+        TypeError: it is not a word.
+    """
+    return "train" if phase is None else word("phase", phase, "'train' or 'eval'") or "train"
+
+
+def as_epoch(epoch: Any) -> float:
+    """Return ``epoch`` as a number; fractions are allowed.
+
+    Raises:
+        TypeError, ValueError: it is not one finite number.
+    """
+    found = as_number("epoch", epoch)
+    if not math.isfinite(found):
+        raise refusal("epoch", "a finite number", epoch, typed=True)
+    return found

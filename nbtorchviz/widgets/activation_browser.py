@@ -13,6 +13,7 @@ from nbtorchviz.events import ActivationCaptured, GradientCaptured, LayerCapture
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
+from nbtorchviz.session.pinned import run_probe
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.browser_choice import Choice
 from nbtorchviz.widgets.browser_moves import Moves
@@ -24,10 +25,10 @@ from nbtorchviz.widgets.thumbnails import Thumbnails
 KEYWORDS = (
     "layer", "call", "sample", "channel", "probe", "show", "colormap", "normalize", "layout",
 )  # fmt: skip
-_INTENTS = {
+SELECTED = (
     "layer", "call", "path", "sample", "channel", "slice", "show", "colormap", "normalize",
     "order", "hold", "step",
-}  # fmt: skip
+)  # fmt: skip
 PREVIEW_BYTES = 64_000
 """A kept frame goes out at once, so it is small."""
 THUMBS_BYTES = 64_000
@@ -51,7 +52,8 @@ class ActivationBrowser(ObserverWidget):
         layout: axes of this layer where they are inferred wrongly, such as ``("H", "W", "C")``.
 
     Raises:
-        TypeError: the first argument is neither a model nor a session, or an unknown keyword.
+        TypeError: the first argument is neither a model nor a session, a keyword is unknown, or
+            its value has the wrong type.
         LayerNotFoundError: no such layer; the message lists the nearest.
         ValueError: a value that is not accepted; the message says what is.
     """
@@ -102,7 +104,7 @@ class ActivationBrowser(ObserverWidget):
         )
         if probe is not None:
             try:
-                self.session.probe(*(probe if isinstance(probe, tuple) else (probe,)))
+                run_probe(self.session, probe)
             except BaseException:
                 self.close()
                 raise
@@ -148,6 +150,8 @@ class ActivationBrowser(ObserverWidget):
         Raises:
             LayerNotFoundError, ValueError, TypeError: as the constructor.
         """
+        unknown = {name: changes[name] for name in changes if name not in SELECTED}
+        refuse_unknown("select", unknown, SELECTED)
         self._choose(changes)
         self._moves.of_python()
         self._selection_stream.mark(urgent=True)
@@ -232,7 +236,7 @@ class ActivationBrowser(ObserverWidget):
         if name == "pin":
             if self._choice.pin(pinned=bool(value)):  # else the view says that nothing came yet
                 self._frame_stream.mark(urgent=True)
-        elif name in _INTENTS:
+        elif name in SELECTED:
             self._choose({name: value})
 
     def _choose(self, changes: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from nbtorchviz.arguments import whole
 from nbtorchviz.events import LayerInfo
 from nbtorchviz.session import Session
 from nbtorchviz.widgets.browser_state import known_layers
@@ -26,8 +27,10 @@ def first_selection(
     """
     first = Selection(layer=remembered_layer(session))
     named: dict[str, Any] = {} if layer is None else {"layer": layer}
-    layers, picked = known_layers(session, named | ({"call": call} if call else {}), first)
-    return first.changed(layers, **picked, channel=channel or 0, **given)
+    if whole("call", call):
+        named["call"] = call
+    layers, picked = known_layers(session, named, first)
+    return first.changed(layers, **picked, channel=0 if channel is None else channel, **given)
 
 
 def remembered_layer(session: Session) -> str:

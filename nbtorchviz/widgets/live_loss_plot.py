@@ -12,6 +12,7 @@ from traitlets import Dict as DictTrait
 from nbtorchviz.analysis.curve_picture import curve_picture
 from nbtorchviz.analysis.packets import unpack
 from nbtorchviz.analysis.smoothing import check_weight
+from nbtorchviz.arguments import flag, refusal, word
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.curves import LIMIT_BYTES, CurveView, curve_packet
@@ -22,6 +23,10 @@ from nbtorchviz.widgets import notebook
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 
 KEYWORDS = ("metrics", "smoothing", "log_y")
+_METRICS = (
+    "the name of a metric, a list of names, or a MetricHistory such as session.metrics "
+    "(numbers are logged with plot.log(loss=loss))"
+)
 
 
 class LiveLossPlot(ObserverWidget):
@@ -41,7 +46,8 @@ class LiveLossPlot(ObserverWidget):
         log_y: begin with a logarithmic y axis.
 
     Raises:
-        TypeError: the first argument is neither a model nor a session, or an unknown keyword.
+        TypeError: the first argument is neither a model nor a session, a keyword is unknown, or
+            its value has the wrong type.
         ValueError: ``smoothing`` is out of range.
     """
 
@@ -65,7 +71,7 @@ class LiveLossPlot(ObserverWidget):
         self._view = CurveView(
             names=() if self._given is not None else _names(metrics),
             smoothing=check_weight(smoothing),
-            log_y=bool(log_y),
+            log_y=flag("log_y", log_y),
             rev=1,
         )
         self._sums = KeptSums()
@@ -112,6 +118,7 @@ class LiveLossPlot(ObserverWidget):
         Raises:
             KeyError: no such metric was logged; the message lists those that were.
         """
+        word("name", name, "the name of a metric that was logged")
         if self._book is not None:
             self._book.read_pending()
         return self.metrics.history(name, run)
@@ -138,7 +145,7 @@ class LiveLossPlot(ObserverWidget):
 
     @log_y.setter
     def log_y(self, log_y: bool) -> None:
-        self._change(log_y=bool(log_y), rev=self._view.rev + 1)
+        self._change(log_y=flag("log_y", log_y), rev=self._view.rev + 1)
 
     @property
     def figure(self) -> Any:
@@ -265,10 +272,9 @@ class LiveLossPlot(ObserverWidget):
 def _names(given: Any) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else () if given is None else given
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise TypeError(
-            f"metrics must be the name of a metric, a list of names, or a MetricHistory such as "
-            f"session.metrics, got {given!r}. Numbers are logged with plot.log(loss=loss)."
-        )
+        raise refusal("metrics", _METRICS, given)
+    if not all(names):
+        raise refusal("metrics", _METRICS, given, typed=True)
     return tuple(names)
 
 

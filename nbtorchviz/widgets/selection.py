@@ -1,11 +1,11 @@
 """What is selected in an ActivationBrowser: one value, changed as a whole and checked at once."""
 
-import operator
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nbtorchviz.analysis.colormaps import NAMES as COLORMAPS
+from nbtorchviz.arguments import flag, refusal, whole, word
 from nbtorchviz.errors import LayerNotFoundError
 from nbtorchviz.session.looks import Look
 
@@ -17,6 +17,8 @@ CHOICES = {
 }
 """Accepted words. ``normalize``: each channel on its own scale, or all on one."""
 _NUMBERS = ("sample", "channel", "slice", "step")
+_FLAGS = ("hold", "pinned")
+_LAYER = "the key of a layer, such as 'conv1' (see session.layers)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +75,13 @@ class Selection:
             ValueError, TypeError: a value that is not accepted; the message says what is.
         """
         if "call" in changes:
-            call = _whole("call", changes.pop("call"))
+            call = whole("call", changes.pop("call"))
             name, hash_sign, number = str(changes.get("layer", self.layer)).rpartition("#")
             if not (hash_sign and number.isdecimal()):
                 name = str(changes.get("layer", self.layer))
             changes["layer"] = f"{name}#{call}" if call else name
         if "layer" in changes:
-            layer = changes["layer"]
+            layer = word("layer", changes["layer"], _LAYER)
             if layer not in layers:
                 raise LayerNotFoundError(layer, layers)
             if layer != self.layer:
@@ -87,21 +89,14 @@ class Selection:
                 changes.setdefault("slice", 0)
         for name, accepted in CHOICES.items():
             if name in changes and changes[name] not in accepted:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(map(repr, accepted))}, "
-                    f"got {changes[name]!r}."
-                )
+                words = f"one of {', '.join(map(repr, accepted))}"
+                raise refusal(name, words, changes[name], typed=True)
         for name in _NUMBERS:
             if name in changes and not (name == "step" and changes[name] is None):
-                changes[name] = _whole(name, changes[name])
+                changes[name] = whole(name, changes[name])
+        for name in _FLAGS:
+            if name in changes:
+                changes[name] = flag(name, changes[name])
+        if "path" in changes:
+            word("path", changes["path"], "a place in the output, such as '1.0'")
         return replace(self, **changes)
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        number = -1 if isinstance(value, bool) else operator.index(value)  # numpy's integers too
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ValueError(f"{name} must be a whole number from 0, got {value!r}.")
-    return number

@@ -43,9 +43,18 @@ def test_weight_zero_changes_nothing():
     np.testing.assert_array_equal(smooth(np.arange(3), values, 0.0), [1.0, np.nan, 3.0])
 
 
-@pytest.mark.parametrize("weight", [1.0, -0.1, float("nan"), "0.9", True])
-def test_a_weight_out_of_range_is_refused(weight):
-    with pytest.raises(ValueError, match="smoothing must be a number from 0"):
+@pytest.mark.parametrize(
+    ("weight", "error"),
+    [
+        (1.0, ValueError),
+        (-0.1, ValueError),
+        (float("nan"), ValueError),
+        (True, ValueError),
+        ("0.9", TypeError),
+    ],
+)
+def test_a_weight_out_of_range_is_refused(weight, error):
+    with pytest.raises(error, match="smoothing must be a number from 0"):
         smooth(np.arange(3), np.zeros(3), weight)
 
 

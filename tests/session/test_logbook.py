@@ -53,6 +53,17 @@ def test_what_is_no_number_is_refused_by_name(book, value, error, words):
         book.log(loss=value)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"acc": "x"}, {"step": "2"}, {"epoch": float("nan")}, {"phase": 5}]
+)
+def test_all_is_recorded_or_nothing(book, wrong):
+    book.log(loss=3.0)
+    with pytest.raises((TypeError, ValueError), match=next(iter(wrong))):
+        book.log(**{"loss": 1.0, **wrong})
+    assert (book.step, book.epoch) == (1, None)
+    assert book.metrics.history("loss").values.tolist() == [3.0]
+
+
 def test_tensors_and_bools_are_numbers(book):
     book.log(a=torch.tensor(2.0, requires_grad=True), b=torch.tensor([3]), c=True)
     assert [book.metrics.latest(name).value for name in "abc"] == [2.0, 3.0, 1.0]

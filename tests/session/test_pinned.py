@@ -103,3 +103,33 @@ def test_labels_that_do_not_fit_are_refused(opened):
         session.probe(torch.randn(2, 4), labels=torch.tensor([1, 2, 0]))
     with pytest.raises(TypeError, match="class indices"):
         session.probe(torch.randn(2, 4), labels=["cat", "dog"])
+    for wrong in ([0.5, 1.0], [float("nan"), 1.0], [[1], [2]]):
+        with pytest.raises(ValueError, match="labels must be class indices, one per item"):
+            session.probe(torch.randn(2, 4), labels=wrong)
+
+
+def test_labels_may_be_whole_floats_or_class_probabilities(opened):
+    model = nn.Sequential()
+    model.add_module("a", nn.Linear(4, 3))
+    for labels in ([2.0, 1.0], torch.tensor([[0.1, 0.2, 0.7], [1.0, 0.0, 0.0]])):
+        session = opened(model, probe=torch.randn(2, 4), labels=labels)
+        assert session.recorder.input["pinned"].label == 2
+
+
+def test_a_probe_that_the_model_refuses_is_forgotten_and_the_error_says_what_was_given(opened):
+    model = nn.Sequential()
+    model.add_module("a", nn.Linear(4, 3))
+    session = opened(model)
+    with pytest.raises(RuntimeError) as raised:
+        watch(model, probe=torch.zeros(2, 9))
+    assert "The model refused the probe: Tensor of shape (2, 9)." in raised.value.__notes__[0]
+    assert not session.recorder.pinned
+
+
+def test_labels_that_do_not_fit_leave_what_is_pinned(opened):
+    model = nn.Sequential()
+    model.add_module("a", nn.Linear(4, 3))
+    session = opened(model, probe=torch.randn(2, 4))
+    with pytest.raises(ValueError, match="one class index per item"):
+        watch(model, probe=torch.randn(2, 4), labels=[1, 2, 0])
+    assert session.recorder.pinned

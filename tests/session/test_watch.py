@@ -108,6 +108,45 @@ def test_values_out_of_range_are_refused(net, wrong):
         watch(net, **wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"budget": "x"},
+            r"budget must be the share of training time .* \(by default 0.02\), got 'x'",
+        ),
+        ({"every": "2"}, "every must be a whole number from 1, got '2'"),
+        ({"class_names": 5}, "class_names must be a sequence of names by class index, got 5"),
+        ({"class_names": "cat"}, "class_names must be a sequence .* got 'cat'"),
+        ({"layout": "HWC"}, "layout must be {layer: axes}, such as .* got 'HWC'"),
+        ({"layout": {0: "HWC"}}, "layout must be .* with names of layers, got 0"),
+        ({"layout": {"0": 5}}, "layout of '0' must be a sequence of axes, .* got 5"),
+        ({"criterion": nn.MSELoss}, r"Did you mean an instance\? criterion=MSELoss\(\)"),
+        ({"criterion": len}, "criterion must be the loss module .* Leave it out where"),
+        ({"probe": torch.zeros(1, 1, 4, 4), "labels": "cat"}, "labels must be class indices"),
+    ],
+)
+def test_values_of_a_wrong_type_are_refused_with_what_is_accepted(net, opened, wrong, message):
+    session = opened(net)
+    with pytest.raises(TypeError, match=message):
+        watch(net, **wrong)
+    assert session.recorder.pinned is False
+
+
+def test_one_wrong_value_leaves_the_session_as_it_was(net, opened):
+    session = opened(net, every=3, class_names=["a", "b", "c"])
+    with pytest.raises(TypeError, match="budget"):
+        watch(net, every=5, class_names=["x"], budget="x")
+    assert session.recorder.every == 3
+    assert session.class_names == ("a", "b", "c")
+
+
+def test_labels_without_a_probe_are_refused(net):
+    with pytest.raises(ValueError, match=r"watch\(model, probe=x, labels=y\)"):
+        watch(net, labels=[1, 2])
+    assert find_session(net) is None
+
+
 def test_scripted_model_is_refused_in_words():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates tracing
@@ -359,8 +398,8 @@ def test_curves_outlive_a_session_that_was_closed(net):
 def test_numpy_integers_select_a_sample():
     picked = Selection(layer="0").changed(("0",), sample=np.int64(3), channel=np.uint8(2))
     assert (picked.sample, type(picked.sample), picked.channel) == (3, int, 2)
-    for wrong in (-1, 1.5, True, "1"):
-        with pytest.raises(ValueError, match="sample must be a whole number from 0"):
+    for wrong, error in ((-1, ValueError), (1.5, ValueError), (True, ValueError), ("1", TypeError)):
+        with pytest.raises(error, match="sample must be a whole number from 0"):
             picked.changed(("0",), sample=wrong)
 
 

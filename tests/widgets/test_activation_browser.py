@@ -137,12 +137,45 @@ def test_wrong_layer_is_refused_with_the_nearest_names(browse):
         ({"colormap": "jet"}, "colormap must be one of"),
         ({"normalize": "all"}, "normalize must be one of"),
         ({"sample": -1}, "sample must be a whole number"),
+        ({"channel": -1}, "channel must be a whole number from 0, got -1"),
         ({"channel": 1.5}, "channel must be a whole number"),
+        ({"call": 1.5}, "call must be a whole number from 0, got 1.5"),
     ],
 )
 def test_wrong_values_are_refused_in_words(browse, wrong, message):
     with pytest.raises(ValueError, match=message):
         browse(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"layer": 0}, r"layer must be the key of a layer, .* \(see session.layers\), got 0"),
+        ({"call": ""}, "call must be a whole number from 0, got ''"),
+        ({"sample": "a"}, "sample must be a whole number from 0, got 'a'"),
+        ({"channel": []}, r"channel must be a whole number from 0, got \[\]"),
+        ({"layout": 5}, "layout of '0' must be a sequence of axes, .* got 5"),
+    ],
+)
+def test_values_of_a_wrong_type_are_refused_in_words(browse, wrong, message):
+    with pytest.raises(TypeError, match=message):
+        browse(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"hold": "a"}, "hold must be True or False, got 'a'"),
+        ({"path": 1}, "path must be a place in the output, such as '1.0', got 1"),
+        ({"step": "newest"}, "step must be a whole number from 0, got 'newest'"),
+        ({"chanel": 1}, r"select\(\) got unknown keyword 'chanel'; accepted: layer, call, path"),
+    ],
+)
+def test_a_wrong_selection_is_refused_and_changes_nothing(browse, wrong, message):
+    browser = browse(layer="2")
+    with pytest.raises(TypeError, match=message):
+        browser.select(layer="0", **wrong)
+    assert browser.layer == "2"
 
 
 def test_unknown_keyword_is_a_type_error_that_lists_what_is_known(browse):

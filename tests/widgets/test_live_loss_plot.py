@@ -71,6 +71,15 @@ def test_an_unknown_keyword_a_wrong_model_and_a_bad_weight_are_refused():
     for wrong in (5, ["loss", 5], {"loss": 1}):
         with pytest.raises(TypeError, match="metrics must be the name of a metric, a list of"):
             nbv.LiveLossPlot(metrics=wrong)
+    with pytest.raises(TypeError, match=r"smoothing must be a number .* got 'much'"):
+        nbv.LiveLossPlot(smoothing="much")
+    with pytest.raises(TypeError, match="log_y must be True or False, got 'log'"):
+        nbv.LiveLossPlot(log_y="log")
+
+
+def test_a_history_is_asked_for_by_name(plot):
+    with pytest.raises(TypeError, match=r"name must be the name of a metric .* got 3"):
+        plot().history(3)
 
 
 @pytest.mark.parametrize(
