@@ -126,6 +126,12 @@ class Logbook:
         """Remember a failure of ours; never raises."""
         self.faults = [*self.faults, f"{where}: {type(error).__name__}: {error}"][-100:]
 
+    def looked_at(self, owner: int) -> None:
+        """Note that somebody sees a widget again: nothing has to be captured for it."""
+
+    def tick(self) -> None:
+        """Note that time passes."""
+
     def close(self) -> None:
         """Stop sending."""
         self.sender.close()

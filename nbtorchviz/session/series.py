@@ -1,6 +1,7 @@
 """One metric of one run: growing columns, their extremes, and what to say about them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,11 +18,34 @@ MOST_SPANS = 32
 _GROUP = 4
 
 
+Row = tuple[int, float, float | None, float]
+"""Step, value, epoch and elapsed seconds of one logged number."""
+
+
 class Point(NamedTuple):
     """One logged number."""
 
     step: int
     value: float
+
+
+class Batch(NamedTuple):
+    """Numbers of one metric, finite and in the order of their steps, as columns of (N,)."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    epochs: NDArray[np.float64]
+    elapsed_s: NDArray[np.float64]
+
+
+def as_batch(rows: Sequence[Row]) -> Batch | None:
+    """Return the columns of ``rows``; None where each needs care: a step back, NaN, infinity."""
+    columns = zip(*rows, strict=True)
+    steps, values = np.array(next(columns), np.int64), np.array(next(columns), np.float64)
+    if (steps[1:] < steps[:-1]).any() or not np.isfinite(values).all():
+        return None
+    epochs = np.array(next(columns), np.float64)  # None becomes NaN
+    return Batch(steps, values, epochs, np.array(next(columns), np.float64))
 
 
 class Span(NamedTuple):
@@ -99,6 +123,8 @@ class Series:
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = max(limit, 2 * _GROUP)
         self._count = 0
+        self.last_step = -(2**62)
+        """Largest step so far."""
         self._steps: NDArray[np.int64] = np.empty(64, np.int64)
         self._values: NDArray[np.float64] = np.empty(64, np.float64)
         self._epochs: NDArray[np.float32] = np.empty(64, np.float32)
@@ -115,28 +141,44 @@ class Series:
         self._not_finite = 0
         self._not_positive = 0
 
-    @property
-    def last_step(self) -> int:
-        """Largest step so far."""
-        return int(self._steps[self._count - 1]) if self._count else -(2**62)
-
     def append(self, step: int, value: float, epoch: float | None, elapsed_s: float) -> None:
         """Add one value; one of an earlier step is put in its place."""
         step, value = int(step), float(value)
-        row: tuple[Any, ...] = (step, value, math.nan if epoch is None else epoch, elapsed_s)
+        epoch = math.nan if epoch is None else epoch
         if step < self.last_step:
-            self._insert(row)
+            self._insert((step, value, epoch, elapsed_s))
         else:
-            if self._count == len(self._steps):
-                self._resize(2 * self._count)
             at = self._count
-            for column, item in zip(self._columns(), row, strict=True):
-                column[at] = item
-            self._count += 1
+            if at == len(self._steps):
+                self._resize(2 * at)
+            self._steps[at], self._values[at] = step, value
+            self._epochs[at], self._elapsed_s[at] = epoch, elapsed_s
+            self._count = at + 1
+            self.last_step = step
         self.logged += 1
         self._note(Point(step, value))
         if self._count > self.limit:
             self._thin()
+
+    def takes(self, batch: "Batch") -> bool:
+        """Whether ``batch`` follows what is kept, with nothing to be thinned."""
+        whole = self._count + len(batch.values) <= self.limit
+        return whole and int(batch.steps[0]) >= self.last_step
+
+    def extend(self, batch: "Batch") -> None:
+        """Add many values at once, of a batch that this series takes."""
+        count = self._count + len(batch.values)
+        while count > len(self._steps):
+            self._resize(2 * len(self._steps))
+        for column, new in zip(self._columns(), batch, strict=True):
+            column[self._count : count] = new
+        self._count, self.last_step = count, int(batch.steps[-1])
+        self.logged += len(batch.values)
+        self._not_positive += int((batch.values <= 0).sum())
+        self._span_open = False
+        low, high = int(batch.values.argmin()), int(batch.values.argmax())
+        for at in (low, high, -1):
+            self._extremes(Point(int(batch.steps[at]), float(batch.values[at])))
 
     def view(self) -> SeriesView:
         """Return the present state without copying values."""
@@ -208,16 +250,20 @@ class Series:
         self._blocks = Blocks()
         self._generation = object()
 
+    def _extremes(self, point: Point) -> None:
+        self.latest = point
+        if self.smallest is None or point.value < self.smallest.value:
+            self.smallest = point
+        if self.largest is None or point.value > self.largest.value:
+            self.largest = point
+
     def _note(self, point: Point) -> None:
         step, value = point
         self.latest = point
         if math.isfinite(value):
             self._span_open = False
             self._not_positive += value <= 0
-            if self.smallest is None or value < self.smallest.value:
-                self.smallest = point
-            if self.largest is None or value > self.largest.value:
-                self.largest = point
+            self._extremes(point)
             return
         self._not_finite += 1
         kind = "NaN" if math.isnan(value) else "Inf"

@@ -1,0 +1,84 @@
+"""Numbers queue up and are kept in batches: the result is as if each had been kept at once."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbtorchviz.bus import EventBus
+from nbtorchviz.events import ScalarLogged
+from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.scalar_log import ScalarLog
+
+CALLS = st.lists(
+    st.tuples(
+        st.integers(0, 20),
+        st.sampled_from(["train", "eval"]),
+        st.dictionaries(
+            st.sampled_from(["loss", "val_loss", "acc"]),
+            st.one_of(st.floats(-5, 5), st.sampled_from([float("nan"), float("inf")])),
+            min_size=1,
+        ),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+def kept(metrics):
+    return {
+        key: (
+            view.steps.tolist(),
+            np.nan_to_num(view.values, nan=99.0).tolist(),
+            view.spans,
+            view.smallest,
+            view.largest,
+            view.not_positive,
+            view.logged,
+        )
+        for key, view in metrics.views().items()
+    }
+
+
+@given(calls=CALLS, sort=st.booleans())
+def test_a_batch_is_kept_as_if_each_value_had_been_kept_at_once(calls, sort):
+    if sort:  # as in a training loop
+        calls = sorted(calls, key=lambda call: call[0])
+    at_once, batched = MetricHistory(limit=16), MetricHistory(limit=16)
+    one = ScalarLog(at_once, EventBus(), lambda: (0, 0, 0))
+    many = ScalarLog(batched, EventBus(), lambda: (0, 0, 0))
+    for step, phase, values, settle in calls:
+        for log, now in ((one, True), (many, settle)):
+            log.log(step, phase, None, values)
+            if now:
+                log.settle()
+    assert kept(at_once) == kept(batched)
+
+
+def test_nothing_is_recorded_when_one_value_is_bad():
+    metrics = MetricHistory()
+    log = ScalarLog(metrics, EventBus(), lambda: (0, 0, 0))
+    with pytest.raises(TypeError, match="acc"):
+        log.log(None, None, 3.0, {"loss": 1.0, "acc": "x"})
+    assert metrics.names() == ()
+    assert log.epoch is None
+
+
+def test_subscribers_hear_each_value_at_once():
+    heard, bus = [], EventBus()
+    bus.subscribe(ScalarLogged, heard.append)
+    log = ScalarLog(MetricHistory(), bus, lambda: (7, 9, 1))
+    log.log(None, "eval", 0.5, {"loss": torch.tensor(2.0, requires_grad=True)})
+    (event,) = heard
+    assert (event.name, event.value, event.step) == ("loss", 2.0, 7)
+    assert (event.forward, event.micro, event.phase, event.epoch) == (9, 1, "eval", 0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64])
+def test_tensors_of_any_real_type_are_numbers(dtype):
+    metrics = MetricHistory()
+    log = ScalarLog(metrics, EventBus(), lambda: (1, 1, 0))
+    log.log(None, None, None, {"loss": torch.tensor(2, dtype=dtype), "one": torch.ones(1, 1)})
+    assert metrics.latest("loss").value == 2.0
+    assert metrics.latest("one").value == 1.0
