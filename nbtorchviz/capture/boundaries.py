@@ -124,8 +124,9 @@ class Steps:
         """Count this step if it is one that counts."""
         if self._born != generation():
             return False
-        if self.given:
-            if self._given[0]() is not optimizer:
+        known = self._given[0]() if self._given else None
+        if known is not None:
+            if known is not optimizer:
                 return False
         else:
             chosen = self._chosen() if self._chosen is not None else None
@@ -137,8 +138,9 @@ class Steps:
                     return False
                 self._chosen = weakref.ref(optimizer)
         self.count += 1
-        self._rivals.clear()
-        if self.silent <= MOST_ACCUMULATED:
+        if self._rivals:
+            self._rivals.clear()
+        if 0 < self.silent <= MOST_ACCUMULATED:  # 0: nobody looked at the forwards
             self._accumulated = self.silent
         self.silent = self.forwards = 0
         return True

@@ -39,6 +39,8 @@ class Course:
         self.forward = 0
         self.micro = 0
         self.looking = False
+        self.dozing = False
+        """The root hooks are off although somebody looks: steps are heard, forwards are not."""
         self.closed = False
         self.last: Inputs | None = None
         self._subject, self._source, self._sink = subject, source, sink
@@ -52,8 +54,11 @@ class Course:
         self._twin: tuple[Inputs | None, Plan] | None = None
         self._late = False
         """A step happened inside a backward; the next root forward is its boundary."""
+        self._steps_in_backward = False
         self._blind = 0
         self._seen_forward = 0
+        self._alone = False
+        """Whether the end of the present root forward is a boundary."""
         self._cost_s = 0.0
 
     def stop(self) -> None:
@@ -65,7 +70,7 @@ class Course:
 
     def rest(self) -> None:
         """Forget a window, unless its forward is running on another thread just now."""
-        self.looking = False
+        self.looking = self.dozing = False
         if not self._inside:
             self.drop()
 
@@ -112,7 +117,7 @@ class Course:
         self.micro = self._steps.silent if grad else 0
         self._steps.forwards += 1
         self._steps.silent += grad
-        alone = self._steps.by_forward(grad=grad)
+        alone = self._alone = self._steps.by_forward(grad=grad)
         if alone:
             self._finish()
         wanted = self._source.wanted_phase()
@@ -162,21 +167,23 @@ class Course:
         self._inside = False
         if self._stance is not None:
             self._end_stance()
-        try:
-            if error is not None:
-                self._failed(error)
-            elif self._window is not None and self._window.forward == self.forward:
-                self._window.leave(output)
-        except Exception as fault:
-            self.drop()
-            self._fault("root hook", fault)
+        if error is not None or self._window is not None:
+            try:
+                if error is not None:
+                    self.failed(error)
+                elif self._window is not None and self._window.forward == self.forward:
+                    self._window.leave(output)
+            except Exception as fault:
+                self.drop()
+                self._fault("root hook", fault)
         self._cost_s += self._clock() - began
         if not self.looking:
             self.drop()
         if error is None and self._completes():
             self._boundary("forward")
 
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
+        """Report that the user's forward raised ``error``."""
         window, root = self._window, self._subject.root()
         surveyed = window is not None and window.plan.survey
         calls = window.calls if window is not None and surveyed else self._subject.calls
@@ -197,7 +204,7 @@ class Course:
 
     def _completes(self) -> bool:
         """Tell whether the end of this root forward is a boundary."""
-        if self._steps.by_forward(grad=torch.is_grad_enabled()):
+        if self._alone:
             return True
         window = self._window  # an eval forward has no backward to wait for
         return window is not None and window.phase == "eval" and window.forward == self.forward
@@ -214,8 +221,14 @@ class Course:
 
     # Boundaries
 
+    def can_doze(self) -> bool:
+        """Whether nothing would be missed if root forwards went unnoticed until the next sample."""
+        busy = self._window is not None or self._twin is not None or bool(self._waiting)
+        return self.looking and not self.dozing and not busy and not self._steps_in_backward
+
     def optimizer_stepped(self, optimizer: Optimizer) -> None:
         """Complete a step if it is this model's (called by the process-wide hook)."""
+        # Flat, because it runs cold: every call on this path costs about 1 us of each step.
         try:
             if self.closed or not self._steps.matches(optimizer):
                 return
@@ -223,9 +236,18 @@ class Course:
             self._fault("optimizer hook", error)
             return
         if in_backward():
-            self._late = True
-        else:
+            self._late = self._steps_in_backward = True
+            return
+        seen = self.forward != self._seen_forward or self.dozing or not self.looking
+        if self._window is not None or self._waiting or self._twin is not None or not seen:
             self._boundary("step")
+            return
+        self._seen_forward = self.forward  # most steps end here
+        cost_s, self._cost_s = self._cost_s, 0.0
+        try:
+            self._sink.step_passed(cost_s)
+        except Exception as error:
+            self._fault("step_passed", error)
 
     def _boundary(self, kind: str) -> None:
         began = self._clock()

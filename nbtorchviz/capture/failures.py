@@ -28,6 +28,17 @@ def error_in(frame: FrameType) -> BaseException | None:
     return error if trace is not None and trace.tb_frame is frame else None
 
 
+def raised_in(error: BaseException, root: nn.Module | None) -> bool:
+    """Whether ``error`` came out of a call of ``root``, by its traceback."""
+    trace = error.__traceback__
+    while trace is not None and root is not None:
+        frame = trace.tb_frame
+        if frame.f_code.co_name == "_call_impl" and frame.f_locals.get("self") is root:
+            return True
+        trace = trace.tb_next
+    return False
+
+
 def explain(
     error: BaseException,
     tree: Tree,

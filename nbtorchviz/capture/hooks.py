@@ -43,12 +43,13 @@ def inert_copy() -> Callable[..., None]:
     return contextlib.nullcontext().__exit__
 
 
+# Private: without it a recomputation counts as another call.
+_graph_task: Callable[[], int] = getattr(torch._C, "_current_graph_task_id", lambda: -1)
+
+
 def in_backward() -> bool:
     """Tell whether this thread is running a backward pass."""
-    try:
-        return bool(torch._C._current_graph_task_id() != -1)
-    except AttributeError:  # private: without it a recomputation counts as another call
-        return False
+    return _graph_task() != -1
 
 
 class _Root(Protocol):

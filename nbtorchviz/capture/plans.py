@@ -155,6 +155,13 @@ class CatchSink(Protocol):
     def at_boundary(self, boundary: Boundary) -> None:
         """Hear that a step, or without an optimizer a root forward, finished."""
 
+    def step_passed(self, cost_s: float) -> None:
+        """Hear of a step in which nothing was caught, instead of ``at_boundary``: most are.
+
+        Args:
+            cost_s: seconds spent in our hooks since the last boundary. Must be cheap.
+        """
+
     def forward_began(self, phase: str, matched: bool) -> None:
         """Hear that a root forward began. Must be cheap."""
 

@@ -1,6 +1,7 @@
 """The facade of capture: one ``ModelTap`` per watched model."""
 
 import contextlib
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from nbtorchviz.capture.boundaries import Steps, dispatcher
 from nbtorchviz.capture.compiled import check_choice
 from nbtorchviz.capture.course import Course
+from nbtorchviz.capture.failures import raised_in
 from nbtorchviz.capture.hooks import CriterionPreHook, RootPostHook, RootPreHook
 from nbtorchviz.capture.layers import Tree, unwrap
 from nbtorchviz.capture.plans import (
@@ -97,6 +99,7 @@ class ModelTap:
         self._course = Course(self._subject, source, sink, self._steps, report)
         self._criterion: weakref.ref[nn.Module] | None = None
         self._hooks = ExitStack()
+        self._hooking = threading.RLock()
         self.set_criterion(criterion)
         self._finalizer = weakref.finalize(self, self._hooks.close)
         dispatcher.join(self._course)
@@ -147,6 +150,11 @@ class ModelTap:
     def micro(self) -> int:
         """Which root forward within the step, from 0."""
         return self._course.micro
+
+    def position(self) -> tuple[int, int, int]:
+        """Return ``step``, ``forward`` and ``micro`` at once."""
+        course = self._course
+        return self._steps.count, course.forward, course.micro
 
     @property
     def closed(self) -> bool:
@@ -212,6 +220,11 @@ class ModelTap:
         if course.looking or course.closed or self.gone:
             return
         course.looking = True
+        with self._hooking:
+            self._hook()
+
+    def _hook(self) -> None:
+        course = self._course
         entry = self._subject.entry
         if entry is not None:
             pre = entry.register_forward_pre_hook(RootPreHook(course), with_kwargs=True)
@@ -225,8 +238,48 @@ class ModelTap:
 
     def rest(self) -> None:
         """Remove every hook from the model; step counting goes on. Idempotent."""
-        self._hooks.close()
-        self._course.rest()
+        with self._hooking:
+            self._hooks.close()
+            self._course.rest()
+
+    def doze(self) -> bool:
+        """Take the root hooks off until ``wake()``; call at a boundary only.
+
+        Returns:
+            False when they were off already, or have to stay.
+
+        Where a step takes less than a millisecond, what torch itself does to call two empty root
+        hooks is 1.3 % of it (measured: 10 us). Steps go on being heard.
+        """
+        course = self._course
+        with self._hooking:
+            plain = self.compiled_how is None and self._subject.entry is self.model
+            if plain and course.can_doze():
+                self._hooks.close()
+                course.dozing = True
+                return True
+        return False
+
+    def wake(self) -> None:
+        """Put the root hooks back. Idempotent."""
+        course = self._course
+        with self._hooking:
+            if course.dozing:
+                course.dozing = False
+                self._hook()
+
+    def explain(self, error: BaseException) -> None:
+        """Hear of an exception that went through the user's code while root forwards went unseen.
+
+        One that a forward of this model raised is reported as if the root hook had seen it.
+        """
+        if self._course.dozing and raised_in(error, self.model):
+            self._course.failed(error)
+
+    @property
+    def dozing(self) -> bool:
+        """Whether root forwards go unnoticed although somebody looks."""
+        return self._course.dozing
 
     def close(self) -> None:
         """Stop for good and leave nothing behind. Idempotent."""

@@ -167,7 +167,7 @@ class BackgroundRun:
     def _end(self, how: str) -> None:
         self.state = how
         self._session.gate.reset()
-        announce_end(self._session, how)
+        announce_end(self._session, how, self.exception)
         with _starting:
             _running.pop(self._session, None)
             self._done.set()

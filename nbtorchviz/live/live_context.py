@@ -24,8 +24,8 @@ class RunHost(Protocol):
     def run_began(self, name: str = "") -> None:
         """A run was started on purpose."""
 
-    def run_ended(self, how: str = "finished") -> None:
-        """It ended: "finished", "stopped", "failed" or "interrupted"."""
+    def run_ended(self, how: str = "finished", error: BaseException | None = None) -> None:
+        """It ended: "finished", "stopped", "failed" or "interrupted", by ``error`` if any."""
 
 
 Host = TypeVar("Host", bound=RunHost)
@@ -63,7 +63,7 @@ class LiveContext(Generic[Host]):
         if self._quick_switches:
             sys.setswitchinterval(self._switch_s)
         self._session.gate.reset()
-        announce_end(self._session, how_ended(error))
+        announce_end(self._session, how_ended(error), error)
         return isinstance(error, StopTraining)
 
 
@@ -84,9 +84,9 @@ def announce_begin(session: RunHost, name: str = "") -> None:
         _log.exception("noting the begin of a run failed (your training goes on)")
 
 
-def announce_end(session: RunHost, how: str) -> None:
+def announce_end(session: RunHost, how: str, error: BaseException | None) -> None:
     """Tell the session; its failure is logged, so that it cannot hide the user's exception."""
     try:
-        session.run_ended(how)
+        session.run_ended(how, error)
     except Exception:
         _log.exception("noting the end of a run failed (your training is not affected)")

@@ -48,6 +48,10 @@ class Budget:
         now = self._clock()
         return now >= self._due or now >= self._latest
 
+    def due_at(self) -> float:
+        """Return the clock's reading from which on ``due()`` will hold."""
+        return min(self._due, self._latest)
+
     def spent(self, channel: str, seconds: float) -> None:
         """Count ``seconds`` of our work under ``channel``, and repay it."""
         now = self._clock()

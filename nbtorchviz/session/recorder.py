@@ -28,6 +28,16 @@ PROBE_S = 1.0
 FIRST_EXTRA = 16
 """Layers kept beside the watched one while their cost is not known yet."""
 MOST_EXTRA = 64
+REST_S = 0.02
+"""How long a "nothing is due" holds, so that fast steps need not ask each time."""
+TEND_S = 0.05
+"""How often bookkeeping is done where steps are faster than this."""
+DOZE_STEP_S = 0.003
+"""Where steps are faster than this, the root hooks come off between samples."""
+UNSEEN_DOZE_S = 0.5
+"""How often to ask again whether a sample is due while nobody looks."""
+ROUSE_S = 0.3
+"""After so long without a step the root hooks are put back: an evaluation may be running."""
 ELSEWHERE_S = 10.0
 """A thread that ran the model so lately may be in the middle of a step."""
 KEPT_SHARE = 0.5
@@ -43,7 +53,8 @@ class Recorder:
         audience: who looks.
         every: sample exactly each ``every``-th step; None by clock.
         fail: called as ``fail(where, error)`` with failures of ours.
-        after: called at the end of every boundary; may raise ``StopTraining``.
+        tend: called at boundaries, not more often than is useful; for bookkeeping.
+        hold: called at the end of every boundary; may wait, or raise ``StopTraining``.
         clock: seconds, monotonic.
     """
 
@@ -55,7 +66,8 @@ class Recorder:
         *,
         every: int | None,
         fail: Callable[[str, BaseException], None],
-        after: Callable[[], None],
+        tend: Callable[[], None],
+        hold: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tap: ModelTap
@@ -80,7 +92,7 @@ class Recorder:
         """Forwards in a row that were not of the wanted phase."""
         self.began = clock()
         self._bus, self._budget, self._audience = bus, budget, audience
-        self._fail, self._after, self._clock = fail, after, clock
+        self._fail, self._tend, self._hold, self._clock = fail, tend, hold, clock
         self._surveyed = False
         self._pinned: tuple[Inputs, object] | None = None
         self._probe_wanted = False
@@ -88,6 +100,11 @@ class Recorder:
         self._planned_step = -1
         self._layer_cost_s: float | None = None
         self._thread = threading.current_thread()
+        self._thread_id = threading.get_ident()
+        self._rest_until = self._tend_at = self.began
+        self._passed, self._passed_s = 0, 0.0
+        """Steps since the books were kept, and what they cost."""
+        self._wake_at = float("inf")
         self._plans: dict[int, Plan] = {}
         """Plans of the last windows by root forward."""
 
@@ -99,7 +116,7 @@ class Recorder:
     @property
     def trains_here(self) -> bool:
         """Whether the model last ran on the calling thread."""
-        return self._thread is threading.current_thread()
+        return self._thread_id == threading.get_ident()
 
     def trains_elsewhere(self) -> bool:
         """Whether another thread may be inside a step of this model now."""
@@ -116,6 +133,11 @@ class Recorder:
 
     def next_plan(self, phase: str) -> Plan | None:
         """Return what the window that opens now shall read; None when nothing is due."""
+        if not self.looks.urgent and self.every is None:
+            now = self._clock()
+            if now < self._rest_until:
+                return None
+            self._rest_until = now + REST_S
         if not len(self.looks) or not self._due():
             return None
         self._planned_step = self._counted()
@@ -161,7 +183,8 @@ class Recorder:
 
     def forward_began(self, phase: str, matched: bool) -> None:
         """Note that the model runs, for "evaluating" and "waiting"."""
-        self._thread = threading.current_thread()
+        if self._thread_id != threading.get_ident():
+            self._thread, self._thread_id = threading.current_thread(), threading.get_ident()
         now = self.times["forward"] = self._clock()
         if matched:
             self.times["matched"] = now
@@ -191,6 +214,40 @@ class Recorder:
         """Count a failure of ours; never raises."""
         self._fail(where, error)
 
+    def step_passed(self, cost_s: float) -> None:
+        """Note a step in which nothing was caught."""
+        now = self._clock()
+        if now < self._tend_at and self.failure is None and not self._probe_wanted:
+            self.times["step"] = now
+            if now >= self._wake_at or self.looks.urgent:
+                self._wake()
+            self._passed += 1
+            self._passed_s += cost_s + self._clock() - now
+            self._hold()
+            return
+        tap = self.tap
+        self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, "step", None, cost_s))
+
+    def _wake(self) -> None:
+        self._wake_at, self._rest_until = float("inf"), 0.0
+        self.tap.wake()
+
+    def _doze(self, now: float) -> None:
+        """Let the root hooks rest until a sample is due, if steps are that fast."""
+        step_s = (now - self._tend_at + TEND_S) / max(self._passed, 1)
+        quiet = self.every is None and not self.looks.urgent and not self._probe_wanted
+        if not (quiet and self._passed and step_s < DOZE_STEP_S):
+            if self.tap.dozing:
+                self._wake()
+        elif self.tap.doze():
+            again_s = TEND_S if self._audience.seen() else UNSEEN_DOZE_S
+            self._wake_at = max(self._budget.due_at(), now + again_s)
+
+    def rouse(self) -> None:
+        """Put the root hooks back if steps have stopped coming. Call now and then."""
+        if self.tap.dozing and self._clock() - self.times.get("step", 0.0) > ROUSE_S:
+            self._wake()
+
     def at_boundary(self, boundary: Boundary) -> None:
         """Turn the catch into events, show a pinned input, then let pause and stop take effect."""
         began = self.times["step"] = self._clock()
@@ -207,9 +264,13 @@ class Recorder:
             self._fail("step boundary", error)
         # The tap's cost holds the root hooks and the developing that the catch counts as well.
         caught_s = 0.0 if boundary.catch is None else boundary.catch.cost_s
-        spent_s = self._clock() - began + max(0.0, boundary.cost_s - caught_s)
+        now = self._clock()
+        spent_s = now - began + max(0.0, boundary.cost_s - caught_s) + self._passed_s
         self._budget.spent("boundary", spent_s)
-        self._after()
+        self._doze(now)
+        self._passed, self._passed_s, self._tend_at = 0, 0.0, now + TEND_S
+        self._tend()
+        self._hold()
 
     # The pinned input -----------------------------------------------------------------------
 

@@ -92,7 +92,6 @@ class Session:
         self._clock = clock
         self._layout: dict[str, tuple[str, ...]] = {}
         self._rate = RateWatch(self.metrics)
-        self._scalars = ScalarLog(self.metrics, self.bus, self._common)
         self._sender_cpu_s = 0.0
         self._overhead_at = clock()
         self.recorder = Recorder(
@@ -101,7 +100,8 @@ class Session:
             self.audience,
             every=every,
             fail=self.fault,
-            after=self._after_boundary,
+            tend=self._tend,
+            hold=self.gate.at_boundary,
             clock=clock,
         )
         self.tap = self.recorder.tap = ModelTap(
@@ -116,6 +116,7 @@ class Session:
             root_batch=root_batch_size,
             clock=clock,
         )
+        self._scalars = ScalarLog(self.metrics, self.bus, self.tap.position, clock)
         if layout is not None:
             self.set_layout(layout)
 
@@ -201,9 +202,10 @@ class Session:
             TypeError, ValueError: a value is not one number.
             SessionClosedError: the session was closed.
         """
-        if self.closed and self.run_active:
-            return  # close() has asked the run to stop; it must end as stopped
-        self._must_be_open()
+        if self.closed:
+            if self.run_active:
+                return  # close() has asked the run to stop; it must end as stopped
+            self._must_be_open()
         self._scalars.log(step, phase, epoch, metrics)
 
     def probe(self, *inputs: object, labels: object = None) -> None:
@@ -357,8 +359,25 @@ class Session:
         self.sender.run_began()
         self.bus.publish(RunStarted(run=self.metrics.current_run, name=name, **self._common()))
 
-    def run_ended(self, how: str = "finished") -> None:
+    def looked_at(self, owner: int) -> None:
+        """Note that somebody sees widget ``owner`` again and waits for a fresh picture."""
+        self.recorder.looks.hurry(owner)
+
+    def tick(self) -> None:
+        """Note that time passes; widgets call it twice a second."""
+        self.recorder.rouse()
+
+    def explain(self, error: BaseException) -> None:
+        """Show which layer raised ``error``, if a forward of the model did; never raises."""
+        try:
+            self.tap.explain(error)
+        except Exception as fault:
+            self.fault("explaining a failed forward", fault)
+
+    def run_ended(self, how: str = "finished", error: BaseException | None = None) -> None:
         """Note that a run ended: "finished", "stopped", "failed" or "interrupted"."""
+        if error is not None and how == "failed":
+            self.explain(error)
         self.ended, self.run_active = how, False
         self._scalars.settle()
         self.sender.run_ended()
@@ -378,8 +397,8 @@ class Session:
     def _ipython_display_(self) -> None:
         resolve_name(_DISPLAY)(self)._ipython_display_()
 
-    def _after_boundary(self) -> None:
-        """Finish a boundary on the training thread; pause and stop take effect here."""
+    def _tend(self) -> None:
+        """Keep the books, on the training thread, some times a second."""
         now = self._clock()
         if now - self._overhead_at >= OVERHEAD_S:
             self._overhead_at = now
@@ -391,7 +410,6 @@ class Session:
             if self.bus.wants(OverheadMeasured):
                 self.bus.publish(self.overhead)
         self.sender.boundary()
-        self.gate.at_boundary()
 
     def _common(self) -> dict[str, Any]:
         return {

@@ -146,13 +146,13 @@ class ObserverWidget(anywidget.AnyWidget):
             self.presence.here(view, bool(content.get("visible", True)))
             for stream in self._streams.values():
                 stream.reset(view)
-            self.session.recorder.looks.hurry(self.owner)
+            self.session.looked_at(self.owner)
         elif kind == "here":
             self._picture.busy = bool(content.get("busy", False))
             if self.presence.here(view, bool(content.get("visible", True))):
                 for stream in self._streams.values():
                     stream.mark(urgent=True)
-                self.session.recorder.looks.hurry(self.owner)
+                self.session.looked_at(self.owner)
         elif kind == "gone":
             self.presence.gone(view)
             for stream in self._streams.values():
@@ -187,6 +187,7 @@ class ObserverWidget(anywidget.AnyWidget):
 
     def _tick(self) -> None:
         """Notice, twice a second, what only time tells."""
+        self.session.tick()
         successor = self._find_successor()
         self.successor = None if successor is None else type(successor).__name__
         if self.presence.any_open(hearing=self.session.sender.hearing):

@@ -106,6 +106,10 @@ def variable_of(model: nn.Module) -> str:
     return next((key for key in names if not key.startswith("_")), "")
 
 
-def _cell_ended(*_: object) -> None:
+def _cell_ended(result: Any = None) -> None:
+    error = getattr(result, "error_in_exec", None)
+    if error is not None:
+        for session in {widget.session for widget in open_widgets()}:
+            session.explain(error)
     for widget in open_widgets():
         widget.cell_ended()

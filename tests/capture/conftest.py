@@ -36,6 +36,7 @@ def tap_on(desk: Desk) -> Iterator[Callable[..., ModelTap]]:
         }
         tap = ModelTap(model, desk, desk, **options)
         taps.append(tap)
+        desk.tap = tap
         if plan is not None:
             desk.plan = plan
         tap.look()

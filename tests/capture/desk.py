@@ -3,11 +3,13 @@ from typing import Any
 
 from torch import nn
 
-from nbtorchviz.capture.tap import Boundary, Catch, ForwardFailure, Plan
+from nbtorchviz.capture.tap import Boundary, Catch, ForwardFailure, ModelTap, Plan
 
 
 class Desk:
     """A session's two roles for a test: hands out plans, keeps what it hears."""
+
+    tap: ModelTap
 
     def __init__(self) -> None:
         self.plan: Plan | None = None
@@ -28,6 +30,9 @@ class Desk:
     def at_boundary(self, boundary: Boundary) -> None:
         self.boundaries.append(boundary)
         self.on_boundary(boundary)
+
+    def step_passed(self, cost_s: float) -> None:
+        self.at_boundary(Boundary(*self.tap.position(), "step", None, cost_s))
 
     def forward_began(self, phase: str, matched: bool) -> None:
         self.began.append((phase, matched))

@@ -15,7 +15,7 @@ class FakeSession:
     def run_began(self, name=""):
         self.said.append("began")
 
-    def run_ended(self, how="finished"):
+    def run_ended(self, how="finished", error=None):
         self.said.append(how)
 
 

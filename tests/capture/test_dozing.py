@@ -1,0 +1,122 @@
+"""Between samples of fast steps the root hooks come off: nothing may be missed for long."""
+
+import torch
+from torch import nn
+
+from nbtorchviz.capture.plans import Plan, Want
+from tests.capture.desk import ROOT_HOOKS, hook_count
+
+
+def make():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    return model, torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def step(model, optimizer, micro=1):
+    optimizer.zero_grad()
+    for _ in range(micro):
+        model(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+
+
+def test_steps_are_heard_while_the_hooks_are_off_and_forwards_again_when_they_are_back(
+    tap_on, desk
+):
+    model, optimizer = make()
+    tap = tap_on(model)
+    step(model, optimizer)
+    assert tap.doze()
+    assert hook_count(model) == 0
+    for _ in range(5):
+        step(model, optimizer)
+    assert (tap.step, tap.forward) == (6, 1)
+    assert [boundary.step for boundary in desk.boundaries] == [1, 2, 3, 4, 5, 6]
+    assert tap.compiled_how is None  # a model whose forwards are not seen is not a compiled one
+    tap.wake()
+    assert hook_count(model) == ROOT_HOOKS
+    desk.plan = Plan((Want("1"),))
+    step(model, optimizer)
+    assert desk.catch.step == 7
+    assert desk.faults == []
+
+
+def test_an_open_window_keeps_the_hooks_on(tap_on, desk):
+    model, optimizer = make()
+    tap = tap_on(model, plan=Plan((Want("1"),)))
+    loss = model(torch.ones(2, 4)).sum()
+    assert not tap.doze()
+    loss.backward()
+    optimizer.step()
+    assert desk.catch.caught[0].key == "1"
+
+
+def test_accumulation_learnt_before_the_doze_is_remembered(tap_on, desk):
+    model, optimizer = make()
+    tap = tap_on(model)
+    step(model, optimizer, micro=2)
+    step(model, optimizer, micro=8)
+    tap.doze()
+    for _ in range(4):
+        step(model, optimizer, micro=8)
+    tap.wake()
+    desk.boundaries.clear()
+    step(model, optimizer, micro=8)
+    assert [boundary.kind for boundary in desk.boundaries] == ["step"]
+
+
+def test_a_loop_that_steps_inside_the_backward_never_dozes(tap_on, desk):
+    model, _ = make()
+    parameter = model[0].weight
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    handle = parameter.register_post_accumulate_grad_hook(lambda _: optimizer.step())
+    tap = tap_on(model)
+    for _ in range(3):
+        model(torch.ones(2, 4)).sum().backward()
+    assert not tap.doze()
+    handle.remove()
+
+
+def test_resting_and_closing_end_a_doze(tap_on):
+    model, optimizer = make()
+    tap = tap_on(model)
+    step(model, optimizer)
+    tap.doze()
+    tap.rest()
+    tap.wake()
+    assert hook_count(model) == 0
+    tap.look()
+    assert hook_count(model) == ROOT_HOOKS
+    tap.doze()
+    tap.close()
+    tap.wake()
+    assert hook_count(model) == 0
+
+
+class Picky(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def test_a_forward_that_fails_unseen_is_explained_from_its_traceback(tap_on, desk):
+    model = Picky()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    tap = tap_on(model)
+    step(model, optimizer)
+    assert tap.doze()
+    try:
+        model(torch.ones(2, 5))
+    except RuntimeError as error:
+        tap.explain(error)
+    assert [failure.layer for failure in desk.failures] == ["body"]
+    tap.explain(ValueError("not of this model"))
+    assert len(desk.failures) == 1
+    tap.wake()
+    try:
+        model(torch.ones(2, 5))
+    except RuntimeError as error:
+        tap.explain(error)  # the hook has seen it
+    assert len(desk.failures) == 2

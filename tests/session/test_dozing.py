@@ -1,0 +1,78 @@
+"""A session lets the root hooks rest where steps are fast, and misses nothing that matters."""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import nbtorchviz as nbv
+from nbtorchviz.events import ActivationCaptured
+from nbtorchviz.session.recorder import ROUSE_S
+from tests.capture.desk import hook_count
+
+
+@pytest.fixture
+def watched():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    session = nbv.watch(model, optimizer)
+    browser = nbv.ActivationBrowser(session, layer="1")
+    browser._on_message(None, {"type": "ready", "view": "v", "visible": True}, [])
+    yield model, optimizer, session, browser
+    session.close()
+
+
+def train(model, optimizer, until):
+    deadline = time.monotonic() + 20
+    while not until():
+        assert time.monotonic() < deadline
+        optimizer.zero_grad()
+        model(torch.ones(2, 4)).sum().backward()
+        optimizer.step()
+
+
+def test_fast_steps_doze_and_are_still_sampled(watched):
+    model, optimizer, session, _ = watched
+    taken = []
+    session.bus.subscribe(ActivationCaptured, taken.append, inline=True)
+    train(model, optimizer, lambda: session.tap.dozing)
+    assert hook_count(model) == 0
+    watched_ones = lambda: [event for event in taken if event.watched]  # noqa: E731
+    count = len(watched_ones())
+    train(model, optimizer, lambda: len(watched_ones()) >= count + 3)
+    assert session.faults == []
+
+
+def test_a_move_is_answered_at_the_next_boundary(watched):
+    model, optimizer, session, browser = watched
+    train(model, optimizer, lambda: session.tap.dozing)
+    browser._on_message(None, {"type": "intent", "view": "v", "name": "layer", "value": "2"}, [])
+    moved_at = session.step
+    train(
+        model,
+        optimizer,
+        lambda: (
+            browser.frame is not None
+            and browser.frame.layer == "2"
+            and browser.frame.step > moved_at
+        ),
+    )
+    assert browser.frame.step <= moved_at + 2
+
+
+def test_an_evaluation_after_a_doze_is_noticed(watched):
+    model, optimizer, session, _ = watched
+    train(model, optimizer, lambda: session.tap.dozing)
+    model.eval()
+    before = session.tap.forward
+    deadline = time.monotonic() + 20
+    while session.tap.forward < before + 25:
+        assert time.monotonic() < deadline
+        with torch.no_grad():
+            model(torch.ones(2, 4))
+    assert session.recorder.unmatched > 20
+    assert ROUSE_S < 1
+    model.train()
+    train(model, optimizer, lambda: session.tap.dozing)
