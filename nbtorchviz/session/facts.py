@@ -1,0 +1,145 @@
+"""The facts that breakpoints ask for: logged numbers, newest statistics, active findings."""
+
+import math
+from collections.abc import Callable
+
+from nbtorchviz.analysis.curves import rising_is_better, split_name
+from nbtorchviz.events import (
+    Event,
+    FindingRaised,
+    LayerStatisticsCaptured,
+    ParameterStatisticsCaptured,
+    Statistics,
+)
+from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.parameter_facts import ParameterFacts
+
+_FIELDS = {
+    "mean": "mean",
+    "std": "std",
+    "min": "minimum",
+    "max": "maximum",
+    "zero_share": "zero_share",
+    "nan_count": "nan",
+}
+
+
+class SessionFacts:
+    """What is known of one watched model now (``Facts`` of ``analysis.conditions``).
+
+    Statistics are those of the newest event that was observed. Asked on the training thread.
+
+    Args:
+        metrics: where logged numbers are kept.
+        step: returns the optimizer steps finished.
+        epoch: returns the last epoch that was logged.
+        layers: returns the layer keys.
+        find: returns the canonical key of a layer, raises ``LayerNotFoundError``.
+    """
+
+    def __init__(
+        self,
+        metrics: MetricHistory,
+        *,
+        step: Callable[[], int],
+        epoch: Callable[[], float | None],
+        layers: Callable[[], tuple[str, ...]],
+        find: Callable[[str], str],
+    ) -> None:
+        self._metrics = metrics
+        self._step, self._epoch, self._layers, self._find = step, epoch, layers, find
+        self._activations: dict[str, Statistics] = {}
+        self._activation_gradients: dict[str, float] = {}
+        self._parameters = ParameterFacts()
+        self._findings: dict[tuple[str, str], None] = {}
+
+    def observe(self, event: Event) -> None:
+        """Take the newest statistics, or a finding; other events are passed over."""
+        if isinstance(event, LayerStatisticsCaptured):
+            self._activations = dict(zip(event.layers, event.statistics, strict=False))
+            norms = zip(event.layers, event.gradient_norms, strict=False)
+            self._activation_gradients = {layer: float(norm) for layer, norm in norms}
+        elif isinstance(event, ParameterStatisticsCaptured):
+            self._parameters.observe(event)
+        elif isinstance(event, FindingRaised):
+            if event.active:
+                self._findings[event.rule, event.layer] = None
+            else:
+                self._findings.pop((event.rule, event.layer), None)
+
+    def step(self) -> int:
+        """Return the optimizer steps finished."""
+        return self._step()
+
+    def epoch(self) -> float | None:
+        """Return the last epoch that was logged."""
+        return self._epoch()
+
+    def layers(self) -> tuple[str, ...]:
+        """Return the keys that patterns are matched with."""
+        return self._layers()
+
+    def find(self, layer: str) -> str:
+        """Return the canonical key of a layer.
+
+        Raises:
+            LayerNotFoundError: no such layer.
+        """
+        return self._find(layer)
+
+    def findings(self) -> tuple[tuple[str, str], ...]:
+        """Return (rule, layer) of each active finding, the oldest first."""
+        return tuple(self._findings)
+
+    def metric(self, name: str) -> float | None:
+        """Return what was logged last; ``val_loss`` also finds ``loss`` of ``phase="eval"``."""
+        known = self._logged_as(name)
+        return None if known is None else self._metrics.latest(known).value
+
+    def best(self, name: str) -> float | None:
+        """Return the best value: the largest where rising is better, else the smallest."""
+        known = self._logged_as(name)
+        if known is None:
+            return None
+        point = self._metrics.best(known, largest=rising_is_better(known))
+        return None if point is None else point.value
+
+    def previous(self, name: str) -> float | None:
+        """Return what was logged before the last value, in the same run."""
+        known = self._logged_as(name)
+        views = {run: view for (run, key), view in self._metrics.views().items() if key == known}
+        if not views or len(values := views[max(views)].values) < 2:
+            return None
+        return float(values[-2])
+
+    def layer_statistic(self, name: str, layer: str) -> float | None:
+        """Return a statistic of a layer.
+
+        Norms are L2 over all parameters of the layer and of the layers inside it, of the whole
+        model for ``""``. ``grad_norm`` of a layer without parameters is that of the gradient of
+        the loss with respect to its activation. The others are of the activation, sampled.
+
+        Raises:
+            LayerNotFoundError: no such layer.
+        """
+        key = self._find(layer) if layer else ""
+        if name in _FIELDS:
+            statistics = self._activations.get(key)
+            value = None if statistics is None else getattr(statistics, _FIELDS[name])
+            return None if value is None else float(value)
+        if name == "weight_norm":
+            return self._parameters.weight_norm(key)
+        if name == "update_ratio":
+            return self._parameters.update_ratio(key)
+        if self._parameters.has(key):
+            return self._parameters.gradient_norm(key)
+        norm = self._activation_gradients.get(key, math.nan)
+        return None if math.isnan(norm) else norm  # NaN: none arrived
+
+    def _logged_as(self, name: str) -> str | None:
+        names = self._metrics.names()
+        if name in names:
+            return name
+        wanted = split_name(name)
+        alike = (known for known in names if wanted[1] and split_name(known) == wanted)
+        return next(alike, None)
