@@ -8,40 +8,9 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
-from nbtorchviz.widgets.base import BUNDLE
+from tests.browser.alone import sent, show_alone
 from tests.widgets.view import View
 
-# What anywidget does: one module per widget from a blob, one `render` per view.
-SHOW = """
-async ({code, traits, packet, width}) => {
-  const listeners = {}, sent = [];
-  const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-  window.sent = sent;
-  window.model = {
-    get: (name) => traits[name],
-    set(name, value) {
-      traits[name] = value;
-      (listeners[`change:${name}`] || []).forEach((listener) => listener());
-    },
-    paint: (text) => window.model.set("picture", bytes(text)),
-    send(content) {
-      if (window.gone) throw new Error("closed");
-      sent.push(content);
-    },
-    on: (event, listener) => (listeners[event] ||= []).push(listener),
-    off: (event, listener) => {
-      listeners[event] = (listeners[event] || []).filter((other) => other !== listener);
-    },
-  };
-  traits.picture = packet ? bytes(packet) : null;
-  document.body.innerHTML = `<div id="here" style="width:${width}px"></div>`;
-  const url = URL.createObjectURL(new Blob([code], {type: "text/javascript"}));
-  const views = (await import(url)).default, here = document.getElementById("here");
-  window.draw = () => { window.dispose = views.render({model: window.model, el: here}); };
-  window.rebuild = () => { window.dispose(); here.replaceChildren(); window.draw(); };
-  window.draw();
-}
-"""
 ROOT = ".nbtv-activation-browser"
 BOXES = """() => [...document.querySelectorAll(
   ".nbtv-cell:not([hidden]), .nbtv-large, .nbtv-foot, .nbtv-row, .nbtv-activation-browser")]
@@ -81,11 +50,8 @@ def recorded():
 def show(context, recorded):
     def show(width=900, **changes):
         traits, packets = recorded
-        page = context.new_page()
-        page.goto("about:blank")
         given = json.loads(json.dumps(traits)) | changes
-        code = BUNDLE.read_text(encoding="utf-8")
-        page.evaluate(SHOW, {"code": code, "traits": given, "packet": packets[0], "width": width})
+        page = show_alone(context, given, {"picture": packets[0]}, width=width)
         page.wait_for_selector(f"{ROOT}[data-layer='1'] .nbtv-cell")
         return page
 
@@ -94,10 +60,6 @@ def show(context, recorded):
 
 def painted(page, name, value):
     page.wait_for_selector(f"{ROOT}[data-{name}='{value}']")
-
-
-def sent(page, kind):
-    return page.evaluate("(kind) => window.sent.filter(({type}) => type === kind)", kind)
 
 
 def with_status(page, status):
@@ -158,6 +120,33 @@ def test_keys_choose_tiles_and_values_and_blocks_answer(show):
     page.wait_for_selector("[aria-label^='Enlarged channel: row 1, col 0 = ']")
     page.keyboard.press("/")
     assert page.evaluate("() => document.activeElement.type") == "search"
+
+
+def test_flags_above_the_step_slider_are_opened_by_keys_and_by_a_click(show, recorded):
+    flags = [
+        {"step": 1, "text": "lr 0.1 → 0.01", "kind": "change"},
+        {"step": 2, "text": "loss rises", "kind": "finding"},
+        {"step": 9, "text": "lr 0.01 → 0.001", "kind": "change"},
+    ]
+    state = recorded[0]["state"]
+    browser = state["browser"] | {"flags": flags, "kept_steps": [1, 2, 4], "sample_count": 4}
+    page = show(state=state | {"step": 4, "browser": browser})
+    page.get_by_role("slider", name="Step").focus()
+    page.keyboard.press("Tab")
+    named = "() => document.activeElement.getAttribute('aria-label')"
+    assert page.evaluate(named) == "step 1: lr 0.1 → 0.01"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(named) == "step 2: loss rises"
+    page.get_by_text("step 2: loss rises").wait_for()  # not only in a tip under the pointer
+    page.keyboard.press("Enter")
+    page.keyboard.press("End")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="step 1: lr 0.1 → 0.01").click()
+    chosen = [said["value"] for said in sent(page, "intent") if said["name"] == "step"]
+    assert chosen == [2, None, 1]
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.type") == "range"  # one tab stop for all
+    assert page.get_by_role("slider", name="Step", exact=True).count() == 1
 
 
 def test_nothing_moves_when_the_state_changes(show):

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { keyOfCall } from "../../nbtorchviz/widgets/static/src/map_foot.js";
+import { keyOfCall, placeOf } from "../../nbtorchviz/widgets/static/src/map_foot.js";
 import { visibleRows } from "../../nbtorchviz/widgets/static/src/map_tree.js";
 
 const row = (key, depth, block = false) => ({ key, depth, block, type: block ? "Sequential" : "ReLU" });
@@ -27,4 +27,12 @@ test("calls of one module are keys of their own", () => {
   assert.equal(keyOfCall("a.relu", 1), "a.relu#1");
   assert.equal(keyOfCall("a.relu#3", 0), "a.relu");
   assert.equal(keyOfCall("a.relu#3", 2), "a.relu#2");
+});
+
+test("a flag lies between the kept steps around it and opens the first one from it on", () => {
+  assert.deepEqual(placeOf(15, [10, 20]), { left: 0.25, first: 1 });
+  assert.deepEqual(placeOf(20, [10, 20]), { left: 0.5, first: 1 });
+  assert.deepEqual(placeOf(3, [10, 20]), { left: 0, first: 0 });
+  assert.deepEqual(placeOf(30, [10, 20]), { left: 1, first: 2 }); // the live edge
+  assert.deepEqual(placeOf(30, []), { left: 0, first: 0 });
 });

@@ -46,12 +46,13 @@ export function render({ model, el }) {
       ask();
       requestAnimationFrame(() => (zoomed ? wide.el : root.querySelector(".nbtv-cell[tabindex='0']:not([hidden])"))?.focus());
     },
+    say(text) { if (text !== hovered) { hovered = text; ask(); } },
     set(changes) { ({ lock = lock, counts = counts } = changes); if (changes.lock) kept.forget(); ask(); },
     save,
   };
 
   const head = headerOf(view), tree = treeOf(view, (memory.closed ||= new Set())), foot = footOf(view), key = keyOf(), status = statusOf(view);
-  const grid = gridOf(view, (text) => { if (text !== hovered) { hovered = text; ask(); } });
+  const grid = gridOf(view);
   const large = largeOf(view), input = inputOf(view), histogram = histogramOf(view), values = valuesOf(view);
   const wide = planeOf(view, "Enlarged channel");
   const back = h("button", { type: "button", "data-lm-suppress-shortcuts": "true", onclick: () => view.zoom() }, "Back to all channels");

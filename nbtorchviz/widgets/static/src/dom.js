@@ -14,6 +14,15 @@ export function h(tag, attributes = {}, ...children) {
 /** JupyterLab takes keys by matching the focused element itself, so each control needs this. */
 export const KEYS = { "data-lm-suppress-shortcuts": "true" };
 
+/** Device pixels of one CSS pixel. */
+export const ratio = () => window.devicePixelRatio || 1;
+
+/** A key that was answered goes no further: neither the page nor Jupyter acts on it too. */
+export function taken(event) {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
 /** Keep `value` out of `input` while the user's pointer holds it. */
 export function setUnlessHeld(input, value) {
   if (input.dataset.held !== "true" && input.value !== String(value)) input.value = value;
@@ -45,6 +54,25 @@ export function slider(name, moved) {
       input.setAttribute("aria-valuetext", text);
     },
   };
+}
+
+/** One tab stop for the buttons of `lane`; arrows, Home and End go along those in sight.
+ *  Call what it returns after the buttons changed. */
+export function oneStop(lane) {
+  const seen = () => [...lane.children].filter(({ hidden }) => !hidden);
+  const settle = () => {
+    const all = seen(), at = all.find((el) => el === document.activeElement) || all.find((el) => !el.tabIndex) || all[0];
+    for (const el of lane.children) el.tabIndex = el === at ? 0 : -1;
+  };
+  lane.addEventListener("focusin", settle);
+  lane.addEventListener("keydown", (event) => {
+    const all = seen(), i = all.indexOf(event.target), last = all.length - 1;
+    const to = { ArrowRight: Math.min(last, i + 1), ArrowLeft: Math.max(0, i - 1), Home: 0, End: last }[event.key];
+    if (to === undefined) return;
+    all[to].focus();
+    taken(event);
+  });
+  return settle;
 }
 
 /** A native combobox: {el, set(options, value)} with options as [value, text]. */

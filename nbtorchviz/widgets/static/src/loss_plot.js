@@ -1,7 +1,7 @@
 // The plot with its flag lane, read-out and overview: painting and everything the pointer and
 // the keyboard do there.
 
-import { KEYS, h } from "./dom.js";
+import { KEYS, h, oneStop, ratio, taken } from "./dom.js";
 import { lineSample } from "./loss_dom.js";
 import { lineEnds, paint, paintOverview, paletteOf, pointsAt, scalesOf } from "./loss_draw.js";
 import { emptiest, formatValue, lowerBound } from "./loss_math.js";
@@ -12,7 +12,7 @@ const LANE = 28, BELOW = 34;
 export function plotArea(host, { compact = false } = {}) {
   const canvas = h("canvas");
   const focus = h("div", { class: "l-canvas", role: "img", tabindex: 0, "aria-label": "No values yet.", ...KEYS }, canvas);
-  const lane = h("div", { class: "l-lane" });
+  const lane = h("div", { class: "l-lane", role: "group", "aria-label": "Flags" }), settle = oneStop(lane);
   const readout = h("div", { class: "l-readout", hidden: true, "aria-hidden": "true" });
   const twin = h("div", { class: "nbtv-sr", "aria-live": "polite" });
   const chart = h("div", { class: "l-chart" }, focus, lane, readout, twin);
@@ -28,15 +28,15 @@ export function plotArea(host, { compact = false } = {}) {
   const main = () => scene && (scene.lines.find((l) => l.current && !l.hidden && l.xs.length) || scene.lines.find((l) => !l.hidden && l.xs.length));
 
   function fit(element, width, height) {
-    const ratio = window.devicePixelRatio || 1;
-    if (element.width !== Math.round(width * ratio) || element.height !== Math.round(height * ratio)) {
-      element.width = Math.round(width * ratio);
-      element.height = Math.round(height * ratio);
+    const dpr = ratio();
+    if (element.width !== Math.round(width * dpr) || element.height !== Math.round(height * dpr)) {
+      element.width = Math.round(width * dpr);
+      element.height = Math.round(height * dpr);
       element.style.width = `${width}px`;
       element.style.height = `${height}px`;
     }
     const ctx = element.getContext("2d");
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
     ctx.clearRect(0, 0, width, height);
     ctx.family = host.family();
     ctx.total = width;
@@ -97,9 +97,9 @@ export function plotArea(host, { compact = false } = {}) {
       const next = boxes.slice(i + 1).find((b) => b <= scales.box.right) ?? scales.box.right + 96;
       const room = Math.min(next - 12, scales.box.right + 100) - x - 14;
       const words = x >= free && !(narrow && flag.kind === "finding") && room > 30;
-      el.className = `l-flag${flag.kind === "finding" ? " l-finding" : ""}`;
+      el.className = `l-flag${flag.kind === "finding" ? " l-finding" : ""}${2 * x > chart.clientWidth ? " l-late" : ""}`;
       el.style.left = `${x}px`;
-      el.lastChild.textContent = words ? flag.text : "";
+      el.lastChild.textContent = flag.text; // without room it shows while the flag has the focus
       el.lastChild.style.maxWidth = `${words ? Math.max(room, 60) : 0}px`;
       el.title = `${flag.text} (step ${flag.step})`;
       el.setAttribute("aria-label", `${flag.text}, step ${flag.step}`);
@@ -107,6 +107,7 @@ export function plotArea(host, { compact = false } = {}) {
       free = x + 14;
       if (words) free = Math.max(free, x + Math.min(el.offsetWidth, room + 14));
     });
+    settle();
   }
 
   function showReadout(points) {
@@ -283,8 +284,7 @@ export function plotArea(host, { compact = false } = {}) {
     else if (event.key === "-") zoom(1 / 0.7, cursor ? cursor.x : scene.shown[1]);
     else if (event.key === "0") host.setRange(null);
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   });
   focus.addEventListener("blur", () => setCursor(null));
 
@@ -316,8 +316,7 @@ export function plotArea(host, { compact = false } = {}) {
     const done = { ArrowLeft: () => pan(-0.1), ArrowRight: () => pan(0.1), ArrowUp: () => zoom(0.7, scene.shown[1]), ArrowDown: () => zoom(1 / 0.7, scene.shown[1]), Home: () => pan(-1e9), End: () => pan(1e9), Escape: () => host.setRange(null) }[event.key];
     if (!done) return;
     done();
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   });
 
   return { chart, overview, draw, cursorStep: () => (cursor ? cursor.step : null), setCursor, busy: () => Boolean(drag || grip) };

@@ -1,5 +1,6 @@
 // Colours of values: tables as 32-bit pixels, scales (own, one, held, symmetric), painting of codes.
 
+import { ratio } from "./dom.js";
 import { COLORMAP_TABLES } from "./colormap_tables.js";
 import { LEVELS, shrinkCodes, valueOf } from "./map_math.js";
 
@@ -96,7 +97,7 @@ export function drawPlanes(context, jobs, h, w, down, over = down) {
 
 /** Give a canvas its size in device pixels for `width` x `height` CSS pixels; returns its context. */
 export function sized(canvas, width, height) {
-  const dpr = window.devicePixelRatio || 1;
+  const dpr = ratio();
   const w = Math.max(1, Math.round(width * dpr)), h = Math.max(1, Math.round(height * dpr));
   if (canvas.width !== w || canvas.height !== h) {
     canvas.width = w;

@@ -1,22 +1,30 @@
 // The sliders: Step over kept frames with flags, Layer over the visible list, Call, Slice, Channel, Sample.
 
-import { h, slider } from "./dom.js";
+import { KEYS, h, oneStop, slider } from "./dom.js";
 
-/** Make the foot; `view.choose(changes)` hears every move. */
+/** Make the foot; `view.choose(changes)` hears every move, `view.say(text)` which flag has the focus. */
 export function footOf(view) {
   let scene = null, kept = [], visible = [], flagKey = "", outKey = "";
-  const step = slider("Step", (at) => view.choose(at >= kept.length ? { step: null, hold: false } : { step: kept[at] }));
+  const step = slider("Step", go);
   const layer = slider("Layer", (at) => visible[at] && view.choose({ layer: visible[at].key }));
   const call = slider("Call", (at) => view.choose({ layer: keyOfCall(scene.pick.layer, at) }));
   const slice = slider("Slice", (at) => view.choose({ slice: at }));
   const channel = slider("Channel", (at) => view.choose({ channel: at }));
   const sample = slider("Sample", (at) => view.choose({ sample: at }));
-  const flags = h("div", { class: "nbtv-flags" }), ticks = h("div", { class: "nbtv-step-ticks" });
+  const flags = h("div", { class: "nbtv-flags", role: "group", "aria-label": "Flags" }), ticks = h("div", { class: "nbtv-step-ticks" });
+  const settle = oneStop(flags);
+  flags.addEventListener("focusin", ({ target }) => view.say(target.title));
+  flags.addEventListener("focusout", () => view.say(null));
   step.el.classList.add("nbtv-step");
-  const track = h("span", { class: "nbtv-step-track" }, flags, step.input, ticks);
+  const track = h("span", { class: "nbtv-step-track" }, step.input, ticks, flags); // a label belongs to its first control
   step.el.insertBefore(track, step.out);
   const row = h("div", { class: "nbtv-foot-row" }, layer.el, call.el, slice.el, channel.el, sample.el);
   const el = h("div", { class: "nbtv-foot" }, step.el, row);
+
+  /** Show the kept step at this place; after the last one lies the live edge. */
+  function go(at) {
+    view.choose(at in kept ? { step: kept[at] } : { step: null, hold: false });
+  }
 
   function paint(next, rows) {
     scene = next;
@@ -73,19 +81,31 @@ export function footOf(view) {
   }
 
   function paintFlags(found) {
-    const place = (at) => {
-      const after = kept.findIndex((keptStep) => keptStep >= at);
-      const i = after < 0 ? kept.length : after === 0 ? 0 : after - 1 + (at - kept[after - 1]) / (kept[after] - kept[after - 1]);
-      return (100 * i) / Math.max(1, kept.length);
-    };
-    const key = JSON.stringify([found, kept]);
+    const key = JSON.stringify([found, kept, scene.gone]);
     if (key === flagKey) return;
     flagKey = key;
-    flags.replaceChildren(...found.map(({ step: at, text, kind }) =>
-      h("i", { class: `nbtv-${kind}`, style: `left:${place(at)}%`, title: `step ${at}: ${text}` })));
+    while (flags.children.length > found.length) flags.lastChild.remove();
+    found.forEach(({ step: at, text, kind }, i) => { // in place: the focus may be on one of them
+      const el = flags.children[i] || flags.appendChild(h("button", { type: "button", ...KEYS }));
+      const { left, first } = placeOf(at, kept);
+      el.className = `nbtv-${kind}`;
+      el.style.left = `${100 * left}%`;
+      el.title = `step ${at}: ${text}`;
+      el.setAttribute("aria-label", el.title);
+      el.disabled = scene.gone;
+      el.onclick = () => go(first);
+    });
+    settle();
   }
 
   return { el, paint, layer, row };
+}
+
+/** Where step `at` lies along the slider of `kept` steps, 0 to 1, and the first kept place from it on. */
+export function placeOf(at, kept) {
+  const after = kept.findIndex((step) => step >= at), first = after < 0 ? kept.length : after;
+  const i = after > 0 ? after - 1 + (at - kept[after - 1]) / (kept[after] - kept[after - 1]) : first;
+  return { left: i / Math.max(1, kept.length), first };
 }
 
 /** Key of call `nth` of the module that `key` belongs to. */

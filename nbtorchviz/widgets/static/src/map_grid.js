@@ -1,14 +1,14 @@
 // The channels of a layer as tiles: one canvas for what is in sight, one focusable cell a channel.
 
 import { drawPlanes, pixelsByCode, sized } from "./map_colours.js";
-import { KEYS, h } from "./dom.js";
+import { KEYS, h, ratio, taken } from "./dom.js";
 import { fit, orderOf, short, tiling, valueOf } from "./map_math.js";
 
 const CAPTION = 14; // CSS pixels above the square of a tile
 const TARGETS = [112, 84, 56, 42];
 
-/** Make the grid; `view.choose({channel})` and `view.zoom()` hear the user, `hover(text)` the key. */
-export function gridOf(view, hover) {
+/** Make the grid; `view.choose({channel})` and `view.zoom()` hear the user, `view.say(text)` what is pointed at. */
+export function gridOf(view) {
   const canvas = h("canvas", { class: "nbtv-grid-canvas", "aria-hidden": "true" });
   const cells = h("div", { class: "nbtv-cells", role: "listbox", "aria-label": "Channels", "aria-orientation": "horizontal" });
   const el = h("div", { class: "nbtv-grid" }, h("div", { class: "nbtv-sheet" }, canvas), cells);
@@ -22,8 +22,8 @@ export function gridOf(view, hover) {
     if (cell) pick(Number(cell.dataset.channel), false);
   });
   el.addEventListener("dblclick", (event) => event.target.closest(".nbtv-cell") && view.zoom());
-  el.addEventListener("pointermove", (event) => hover(under(event)));
-  el.addEventListener("pointerleave", () => hover(null));
+  el.addEventListener("pointermove", (event) => view.say(under(event)));
+  el.addEventListener("pointerleave", () => view.say(null));
   cells.addEventListener("keydown", (event) => {
     const at = order.indexOf(scene.pick.channel), last = order.length - 1;
     const page = plan.columns * Math.max(1, Math.floor(height / plan.step));
@@ -34,8 +34,7 @@ export function gridOf(view, hover) {
     if (to !== undefined && to >= 0 && to <= last) pick(order[to], true);
     else if (event.key === "Enter") view.zoom();
     if (to !== undefined || event.key === "Enter") {
-      event.preventDefault();
-      event.stopPropagation();
+      taken(event);
     }
   });
 
@@ -61,7 +60,7 @@ export function gridOf(view, hover) {
 
   /** Sizes of the tiles: from the layer's true shape, so that a preview does not move them. */
   function planned(header) {
-    const dpr = window.devicePixelRatio || 1, total = header.total || 0;
+    const dpr = ratio(), total = header.total || 0;
     const [tall, wide] = scene.tile;
     const offer = (target) => {
       const { side, scale, shrink } = fit(Math.max(tall, wide), target * dpr, 196 * dpr);
@@ -90,7 +89,7 @@ export function gridOf(view, hover) {
 
   function draw() {
     const { header, arrays } = scene.frame;
-    const dpr = window.devicePixelRatio || 1;
+    const dpr = ratio();
     const count = arrays.planes.shape[0], [, tall, wide] = arrays.planes.shape;
     const within = fit(Math.max(tall, wide), plan.side, plan.side);
     firstSeen = Math.floor(el.scrollTop / plan.step);

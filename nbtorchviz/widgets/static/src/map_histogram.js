@@ -1,7 +1,7 @@
 // How the values of the enlarged plane are spread: counts, exact zeros apart, and six numbers.
 
 import { sized } from "./map_colours.js";
-import { h, segmented, KEYS } from "./dom.js";
+import { KEYS, h, ratio, segmented } from "./dom.js";
 import { axisText, histogram, percent, short } from "./map_math.js";
 import { planeIn } from "./map_plane.js";
 
@@ -76,7 +76,7 @@ function heights(found, kind) {
 }
 
 function standing(canvas, found, plane, scene, width) {
-  const dpr = window.devicePixelRatio || 1, context = sized(canvas, width, 106), colour = colours(canvas);
+  const dpr = ratio(), context = sized(canvas, width, 106), colour = colours(canvas);
   context.scale(dpr, dpr);
   context.font = `11px ${getComputedStyle(canvas).fontFamily}`;
   const left = 40, right = width - 10, top = 10, base = 70, height = base - top;
@@ -150,7 +150,7 @@ function hatched(context, x, y, w, tall, colour) {
 
 /** The cockpit's histogram: bars along the colour bar, whose axis they share. */
 function lying(canvas, found, scene, width) {
-  const dpr = window.devicePixelRatio || 1, side = scene.side;
+  const dpr = ratio(), side = scene.side;
   const context = sized(canvas, width, side + 16), colour = colours(canvas);
   context.scale(dpr, dpr);
   const { of } = heights(found, scene.counts), tall = side / found.bins.length, left = 30;

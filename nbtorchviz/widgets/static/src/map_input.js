@@ -1,7 +1,7 @@
 // The input sample: picture, what it is and was taken for, and the box that the crosshair sees.
 
 import { sized } from "./map_colours.js";
-import { KEYS, h } from "./dom.js";
+import { KEYS, h, ratio } from "./dom.js";
 import { boxOf, fit, percent, times } from "./map_math.js";
 import { crossOf, planeIn } from "./map_plane.js";
 
@@ -47,7 +47,7 @@ export function inputOf(view) {
   /** Draw the picture and the box; returns the box in words. */
   function picture(scene, pixels, header, side) {
     if (!pixels) {
-      const context = sized(canvas, side, side), dpr = window.devicePixelRatio || 1;
+      const context = sized(canvas, side, side), dpr = ratio();
       canvas.setAttribute("aria-label", "Input: not a picture");
       if (!header || !header.input) return "";
       context.scale(dpr, dpr);
@@ -61,7 +61,7 @@ export function inputOf(view) {
       }, []).slice(0, 5).forEach((row, i) => context.fillText(row, 4, 16 + 15 * i));
       return "";
     }
-    const dpr = window.devicePixelRatio || 1, [tall, wide] = pixels.shape;
+    const dpr = ratio(), [tall, wide] = pixels.shape;
     const { scale, shrink } = fit(Math.max(tall, wide), side * dpr, side * dpr);
     const rows = Math.ceil(tall / shrink), columns = Math.ceil(wide / shrink);
     const context = sized(canvas, (columns * scale) / dpr, (rows * scale) / dpr);
@@ -102,7 +102,7 @@ function receptive(scene, context, header, [tall, wide], canvas) {
   const box = boxOf(header.receptive, row, col, height, width);
   const whole = header.receptive.size;
   if (!box) return "";
-  const dpr = window.devicePixelRatio || 1, sy = canvas.height / height, sx = canvas.width / width;
+  const dpr = ratio(), sy = canvas.height / height, sx = canvas.width / width;
   for (const [colour, weight] of [["#000", 3], ["#fff", 1.5]]) {
     context.strokeStyle = colour;
     context.lineWidth = weight * dpr;

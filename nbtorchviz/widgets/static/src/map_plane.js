@@ -1,7 +1,7 @@
 // One plane enlarged: whole pixels per value, crosshair by pointer and keys, its value in words.
 
 import { drawPlanes, pixelsByCode, sized } from "./map_colours.js";
-import { KEYS, h } from "./dom.js";
+import { KEYS, h, ratio, taken } from "./dom.js";
 import { fit, peakOf, short, valueOf } from "./map_math.js";
 
 /**
@@ -79,8 +79,7 @@ export function planeOf(view, name) {
     } else if (event.key === "Enter") view.zoom();
     else if (event.key === "Escape") view.release();
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   });
 
   /** Paint within `box` = [width, height]; returns the height used, in CSS pixels. */
@@ -91,7 +90,7 @@ export function planeOf(view, name) {
       el.setAttribute("aria-label", `${name}: nothing to show yet`);
       return 0;
     }
-    const dpr = window.devicePixelRatio || 1, limitH = Math.floor(boxH * dpr), limitW = Math.floor(boxW * dpr);
+    const dpr = ratio(), limitH = Math.floor(boxH * dpr), limitW = Math.floor(boxW * dpr);
     const free = scene.frame.header.view === "matrix";
     const byHeight = plane.h / limitH > plane.w / limitW;
     const one = byHeight ? fit(plane.h, limitH, limitH) : fit(plane.w, limitW, limitW);

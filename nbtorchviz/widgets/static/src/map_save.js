@@ -1,12 +1,13 @@
 // Save what is shown as a PNG that says by itself what it shows.
 
+import { ratio } from "./dom.js";
 import { axisText, short, times } from "./map_math.js";
 
 const LINE = 18;
 
 /** Compose `parts` = {canvas, tall, captions, plane, bar} of a scene into one canvas. */
 export function pictureOf(scene, parts, root) {
-  const dpr = window.devicePixelRatio || 1, style = getComputedStyle(root);
+  const dpr = ratio(), style = getComputedStyle(root);
   const { header } = scene.frame;
   const colour = (name) => style.getPropertyValue(`--nbtv-${name}`);
   const left = parts.canvas ? parts.canvas.width / dpr : 0, right = 300;

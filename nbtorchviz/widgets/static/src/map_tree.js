@@ -1,7 +1,7 @@
 // The layers as a searchable tree of blocks, each with a small picture, its shape and its zeros.
 
 import { drawPlanes, sized } from "./map_colours.js";
-import { KEYS, h } from "./dom.js";
+import { KEYS, h, ratio, taken } from "./dom.js";
 import { fit, percent, times } from "./map_math.js";
 
 /** Rows in sight: those found, or all that lie in no closed block. */
@@ -53,8 +53,7 @@ export function treeOf(view, closed) {
     else if (event.key === "ArrowLeft") open ? toggle(row.key) : focus((seen.slice(0, i).reverse().find(({ depth }) => depth < row.depth) || row).key);
     else if (event.key === "Enter" || event.key === " ") view.choose({ layer: row.key });
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   });
 
   function toggle(key) {
@@ -141,7 +140,7 @@ export function treeOf(view, closed) {
     if (thumb && (made.thumb !== thumb || made.looks !== looks) && !(row.block && !found)) {
       made.thumb = thumb;
       made.looks = looks;
-      const dpr = window.devicePixelRatio || 1, [tall, wide] = thumb.row.shape;
+      const dpr = ratio(), [tall, wide] = thumb.row.shape;
       const size = fit(Math.max(tall, wide), 20 * dpr, 22 * dpr);
       const context = sized(made.canvas, (Math.ceil(wide / size.shrink) * size.scale) / dpr, (Math.ceil(tall / size.shrink) * size.scale) / dpr);
       drawPlanes(context, [{ codes: thumb.row, pixels: scene.strengthTable, x: 0, y: 0 }], tall, wide, size);

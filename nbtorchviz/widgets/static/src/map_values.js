@@ -1,6 +1,6 @@
 // Few numbers as numbers: a list with names and bars for a vector, one large number for a scalar.
 
-import { KEYS, h } from "./dom.js";
+import { KEYS, h, taken } from "./dom.js";
 import { short } from "./map_math.js";
 
 export const LISTED = 64; // longer vectors are folded into a picture
@@ -20,8 +20,7 @@ export function valuesOf(view) {
     const to = { ArrowDown: at + 1, ArrowRight: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, Home: 0, End: last }[event.key];
     if (to === undefined) return;
     if (to >= 0 && to <= last) pick(to);
-    event.preventDefault();
-    event.stopPropagation();
+    taken(event);
   });
 
   function pick(channel) {

@@ -1,0 +1,64 @@
+"""A view in a page without Jupyter: a fake model in place of the kernel, real packets."""
+
+from typing import Any
+
+from nbtorchviz.widgets.base import BUNDLE
+
+# What anywidget does: one module per widget from a blob, one `render` per view.
+SHOW = """
+async ({code, traits, packets, width}) => {
+  const listeners = {}, sent = [];
+  const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+  window.sent = sent;
+  window.model = {
+    get: (name) => traits[name],
+    set(name, value) {
+      traits[name] = value;
+      (listeners[`change:${name}`] || []).forEach((listener) => listener());
+    },
+    paint: (text) => window.model.set("picture", bytes(text)),
+    save_changes() {},
+    send(content) {
+      if (window.gone) throw new Error("closed");
+      sent.push(content);
+    },
+    on: (event, listener) => (listeners[event] ||= []).push(listener),
+    off: (event, listener) => {
+      listeners[event] = (listeners[event] || []).filter((other) => other !== listener);
+    },
+  };
+  for (const [name, text] of Object.entries(packets)) traits[name] = bytes(text);
+  document.body.innerHTML = `<div id="here" style="width:${width}px"></div>`;
+  const url = URL.createObjectURL(new Blob([code], {type: "text/javascript"}));
+  const views = (await import(url)).default, here = document.getElementById("here");
+  window.draw = () => { window.dispose = views.render({model: window.model, el: here}); };
+  window.rebuild = () => { window.dispose(); here.replaceChildren(); window.draw(); };
+  window.draw();
+}
+"""
+
+
+def show_alone(
+    context: Any, traits: dict[str, Any], packets: dict[str, str], *, width: int = 900
+) -> Any:
+    """Return a page that shows one view; ``window.sent`` is what the view said.
+
+    Args:
+        context: a browser profile.
+        traits: JSON values by name of the trait.
+        packets: binary traits in base64.
+        width: of the view's place, in CSS pixels.
+    """
+    page = context.new_page()
+    page.goto("about:blank")
+    code = BUNDLE.read_text(encoding="utf-8")
+    page.evaluate(SHOW, {"code": code, "traits": traits, "packets": packets, "width": width})
+    return page
+
+
+def sent(page: Any, kind: str) -> list[dict[str, Any]]:
+    """Return what the view said, of one type of message."""
+    said: list[dict[str, Any]] = page.evaluate(
+        "(kind) => window.sent.filter(({type}) => type === kind)", kind
+    )
+    return said

@@ -1,0 +1,57 @@
+"""LiveLossPlot's view in a browser without Jupyter: a fake model, real packets."""
+
+import base64
+import json
+
+import pytest
+
+import nbtorchviz as nbv
+from tests.browser.alone import sent, show_alone
+
+FOCUSED = "() => document.activeElement.getAttribute('aria-label')"
+
+
+@pytest.fixture
+def page(context):
+    plot = nbv.LiveLossPlot()
+    for step in range(100):
+        plot.log(step, loss=1 / (1 + step))
+    plot.metrics.flag(20, "lr 0.1 → 0.01")
+    plot.metrics.flag(21, "lr 0.01 → 0.001")  # no room for these words
+    plot.metrics.flag(90, "gradients vanish", kind="finding", target="conv1")
+    packet = base64.b64encode(plot._packet(200_000, seq=1)).decode()
+    names = ("kind", "options", "state", "look")
+    traits = json.loads(json.dumps({name: getattr(plot, name) for name in names}))
+    plot.close()
+    plot.session.close()
+    page = show_alone(context, traits, {"curve": packet})
+    page.wait_for_selector(".nbtv-live-loss-plot[data-seq='1'] .l-flag")
+    return page
+
+
+def test_flags_are_one_tab_stop_and_open_by_keys(page):
+    page.locator(".l-canvas").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "lr 0.1 → 0.01, step 20"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(FOCUSED) == "lr 0.01 → 0.001, step 21"
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".nbtv-live-loss-plot[data-cursor='90']")
+    assert page.evaluate(FOCUSED) == "gradients vanish, step 90"
+    chosen = [said["value"] for said in sent(page, "intent") if said["name"] == "step"]
+    assert chosen == [{"step": 90, "layer": "conv1"}]
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "Shown range"
+
+
+def test_words_without_room_are_shown_while_their_flag_has_the_focus(page):
+    words = page.locator(".l-flag").nth(0).locator("span")
+    assert words.bounding_box()["width"] == 0
+    page.locator(".l-canvas").focus()
+    page.keyboard.press("Tab")
+    page.wait_for_function("() => document.activeElement.lastChild.offsetWidth > 40")
+    page.keyboard.press("End")
+    box = page.locator(".l-flag").nth(2).bounding_box()
+    chart = page.locator(".l-chart").bounding_box()
+    assert box["x"] + box["width"] <= chart["x"] + chart["width"]
