@@ -149,6 +149,33 @@ def test_flags_above_the_step_slider_are_opened_by_keys_and_by_a_click(show, rec
     assert page.get_by_role("slider", name="Step", exact=True).count() == 1
 
 
+def test_a_saved_picture_shows_the_input_that_made_it(show):
+    page = show()
+    page.evaluate(
+        """() => {
+          const paint = CanvasRenderingContext2D.prototype, {fillText, drawImage} = paint;
+          window.put = [];
+          paint.fillText = function (text, ...place) {
+            window.put.push(text);
+            fillText.call(this, text, ...place);
+          };
+          paint.drawImage = function (image, ...place) {
+            if (image.ariaLabel) window.put.push(image.ariaLabel);
+            drawImage.call(this, image, ...place);
+          };
+        }"""
+    )
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save PNG").click()
+    assert saving.value.suggested_filename == "1-step1.png"
+    put = page.evaluate("window.put")
+    words = page.locator(".nbtv-input-text > div:nth-child(2)").text_content()
+    assert words.startswith("predicted ")
+    assert f"Input: {words}" in put
+    assert "Input" in put  # the picture itself
+    assert "sample 0, new each step" in put
+
+
 def test_nothing_moves_when_the_state_changes(show):
     for width in (900, 420):
         page = show(width)

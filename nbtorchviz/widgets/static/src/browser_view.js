@@ -193,7 +193,7 @@ export function render({ model, el }) {
     if (!plane) return;
     const maps = !grid.el.hidden;
     const captions = maps ? grid.captions() : [];
-    const canvas = pictureOf(scene, { canvas: maps ? grid.canvas : null, tall: maps ? grid.whole() : 0, captions, plane: large.plane.canvas, bar: large.bar, range: scene.scaleOf(plane.index) }, root);
+    const canvas = pictureOf(scene, { canvas: maps ? grid.canvas : null, tall: maps ? grid.whole() : 0, captions, plane: large.plane.canvas, bar: large.bar, range: scene.scaleOf(plane.index), input }, root);
     download(canvas, `${frame.header.layer.replace(/[^\w.-]/g, "_")}-step${frame.header.step}.png`);
   }
 

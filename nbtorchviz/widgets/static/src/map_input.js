@@ -73,7 +73,7 @@ export function inputOf(view) {
     return receptive(scene, context, header, [tall, wide], canvas);
   }
 
-  return { el, canvas, paint };
+  return { el, canvas, paint, words: () => lines.map((line) => line.textContent).filter(Boolean) };
 }
 
 /** The picture at its own size; made once a frame, since the box over it moves more often. */

@@ -5,13 +5,14 @@ import { axisText, short, times } from "./map_math.js";
 
 const LINE = 18;
 
-/** Compose `parts` = {canvas, tall, captions, plane, bar} of a scene into one canvas. */
+/** Compose `parts` = {canvas, tall, captions, plane, bar, range, input} of a scene into one canvas. */
 export function pictureOf(scene, parts, root) {
   const dpr = ratio(), style = getComputedStyle(root);
   const { header } = scene.frame;
   const colour = (name) => style.getPropertyValue(`--nbtv-${name}`);
-  const left = parts.canvas ? parts.canvas.width / dpr : 0, right = 300;
-  const height = 3 * LINE + 24 + Math.max(parts.canvas ? parts.tall : 0, parts.plane.height / dpr + LINE);
+  const left = parts.canvas ? parts.canvas.width / dpr : 0, right = 340;
+  const shown = parts.input.canvas, side = Math.max(shown.height / dpr, 4 * LINE) + 8;
+  const height = 3 * LINE + 24 + Math.max(parts.canvas ? parts.tall : 0, side + parts.plane.height / dpr + LINE);
   const out = document.createElement("canvas");
   out.width = Math.round((left + right + 48) * dpr);
   out.height = Math.round(height * dpr);
@@ -22,13 +23,13 @@ export function pictureOf(scene, parts, root) {
   const write = (text, x, y, name = "fg", font = "13px") => {
     context.fillStyle = colour(name);
     context.font = `${font} ${style.fontFamily}`;
-    context.fillText(text, x, y);
+    context.fillText(text, x, y, left + right + 32 - x);
   };
   const place = (canvas, x, y) => context.drawImage(canvas, Math.round(x * dpr) / dpr, Math.round(y * dpr) / dpr, canvas.width / dpr, canvas.height / dpr);
   write(`${scene.state.model || ""} ${header.layer} (${header.type}, ${times(header.shape)}), ${header.show}`, 16, 24, "fg", "600 13px");
   const of = scene.pick.normalize === "layer" ? "one scale" : "own scale";
   write(`step ${header.step}, ${header.phase}, ${header.sample_word || "sample"} ${header.sample}; ${scene.colormap}, ${of}${scene.grey ? "; model gone" : ""}`, 16, 24 + LINE, "quiet");
-  const top = 24 + 2 * LINE;
+  let top = 24 + 2 * LINE;
   if (parts.canvas) {
     const cut = Math.round(Math.min(parts.tall * dpr, parts.canvas.height));
     context.drawImage(parts.canvas, 0, 0, parts.canvas.width, cut, 16, Math.round(top * dpr) / dpr, left, cut / dpr);
@@ -40,6 +41,11 @@ export function pictureOf(scene, parts, root) {
     }
   }
   const x = 32 + left;
+  if (header.input) place(shown, x, top);
+  const beside = header.input ? x + shown.width / dpr + 12 : x;
+  parts.input.words().forEach((words, i) =>
+    i ? write(words, beside, top + 11 + i * LINE, "quiet", "11px") : write(`Input${header.input ? ":" : ""} ${words}`, beside, top + 11));
+  top += side;
   write(header.view === "maps" ? `Channel ${scene.pick.channel}` : header.view, x, top + 11, "fg", "600 12px");
   place(parts.plane, x, top + LINE);
   place(parts.bar, x + parts.plane.width / dpr + 8, top + LINE);
