@@ -166,6 +166,25 @@ class LayerHook(Hook):
             owner.layer_ended(self.name, output)
 
 
+class _Spread(Protocol):
+    def gradient_came(self, key: str, gradient: Tensor) -> None:
+        """Hear the gradient of the loss with respect to one call's output."""
+
+
+class SpreadHook(Hook):
+    """Tensor hook of an output whose gradient is sub-sampled; ``name`` is the layer key."""
+
+    __slots__ = ()
+
+    def __call__(self, gradient: Tensor) -> None:
+        """Hand over the gradient."""
+        if self._born != _Process.generation:
+            return
+        owner: _Spread | None = self._owner()
+        if owner is not None:
+            owner.gradient_came(self.name, gradient)
+
+
 class GradientHook(Hook):
     """Tensor hook of an output, for the want at ``index`` of the plan."""
 

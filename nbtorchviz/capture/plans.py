@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nbtorchviz.events import LayerInfo, Statistics
+
+if TYPE_CHECKING:
+    from nbtorchviz.capture.spreads import LayerStatistics
 
 Summarise = Callable[..., Statistics]
 
@@ -42,7 +45,7 @@ class Plan:
     survey: bool = False
     """Record execution order, call counts, shapes and tensor paths of all modules."""
     statistics: bool = False
-    """Sampled (<= 2,048 values) statistics of the output of every called layer."""
+    """Sampled statistics of the output of every called layer, and of the gradient it gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Catch:
     prediction: int | None = None
     probability: float | None = None
     survey: tuple[LayerInfo, ...] | None = None
-    statistics: dict[str, Statistics] | None = None
+    statistics: "LayerStatistics | None" = None
     cost_s: float = 0.0
     """Time spent in our hooks and in turning copies into arrays."""
     source: str = "batch"

@@ -30,6 +30,7 @@ from nbtorchviz.capture.plans import (
     Want,
 )
 from nbtorchviz.capture.shapes import BatchLike, LayoutBook, LayoutLike
+from nbtorchviz.capture.spreads import SummariseMany
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.windows import Setting
 from nbtorchviz.events import LayerInfo
@@ -66,6 +67,7 @@ class ModelTap:
         compiled: ``"eager_twin"`` or ``"force_eager"``.
         infer_layout: ``analysis.layouts.infer_layout``.
         summarise: ``analysis.statistics.summarise``.
+        summarise_many: ``analysis.many_statistics.summarise_many``.
         root_batch: ``analysis.layouts.root_batch_size``; None: axis 0 of the first input tensor.
         clock: seconds, monotonic; measures what hooks and boundaries cost.
     """
@@ -82,6 +84,7 @@ class ModelTap:
         compiled: str = "eager_twin",
         infer_layout: Callable[..., LayoutLike],
         summarise: Summarise,
+        summarise_many: SummariseMany,
         root_batch: Callable[..., BatchLike] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -92,7 +95,7 @@ class ModelTap:
         scale = self._scaler.scale
 
         def setting(root: nn.Module) -> Setting:
-            return Setting(Tree(root), book, summarise, report, scale, clock)
+            return Setting(Tree(root), book, summarise, summarise_many, report, scale, clock)
 
         self._subject = Subject(model, setting, compiled)
         self._steps = Steps(self._subject.root, optimizers)

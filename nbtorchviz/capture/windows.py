@@ -17,18 +17,16 @@ from nbtorchviz.capture.layers import INPUT, OUTPUT, Tree, join_key, split_key
 from nbtorchviz.capture.leaves import leaves, pick, refusal, shape_of, tensors_of
 from nbtorchviz.capture.plans import Catch, Caught, Inputs, Plan, Summarise, Want
 from nbtorchviz.capture.shapes import LayoutBook, LayoutLike
+from nbtorchviz.capture.spreads import Spreads, SummariseMany
 from nbtorchviz.capture.survey import CallRecord, surveyed_layers
 from nbtorchviz.capture.tensors import (
     Cut,
-    HostCopy,
     cut,
     develop,
-    spread_any,
     unscaled,
     zeros_of,
 )
 from nbtorchviz.capture.verdict import Verdict
-from nbtorchviz.events import Statistics
 
 Fault = Callable[[str, BaseException], None]
 
@@ -40,6 +38,7 @@ class Setting:
     tree: Tree
     book: LayoutBook
     summarise: Summarise
+    summarise_many: SummariseMany
     fault: Fault
     scale: Callable[[], float | None] = lambda: None
     """Factor by which a GradScaler multiplied the loss; None when no scaler is known."""
@@ -86,15 +85,16 @@ class Window:
         """Wants whose gradient may come, with the layout of their output."""
         self._awaiting: dict[int, LayoutLike] = {}
         """Wants whose output had no graph: a reentrant checkpoint recomputes it."""
-        self._spreads: dict[str, tuple[HostCopy, int]] = {}
+        self._spreads = Spreads()
         self._input: Cut | None = None
+        self._training: dict[str, bool] = {}
         self._scaled = False
         self._broken: set[str] = set()
 
     @property
     def wants_gradient(self) -> bool:
         """True while a gradient may still come."""
-        return bool(self._watched or self._awaiting)
+        return bool(self._watched or self._awaiting) or self._spreads.wants_gradient
 
     def enter(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Copy the input sample and put hooks on the planned modules."""
@@ -135,6 +135,8 @@ class Window:
         if self.plan.survey:
             handle = module.register_forward_pre_hook(LayerPreHook(self, entry.name))
             self._handles[entry.name].append(handle)
+        if self.plan.statistics:
+            self._training[entry.name] = module.training
         handle = module.register_forward_hook(LayerHook(self, entry.name))
         self._handles[entry.name].append(handle)
 
@@ -174,9 +176,7 @@ class Window:
         if self.plan.survey:
             self._surveyed(name, call, found)
         if self.plan.statistics and (leaf := pick(found, "")) is not None:
-            part = spread_any(leaf[1])
-            if part is not None:
-                self._spreads[key] = (HostCopy(part), leaf[1].numel())
+            self._spreads.take(key, leaf[1], training=self._training.get(name, False))
         entry = self._setting.tree.entries[name]
         for index in wants:
             want = self.plan.wants[index]
@@ -260,6 +260,7 @@ class Window:
     def close(self) -> None:
         """Become inert: hooks off, later gradients ignored."""
         self.open = False
+        self._spreads.close()
         self._unhook(set())
 
     def _unhook(self, keep: set[str]) -> None:
@@ -273,8 +274,7 @@ class Window:
         cuts = [*self._cuts.values(), *self._gradients.values()]
         if self._input is not None:
             cuts.append(self._input)
-        spreads = all(copy.ready for copy, _ in self._spreads.values())
-        return spreads and all(cut.ready for cut in cuts) and self.verdict.ready
+        return self._spreads.ready and all(cut.ready for cut in cuts) and self.verdict.ready
 
     def develop(self, step: int) -> Catch:
         """Turn the copies into arrays. Call after ``close``."""
@@ -291,10 +291,7 @@ class Window:
             if INPUT in self._wants:
                 catch.caught.insert(0, catch.input)
         if self.plan.statistics:
-            catch.statistics = {
-                key: _with_count(summarise(copy.host(), limit=2_048), count)
-                for key, (copy, count) in self._spreads.items()
-            }
+            catch.statistics = self._spreads.develop(setting.summarise_many, setting.scale())
         if self.plan.survey:
             given = self._input.shape if self._input is not None else None
             catch.survey = surveyed_layers(setting.tree, setting.book, self.calls, given)
@@ -324,10 +321,6 @@ class Window:
         name, call = split_key(key)
         entry = tree.entry(name)
         return (entry.name if entry else name), call
-
-
-def _with_count(statistics: Statistics, count: int) -> Statistics:
-    return replace(statistics, count=count)
 
 
 def _half_autocast() -> bool:

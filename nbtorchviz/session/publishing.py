@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from nbtorchviz.capture.tap import Catch, Caught
@@ -70,11 +71,13 @@ def events_of(
         if caught.gradient is not None:
             layer = _layer_fields(caught.gradient, catch.source, now)
             events.append(GradientCaptured(**layer, backwards=caught.backwards, **common))
-    if catch.statistics:
+    if catch.statistics is not None and catch.statistics.layers:
         events.append(
             LayerStatisticsCaptured(
-                layers=tuple(catch.statistics),
-                statistics=tuple(catch.statistics.values()),
+                **{
+                    field.name: getattr(catch.statistics, field.name)
+                    for field in fields(catch.statistics)
+                },
                 **common,
             )
         )

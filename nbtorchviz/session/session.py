@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
+from nbtorchviz.analysis.many_statistics import summarise_many
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.tap import ModelTap
@@ -113,6 +114,7 @@ class Session:
             compiled=compiled,
             infer_layout=infer_layout,
             summarise=summarise,
+            summarise_many=summarise_many,
             root_batch=root_batch_size,
             clock=clock,
         )

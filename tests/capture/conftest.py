@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
+from nbtorchviz.analysis.many_statistics import summarise_many
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.capture.tap import ModelTap, Plan
 from tests.capture.desk import Desk
@@ -31,6 +32,7 @@ def tap_on(desk: Desk) -> Iterator[Callable[..., ModelTap]]:
         options = {
             "infer_layout": infer_layout,
             "summarise": summarise,
+            "summarise_many": summarise_many,
             "root_batch": root_batch_size,
             **options,
         }

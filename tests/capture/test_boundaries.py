@@ -36,11 +36,19 @@ def test_two_taps_share_one_process_wide_hook_that_goes_with_the_last(tap_on):
 
 def test_a_forgotten_tap_leaves_nothing_behind(desk, tap_on):
     from nbtorchviz.analysis.layouts import infer_layout
+    from nbtorchviz.analysis.many_statistics import summarise_many
     from nbtorchviz.analysis.statistics import summarise
     from nbtorchviz.capture.tap import ModelTap
 
     model = nn.Linear(2, 2)
-    tap = ModelTap(model, desk, desk, infer_layout=infer_layout, summarise=summarise)
+    tap = ModelTap(
+        model,
+        desk,
+        desk,
+        infer_layout=infer_layout,
+        summarise=summarise,
+        summarise_many=summarise_many,
+    )
     tap.look()
     assert hook_count(model) == ROOT_HOOKS
     ref = weakref.ref(tap)

@@ -246,7 +246,7 @@ def test_gradient_penalty_trains_the_same(tap_on, desk):
 
 
 def test_hooks_that_fail_at_every_place_change_nothing(tap_on, desk, monkeypatch):
-    from nbtorchviz.capture import course, windows
+    from nbtorchviz.capture import course, spreads, windows
 
     def broken(*args, **kwargs):
         raise RuntimeError("broken on purpose")
@@ -257,7 +257,8 @@ def test_hooks_that_fail_at_every_place_change_nothing(tap_on, desk, monkeypatch
     expected = state_of(bare, train(bare, case, steps=2))
     places = [
         (windows, "cut"), (windows, "leaves"), (windows, "develop"), (windows, "own_inputs"),
-        (windows, "spread_any"), (windows, "zeros_of"), (windows, "GradientHook"),
+        (spreads, "spread_any"), (spreads, "SpreadHook"), (spreads.Spreads, "develop"),
+        (windows, "zeros_of"), (windows, "GradientHook"),
         (windows.Window, "enter"), (windows.Window, "leave"), (windows.Window, "develop"),
         (course.Course, "_watch_blindness"), (type(desk), "next_plan"), (type(desk), "at_boundary"),
         (type(desk), "wanted_phase"), (type(desk), "forward_began"), (type(desk), "fault"),
