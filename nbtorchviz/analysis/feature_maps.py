@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nbtorchviz.analysis.layouts import Axes, patch_grid
+from nbtorchviz.analysis.layouts import Axes
 from nbtorchviz.analysis.quantise import Floats, finite_range, pool, pool_factor, quantise
+from nbtorchviz.analysis.tokens import patch_grid
 
 View = Literal["maps", "matrix", "strip", "scalar", "none"]
 F4 = NDArray[np.float32]
@@ -111,6 +112,7 @@ def describe(
     channel: int = 0,
     slice_index: int = 0,
     image_hw: tuple[int, int] | None = None,
+    words: tuple[str, str] = ("token", "feature"),
     limit: int = PLANE_LIMIT,
 ) -> Display:
     """Arrange one sample for showing.
@@ -121,6 +123,7 @@ def describe(
         channel: must be among the planes when they are paged; clipped.
         slice_index: along the depth of a 3-d output; clipped.
         image_hw: height and width of the input image, for tokens.
+        words: what a row and a column of the axes (T, D) are; from ``tokens.row_words``.
         limit: most plane values.
 
     Raises:
@@ -144,9 +147,9 @@ def describe(
     if axes == ("C", "H", "W"):
         return _maps(array, channel, limit)
     if axes == ("T", "D"):
-        if found := patch_grid(array.shape[0], image_hw):
+        if words[0] == "token" and (found := patch_grid(array.shape[0], image_hw)):
             return _tokens(array, found, channel, limit)
-        return _matrix(array, ("token", "feature"), limit)
+        return _matrix(array, words, limit)
     if axes == ("C", "L"):
         return _matrix(array, ("channel", "position"), limit)
     return _strip(array.reshape(-1), channel, min(limit, STRIP_LIMIT), scalar=not axes)

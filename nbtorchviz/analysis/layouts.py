@@ -32,8 +32,10 @@ _CHANNELS_LAST_TYPE = re.compile(
 )
 _REARRANGING_TYPE = re.compile(r"Permute|Transpose|Rearrange|Flatten|Unflatten|Reshape|View|Fold")
 _FEATURES_LAST_TYPE = re.compile(r"Linear$|LayerNorm$|RMSNorm$|Embedding|Attention|Encoder|Decoder")
-_PREFIX_TOKENS = (1, 0, 2, 4, 5)
-"""Class token; none; class and distillation token; four registers; class token and registers."""
+STATES = "one row per layer and direction"
+"""Note on the hidden states of a recurrent module."""
+WEIGHTS = "query by key, mean of heads"
+"""Note on the weights of an attention module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,30 +171,6 @@ def infer_layout(
     return Layout(axis, _sample_axes(shape, axis, module_type, image_hw), note, word)
 
 
-def patch_grid(tokens: int, image_hw: tuple[int, int] | None) -> tuple[int, int, int] | None:
-    """Arrange tokens as the grid of square patches they were cut from.
-
-    Args:
-        tokens: how many, prefix tokens included.
-        image_hw: height and width of the input image; without an image there is no grid.
-
-    Returns:
-        (prefix tokens, grid height, grid width), or None when no square patch fits.
-    """
-    if image_hw is None or min(image_hw) < 2:
-        return None
-    height, width = image_hw
-    for prefix in _PREFIX_TOKENS:
-        rest = tokens - prefix
-        for rows in range(2, int(max(rest, 0) ** 0.5 * (height / width) ** 0.5 + 1.5)):
-            columns = rest // rows
-            if rows * columns != rest or columns < 2 or height % rows or width % columns:
-                continue
-            if height // rows == width // columns >= 2:
-                return prefix, rows, columns
-    return None
-
-
 def _runs_unbatched(first: Shape, calls: tuple[Call, ...]) -> bool:
     """Tell from the first call with a fixed rank whether the batch axis is missing."""
     for call in calls:
@@ -226,15 +204,15 @@ def _by_type(
     if path.endswith("data") and rank == 2:
         return Layout(0, ("F",), "packed sequence: each row is one time step", "row")
     if recurrent and second and rank in (2, 3):
-        return at(1 if rank == 3 else None, ("T", "D"), "one row per layer and direction")
+        return at(1 if rank == 3 else None, ("T", "D"), STATES)
     if attention and second and rank == 4:
         return at(0, ("C", "H", "W"), "one map per head: query by key")
     if attention and second and rank == 3:
         if unbatched:
             return at(None, ("C", "H", "W"), "one map per head: query by key")
-        return at(0, ("T", "D"), "query by key, mean of heads")
+        return at(0, ("T", "D"), WEIGHTS)
     if (recurrent or attention) and rank == 2 and (unbatched or batch_size is None):
-        return at(None, ("T", "D"), "query by key, mean of heads" if attention and second else "")
+        return at(None, ("T", "D"), WEIGHTS if attention and second else "")
     if (recurrent or attention) and batch_first is not None and rank == 3:
         return at(0 if batch_first else 1, ("T", "D"))
     if family := _SPATIAL_TYPE.search(module_type):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nbtorchviz.analysis.feature_maps import Display, describe
 from nbtorchviz.analysis.images import MAX_SIDE_PX, InputImage, input_image
 from nbtorchviz.analysis.receptive import ReceptiveField
+from nbtorchviz.analysis.tokens import row_words
 from nbtorchviz.events import GradientCaptured, InputCaptured, LayerCaptured, LayerInfo, Statistics
 from nbtorchviz.session.silence import WINDOW
 from nbtorchviz.widgets.selection import Selection
@@ -105,6 +106,7 @@ def _parts(
         channel=selection.channel,
         slice_index=selection.slice,
         image_hw=shot.image_hw if image is None else image.image_hw,
+        words=row_words(event.notes),
         limit=room,
     )
     header |= {

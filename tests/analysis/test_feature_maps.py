@@ -47,6 +47,11 @@ def test_tokens_without_an_image_stay_a_matrix():
     assert (shown.rows, shown.columns) == ("token", "feature")
 
 
+def test_states_are_no_tokens_of_an_image():
+    shown = describe(ramp(4, 8), TD, image_hw=(28, 28), words=("state", "feature"))
+    assert (shown.view, shown.rows, shown.grid) == ("matrix", "state", None)
+
+
 def test_signal_of_channels_is_a_matrix():
     shown = describe(ramp(32, 100), ("C", "L"))
     assert (shown.view, shown.planes.shape, shown.rows) == ("matrix", (1, 32, 100), "channel")

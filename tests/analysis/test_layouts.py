@@ -9,9 +9,9 @@ from nbtorchviz.analysis.layouts import (
     Call,
     Layout,
     infer_layout,
-    patch_grid,
     root_batch_size,
 )
+from nbtorchviz.analysis.tokens import row_words
 
 CHW, HWC, TD, CL = ("C", "H", "W"), ("H", "W", "C"), ("T", "D"), ("C", "L")
 CDHW, F = ("C", "D", "H", "W"), ("F",)
@@ -83,11 +83,14 @@ def test_hidden_state_has_the_batch_second_whatever_the_flag(batch_first):
         hidden.shape, module_type="LSTM", batch_size=8, batch_first=batch_first, path="1.0"
     )
     assert (layout.batch_axis, layout.axes) == (1, TD)
+    assert row_words((layout.note,)) == ("state", "feature")
 
 
 def test_attention_weights_have_the_batch_first_whatever_the_flag():
     weights = {"module_type": "MultiheadAttention", "batch_size": 8, "path": "1"}
-    assert infer_layout((8, 35, 35), batch_first=False, **weights).batch_axis == 0
+    layout = infer_layout((8, 35, 35), batch_first=False, **weights)
+    assert layout.batch_axis == 0
+    assert row_words((layout.note,)) == ("query", "key")
     assert infer_layout((8, 4, 35, 35), batch_first=False, **weights).axes == CHW
 
 
@@ -209,27 +212,6 @@ def test_forward_without_batch_axis_is_noticed(shape, call):
 
 def test_no_tensor_given_to_the_root_is_said():
     assert root_batch_size([()]).note == "the model got no tensor with axes"
-
-
-@pytest.mark.parametrize(
-    ("tokens", "image", "grid"),
-    [
-        (196, (224, 224), (0, 14, 14)),
-        (197, (224, 224), (1, 14, 14)),
-        (198, (224, 224), (2, 14, 14)),
-        (50, (224, 224), (1, 7, 7)),
-        (201, (224, 224), (5, 14, 14)),
-        (16, (28, 28), (0, 4, 4)),
-        (393, (224, 448), (1, 14, 28)),
-        (28, (28, 28), None),
-        (196, None, None),
-        (0, (224, 224), None),
-        (1, (224, 224), None),
-        (5, (1, 1), None),
-    ],
-)
-def test_tokens_find_their_patch_grid(tokens, image, grid):
-    assert patch_grid(tokens, image) == grid
 
 
 def test_layouts_of_a_real_swin():

@@ -406,16 +406,24 @@ def test_an_epoch_may_be_a_tensor(net, browse, train):
         browser.session.log(loss=1.0, epoch="three")
 
 
-def test_a_path_without_a_tensor_is_refused(browse):
-    model = nn.LSTM(5, 7)
+def test_a_path_without_a_tensor_is_refused_and_states_are_no_tokens(browse):
     net = nn.Sequential()
-    net.add_module("lstm", model)
+    net.add_module("lstm", nn.LSTM(5, 7, num_layers=2))
     browser = browse(nbv.watch(net, every=1), layer="lstm")
-    net(torch.randn(6, 4, 5))[0].sum().backward()
-    torch.optim.SGD(net.parameters(), lr=0.1).step()
-    browser.select(path="1.0")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def step():
+        net(torch.randn(6, 4, 5))[0].sum().backward()
+        optimizer.step()
+
+    step()
     with pytest.raises(ValueError, match=r"path of 'lstm' must be one of '0', '1.0', '1.1'"):
         browser.select(path="2")
+    browser.select(path="1.0")
+    step()
+    header, arrays = painted(browser)
+    assert (header["view"], header["rows"], header["sample_word"]) == ("matrix", "state", "sample")
+    assert arrays["planes"].shape == (1, 2, 7)  # one row per layer
     assert browser.session.faults == []
 
 
