@@ -7,8 +7,12 @@ from typing import Any
 
 from nbtorchviz.events import LayerCaptured, LayerInfo
 from nbtorchviz.session import Session
+from nbtorchviz.session.curve_lines import WORDS
+from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.widgets.selection import Selection
 
+MOST_FLAGS = 40
+"""They travel with each state, some times a second."""
 LIST_BYTES = 200_000
 """Bound on the layer list; beyond it the deepest layers are not listed, but can be selected."""
 
@@ -81,22 +85,29 @@ def browser_state(session: Session, pick: Selection, event: LayerCaptured | None
     """Return ``state["browser"]``: what the controls offer, and why they do not."""
     recorder = session.recorder
     kept = recorder.kept["pinned" if pick.pinned and recorder.pinned else "batch"]
-    steps = kept.steps(pick.layer, path=pick.path, gradient=pick.show == "gradient")
+    steps = sorted(set(kept.steps(pick.layer, path=pick.path, gradient=pick.show == "gradient")))
     seen = recorder.input.get("batch")
     nothing = "" if seen is not None or recorder.pinned else "no batch was seen yet"
     gradient = "a probe has no gradient" if pick.pinned and recorder.pinned else ""
-    flags = [
-        {"step": flag.step, "text": flag.text, "kind": flag.kind} for flag in session.metrics.flags
-    ]
     return {
         "sample_count": 1 if event is None else event.batch_size,
         "sample_word": "sample" if event is None else event.sample_word,
-        "kept_steps": sorted(set(steps)),
-        "flags": flags,
+        "kept_steps": steps,
+        "flags": _flags(session.metrics, steps),
         "gradient": {"enabled": not gradient, "reason": gradient},
         "pin": {"enabled": not nothing, "reason": nothing},
         "pinned": pick.pinned and recorder.pinned,
     }
+
+
+def _flags(history: MetricHistory, steps: Sequence[int]) -> list[dict[str, Any]]:
+    """What happened among the kept steps of this run; older flags would open a later picture."""
+    current = history.current_run
+    seen = [f for f in history.flags if steps and f.run == current and f.step >= steps[0]]
+    return [
+        {"step": flag.step, "text": flag.text[:WORDS], "kind": flag.kind}
+        for flag in seen[-MOST_FLAGS:]
+    ]
 
 
 def missing_sentence(session: Session, pick: Selection, info: LayerInfo | None) -> str | None:
