@@ -1,0 +1,162 @@
+"""All rules: how bad, how long an illness must hold, what to try. The numbers are our choice."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class About(Enum):
+    """What one verdict of a rule is about, and how many are told."""
+
+    MODEL = "model"
+    """The whole model or a logged metric: one sentence."""
+    LAYER = "layer"
+    """One layer, a sentence for each."""
+    LAYERS = "layers"
+    """One layer, but one sentence for all of them, by the blocks that hold them."""
+    PARAMETERS = "parameters"
+    """One parameter, told in one sentence by layers and blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule. What makes it speak stands beside its function, in the modules of this package."""
+
+    name: str
+    remedy: str
+    """One thing to try."""
+    severity: str = "problem"
+    """``"problem"``: training is broken or will be. ``"hint"``: it may be meant so."""
+    raise_after: int = 10
+    """Observations in a row that must show the illness."""
+    clear_after: int = 5
+    """Observations in a row that must show health before it is taken back."""
+    about: About = About.MODEL
+    explained_by: frozenset[str] = frozenset()
+    """Rules of which this one only shows a consequence: it is silent while they speak."""
+
+
+_IN_ORDER = (
+    Rule(
+        name="exploding_gradients",
+        remedy="Clip before optimizer.step(): "
+        "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).",
+        raise_after=1,  # one verdict rests on two leaps
+    ),
+    Rule(
+        name="nonfinite_loss",
+        remedy="Try a learning rate ten times lower, from fresh weights.",
+        raise_after=2,
+    ),
+    Rule(
+        name="nonfinite_gradients",
+        remedy="Run one step under torch.autograd.detect_anomaly(): it names the operation.",
+        raise_after=2,
+    ),
+    Rule(
+        name="skipped_steps",
+        remedy="Use bfloat16 in autocast: its range is that of float32 and needs no GradScaler.",
+        # A GradScaler begins at 2**16 and halves at each overflow: 16 skips bring it to 1.
+        raise_after=20,
+        clear_after=2,
+    ),
+    Rule(
+        name="diverging_loss",
+        remedy="Try a learning rate ten times lower.",
+        raise_after=5,
+    ),
+    Rule(
+        name="dead_relu",
+        remedy="Start again with a learning rate ten times lower: a dead ReLU passes no gradient "
+        "and does not come back by itself.",
+        about=About.LAYER,
+    ),
+    Rule(
+        name="constant_output",
+        remedy="Look at the first constant layer in ActivationBrowser and at what goes into it.",
+        explained_by=frozenset({"dead_relu", "nonfinite_loss"}),
+    ),
+    Rule(
+        name="vanishing_gradients",
+        remedy="Put a normalisation layer (nn.BatchNorm2d, nn.LayerNorm) after each hidden layer.",
+        explained_by=frozenset({"dead_relu"}),
+    ),
+    Rule(
+        name="eval_mode",
+        remedy="Call model.train() before the training loop, and again after each validation.",
+        raise_after=3,
+        clear_after=2,
+        about=About.LAYERS,
+    ),
+    Rule(
+        name="no_optimizer",
+        remedy="Make the optimizer from model.parameters(); what is left out on purpose deserves "
+        "requires_grad_(False).",
+        raise_after=3,
+        clear_after=2,
+        about=About.PARAMETERS,
+    ),
+    Rule(
+        name="no_gradient",
+        remedy="Check that forward() uses it and that nothing between it and the loss is detached "
+        "(.detach(), .item(), argmax, torch.no_grad()).",
+        clear_after=2,
+        about=About.PARAMETERS,
+    ),
+    Rule(
+        name="zero_gradient",
+        remedy="Look in ActivationBrowser for a layer after it that puts out a constant.",
+        explained_by=frozenset({"dead_relu", "constant_output"}),
+        about=About.LAYERS,
+    ),
+    Rule(
+        name="no_update",
+        remedy="Check its learning rate, and that the weights are float32.",
+        about=About.LAYERS,
+        explained_by=frozenset({"vanishing_gradients"}),
+    ),
+    Rule(
+        name="saturated",
+        remedy="Put a normalisation layer (nn.BatchNorm1d, nn.LayerNorm) right before it.",
+        about=About.LAYER,
+    ),
+    Rule(
+        name="update_too_large",
+        remedy="Try a learning rate ten times lower.",
+        explained_by=frozenset({"exploding_gradients"}),
+        about=About.LAYERS,
+    ),
+    Rule(
+        name="update_too_small",
+        remedy="Try a learning rate ten times higher.",
+        severity="hint",
+        raise_after=20,
+        explained_by=frozenset({"vanishing_gradients", "dead_relu", "constant_output"}),
+        about=About.LAYERS,
+    ),
+    Rule(
+        name="dead_channels",
+        remedy="Try nn.LeakyReLU in its place: it keeps a slope where ReLU is flat.",
+        severity="hint",
+        raise_after=5,
+        # Longer than the window in which a channel must be zero: one batch that wakes it up once is
+        # no recovery.
+        clear_after=30,
+        explained_by=frozenset({"dead_relu"}),
+        about=About.LAYER,
+    ),
+    Rule(
+        name="duplicated_layer",
+        remedy="Give each its own start: call reset_parameters() on the copy.",
+        severity="hint",
+        about=About.LAYERS,
+    ),
+    Rule(
+        name="repeated_layer",
+        remedy="Call it once.",
+        severity="hint",
+        about=About.LAYER,
+    ),
+)
+
+RULES = {rule.name: rule for rule in _IN_ORDER}
+"""Name -> rule, the worst first."""

@@ -1,0 +1,107 @@
+"""A logged loss that is no number, or that rises."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+from nbtorchviz.analysis.curves import split_name
+from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict, sick
+from nbtorchviz.analysis.findings.words import number, times
+
+LOSS_WORDS = frozenset({"loss", "losses", "nll", "cost", "objective", "mse", "bce"})
+OPPOSED_WORDS = frozenset(
+    {
+        *("g", "d", "gen", "disc", "generator", "discriminator", "adv", "adversarial", "critic"),
+        *("actor", "policy", "value", "reward", "entropy", "kl", "kld", "commit", "aux"),
+    }
+)
+"""Losses that rise in a healthy training, because something works against them or they are one
+term of a sum. Whether they are numbers is judged, whether they rise is not."""
+
+WINDOW = 10
+"""Logged values whose median is one level."""
+FIRST = 3
+"""Values whose median is the first level: a diverging loss has left it after ten."""
+DIVERGED = 2.0
+"""Rise above the first level, as a multiple of that level (and of what had been gained): three
+times the loss of an untrained model. No healthy training measured rose above its first level for
+``WINDOW`` values."""
+DIVERGED_NO_MORE = 0.5
+GAINED = 0.5
+"""Share of the first level by which the loss must have fallen before "fell back" can be said."""
+FELL_BACK = 0.9
+"""Share of what was gained that is lost again."""
+FELL_BACK_NO_MORE = 0.5
+
+
+def is_loss(name: str) -> bool:
+    """Tell whether a metric is something that training makes smaller, judged by its name."""
+    words = _words(name)
+    return not LOSS_WORDS.isdisjoint(words) or any(w.endswith("loss") for w in words)
+
+
+def may_rise(name: str, phase: str) -> bool:
+    """Tell whether a loss may rise in a healthy training (held-out data, adversaries, terms)."""
+    held_out = phase == "eval" or split_name(name)[1] == "val"
+    return held_out or not OPPOSED_WORDS.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in name.lower()).split()
+
+
+@dataclass(slots=True)
+class LossHistory:
+    """Levels of one logged loss: medians of ``WINDOW`` values, the first one of ``FIRST``."""
+
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    first: float = math.nan
+    """The first level."""
+    best: float = math.nan
+    """The lowest."""
+    now: float = math.nan
+
+    def add(self, value: float) -> None:
+        """Take in one finite value."""
+        self.recent.append(value)
+        if len(self.recent) == FIRST and math.isnan(self.first):
+            self.first = self.best = median(self.recent)
+        if len(self.recent) == WINDOW:
+            self.now = median(self.recent)
+            self.best = min(self.best, self.now)
+
+
+def nonfinite_loss(name: str, value: float) -> Verdict:
+    """Find a loss that is NaN or infinite."""
+    if math.isfinite(value):
+        return HEALTHY
+    word = "NaN" if math.isnan(value) else "infinite"
+    return sick(f"The {_called(name)} is {word}", f"{name} = {value}")
+
+
+def diverging_loss(name: str, history: LossHistory) -> Verdict:
+    """Find a loss far above its start, or back at it after it had fallen."""
+    first, best, now = history.first, history.best, history.now
+    if not (math.isfinite(first) and math.isfinite(best) and math.isfinite(now)):
+        return UNSURE
+    gained = first - best
+    unit = max(abs(first), gained)
+    levels = f"medians of {WINDOW} values: {number(first)} at first, {number(best)} at best, " + (
+        f"{number(now)} now"
+    )
+    if now - first > DIVERGED * unit > 0:
+        size = f"{times(now / first)} times what it was at first" if first > 0 else "far above it"
+        return sick(f"The {_called(name)} diverges: it is {size}", levels)
+    learned = gained >= GAINED * abs(first) > 0
+    if learned and first - now <= (1 - FELL_BACK) * gained:
+        return sick(f"The {_called(name)} has fallen back to where it began", levels)
+    if now - first > DIVERGED_NO_MORE * unit or (
+        learned and first - now < (1 - FELL_BACK_NO_MORE) * gained
+    ):
+        return UNSURE
+    return HEALTHY
+
+
+def _called(name: str) -> str:
+    return name if "loss" in name.lower() else f"{name} (a loss)"

@@ -1,0 +1,127 @@
+"""Applies the rules about gradients, optimizers and updates to each step's parameter numbers."""
+
+import math
+from collections.abc import Iterator
+
+from nbtorchviz.analysis.findings.facts import ModelFacts
+from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict
+from nbtorchviz.analysis.findings.gradient_rules import (
+    Depth,
+    nonfinite_gradients,
+    skipped_steps,
+    vanishing,
+)
+from nbtorchviz.analysis.findings.growth_rules import NormHistory, exploding, growth_of, leapt
+from nbtorchviz.analysis.findings.names import SQUASHING, is_embedding, is_norm
+from nbtorchviz.analysis.findings.reach_rules import (
+    no_gradient,
+    no_optimizer,
+    no_update,
+    zero_gradient,
+)
+from nbtorchviz.analysis.findings.rows import ParameterRow, main_weights, read_rows
+from nbtorchviz.analysis.findings.twin_rules import twin_weights
+from nbtorchviz.analysis.findings.update_rules import (
+    RatioHistory,
+    ratio_of,
+    update_too_large,
+    update_too_small,
+)
+from nbtorchviz.events import ParameterStatisticsCaptured
+
+Verdicts = Iterator[tuple[str, str, Verdict]]
+
+MOST_LAYERS = 4_096
+"""Layers whose update ratios are remembered."""
+SKIPPED = "skipped (inf)"
+
+
+class ParameterWatch:
+    """Remembers what the rules need of earlier steps: some thousand numbers at most."""
+
+    rules = (
+        *("nonfinite_gradients", "skipped_steps", "exploding_gradients", "vanishing_gradients"),
+        *("no_optimizer", "no_gradient", "zero_gradient", "no_update", "update_too_large"),
+        *("update_too_small", "duplicated_layer"),
+    )
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self._facts = facts
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new run."""
+        self._norms = NormHistory()
+        self._ratios: dict[str, RatioHistory] = {}
+
+    def verdicts(self, event: ParameterStatisticsCaptured) -> Verdicts:
+        """Yield (rule, layer or parameter, verdict); ``""`` is the whole model."""
+        rows = read_rows(event)
+        self._learn(rows)
+        skipped = event.skipped or any(row.state == SKIPPED for row in rows)
+        yield "skipped_steps", "", skipped_steps(skipped=skipped)
+        for row in rows:
+            yield "no_optimizer", row.name, no_optimizer(row)
+        if skipped:  # the gradients hold infinities that nobody uses, and nothing was updated
+            return
+        trained = [row for row in rows if row.trained]
+        weights = main_weights(trained)
+        yield "nonfinite_gradients", "", nonfinite_gradients(trained)
+        yield "exploding_gradients", "", self._exploding(trained)
+        yield "vanishing_gradients", "", vanishing(self._depth(weights))
+        yield from self._reach(rows, weights)
+        yield from self._updates(weights)
+        twins = twin_weights(weights)
+        yield from (
+            ("duplicated_layer", row.layer, twins.get(row.layer, HEALTHY)) for row in weights
+        )
+
+    def _learn(self, rows: list[ParameterRow]) -> None:
+        self._facts.parameters = tuple(row.name for row in rows if row.state != "frozen")
+        self._facts.owners = {row.layer for row in rows}
+        thawed = {row.layer for row in rows if row.state != "frozen"}
+        self._facts.frozen = self._facts.owners - thawed
+
+    def _exploding(self, rows: list[ParameterRow]) -> Verdict:
+        growth = growth_of(self._norms, rows)
+        if math.isfinite(growth.norm):
+            self._norms.add(growth.norm, leapt=leapt(growth))
+        return exploding(growth, sum(self._norms.leaps))
+
+    def _depth(self, weights: list[ParameterRow]) -> Depth:
+        rms = {
+            row.layer: row.gradient_rms
+            for row in weights
+            if not is_norm(kind := self._facts.kind(row.layer))
+            and not is_embedding(kind)
+            # A parameter of the model itself (a position table) is no step of the depth.
+            and "." in row.name
+        }
+        layers = self._facts.in_order(rms)
+        saturating = any(kind in SQUASHING for kind in self._facts.kinds.values())
+        return Depth(layers, [rms[layer] for layer in layers], saturating)
+
+    def _reach(self, rows: list[ParameterRow], weights: list[ParameterRow]) -> Verdicts:
+        others = any(row.gradient > 0 for row in rows)
+        for row in rows:
+            yield "no_gradient", row.name, no_gradient(row, others=others)
+        for row in weights:
+            yield "zero_gradient", row.layer, zero_gradient(row, others=others)
+            yield "no_update", row.layer, no_update(row)
+
+    def _updates(self, weights: list[ParameterRow]) -> Verdicts:
+        for row in weights:
+            history = self._ratios.get(row.layer)
+            if history is None:
+                if len(self._ratios) >= MOST_LAYERS:
+                    continue
+                history = self._ratios[row.layer] = RatioHistory()
+            if math.isfinite(row.ratio):
+                history.add(row)
+            if not history.ratios or not math.isfinite(row.ratio):
+                continue
+            ratio = ratio_of(row.name, history)
+            # A norm layer's scale begins at 1 and is meant to stay near it.
+            small = UNSURE if is_norm(self._facts.kind(row.layer)) else update_too_small(ratio)
+            yield "update_too_large", row.layer, update_too_large(ratio)
+            yield "update_too_small", row.layer, small

@@ -1,0 +1,117 @@
+"""No rule speaks or falls silent because of one odd sample."""
+
+import math
+
+import pytest
+
+from nbtorchviz.analysis.findings.catalogue import RULES
+from nbtorchviz.events import ModelAttached
+from tests.analysis.findings.events import (
+    MODEL,
+    forward,
+    frame,
+    listening,
+    logged,
+    observe,
+    stepped,
+)
+
+LEAP = {key: {"gradient": 10000.0} for key in ("conv_weight", "hidden_weight", "fc_weight")}
+TWIN = {"weight": 5.0, "gradient": 0.7}
+SATURATED = {"mean": 0.0, "std": 0.99}
+
+# rule -> (layer, an observation that shows health, one that shows the illness)
+CASES = {
+    "exploding_gradients": ("conv", stepped, lambda s: stepped(s, **LEAP)),
+    "nonfinite_loss": ("", lambda s: logged(s, 1.0), lambda s: logged(s, math.nan)),
+    "nonfinite_gradients": ("fc", stepped, lambda s: stepped(s, fc_bias={"nonfinite": 3})),
+    "skipped_steps": ("", stepped, lambda s: stepped(s, event={"skipped": True})),
+    "diverging_loss": ("", lambda s: logged(s, 1.0), lambda s: logged(s, 9.0)),
+    "dead_relu": ("relu", forward, lambda s: forward(s, relu={"zero_share": 1.0})),
+    "constant_output": ("fc", forward, lambda s: forward(s, spreads={"fc": 0.0})),
+    "vanishing_gradients": ("conv", stepped, lambda s: stepped(s, conv_weight={"gradient": 1e-6})),
+    "eval_mode": ("bn", forward, lambda s: forward(s, off=["bn"])),
+    "no_optimizer": ("fc.bias", stepped, lambda s: stepped(s, fc_bias={"state": "no optimizer"})),
+    "no_gradient": ("fc.bias", stepped, lambda s: stepped(s, fc_bias={"state": "unused"})),
+    "zero_gradient": ("hidden", stepped, lambda s: stepped(s, hidden_weight={"gradient": 0.0})),
+    "no_update": ("hidden", stepped, lambda s: stepped(s, hidden_weight={"update": 0.0})),
+    "saturated": ("tanh", forward, lambda s: forward(s, tanh=SATURATED)),
+    "update_too_large": ("fc", stepped, lambda s: stepped(s, fc_weight={"update": 9.0})),
+    "dead_channels": ("relu", lambda s: frame(s, [0]), lambda s: frame(s, range(7))),
+    "duplicated_layer": ("fc", stepped, lambda s: stepped(s, hidden_weight=TWIN, fc_weight=TWIN)),
+    "repeated_layer": ("relu2", forward, lambda s: forward(s, relu=ALIKE, relu2=ALIKE)),
+}
+ALIKE = {"mean": 0.2, "minimum": 0.0, "maximum": 3.0, "std": 0.5, "zero_share": 0.5}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_raised_once_when_it_held_and_taken_back_once_when_health_held(rule):
+    layer, well, ill = CASES[rule]
+    findings = listening()
+    steps = iter(range(1, 10_000))
+
+    def see(observation, times):
+        return observe(findings, [observation(next(steps)) for _ in range(times)])
+
+    assert see(well, 40) + see(ill, 1) + see(well, 60) == []  # one odd sample raises nothing
+
+    raised = see(ill, 60)
+    assert [(c.rule, c.layer, c.active) for c in raised] == [(rule, layer, True)]
+    assert [(f.rule, f.layer) for f in findings.active] == [(rule, layer)]
+
+    assert see(well, 1) + see(ill, 10) == []  # one healthy sample takes nothing back
+    assert findings.active[0].since_step == raised[0].since_step
+
+    gone = see(well, 120)
+    assert [(c.rule, c.layer, c.active) for c in gone] == [(rule, layer, False)]
+    assert findings.active == ()
+
+
+def test_update_too_small_needs_a_layer_that_never_moved():
+    findings = listening(called=False)
+    names = ("conv_weight", "hidden_weight", "fc_weight", "bn_weight")
+
+    def slow(step):
+        return stepped(step, **{name: {"update": 1e-7} for name in names})
+
+    assert observe(findings, map(slow, range(30))) == []
+    (raised,) = observe(findings, map(slow, range(30, 60)))
+    assert raised.rule == "update_too_small"
+    assert raised.severity == "hint"
+    one_quick = {"fc_weight": {"update": 0.1}}
+    assert observe(findings, [stepped(60, **one_quick), *map(slow, range(61, 70))]) == []
+    (gone,) = observe(findings, map(stepped, range(70, 90)))
+    assert not gone.active
+    assert observe(findings, map(slow, range(90, 190))) == []  # it has moved: this is cooling down
+
+
+def test_every_rule_has_its_case():
+    assert {*CASES, "update_too_small"} == set(RULES)
+
+
+def test_samples_between_the_thresholds_neither_raise_nor_clear():
+    findings = listening()
+    ill = stepped(1, conv_weight={"gradient": 1e-6})
+    between = stepped(1, conv_weight={"gradient": 2e-3})  # 500 times less
+    assert observe(findings, [between] * 100) == []
+    assert len(observe(findings, [ill, between] * 10)) == 1
+    assert observe(findings, [between] * 100) == []
+    assert len(findings.active) == 1
+
+
+def test_a_layer_that_is_gone_takes_its_finding_along():
+    findings = listening()
+    dead = [forward(s, relu={"zero_share": 1.0}) for s in range(10)]
+    assert len(observe(findings, dead)) == 1
+    renamed = [layer for layer in MODEL.layers if layer.key != "relu"]
+    observe(findings, [ModelAttached(model="Net", parameters=1, layers=tuple(renamed))])
+    other = forward(99)
+    without = type(other)(
+        step=99,
+        layers=tuple(key for key in other.layers if key != "relu"),
+        statistics=tuple(
+            s for key, s in zip(other.layers, other.statistics, strict=True) if key != "relu"
+        ),
+    )
+    (gone,) = observe(findings, [without] * 60)
+    assert not gone.active

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+
+from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Health
+from nbtorchviz.analysis.findings.reach_rules import (
+    no_gradient,
+    no_optimizer,
+    no_update,
+    zero_gradient,
+)
+from tests.analysis.findings.events import row
+
+
+def test_no_optimizer_tells_the_gradient_that_is_lost():
+    verdict = no_optimizer(row("fc.weight", state="no optimizer", gradient=0.25))
+    assert verdict.claim == "No optimizer updates {who}"
+    assert verdict.evidence == "fc.weight: gradient norm 0.25, never applied"
+    assert no_optimizer(row("fc.weight")) is HEALTHY
+
+
+def test_no_gradient_needs_others_that_have_one():
+    unused = row("fc.weight", state="unused", gradient=math.nan)
+    assert no_gradient(unused, others=True).evidence == "fc.weight.grad is None after backward"
+    assert no_gradient(unused, others=False) is UNSURE
+    assert no_gradient(row("fc.weight"), others=True) is HEALTHY
+
+
+def test_a_zero_gradient_is_told_apart_from_a_missing_and_a_small_one():
+    assert zero_gradient(row("a.weight", gradient=0.0), others=True).health is Health.SICK
+    assert zero_gradient(row("a.weight", gradient=0.0), others=False) is UNSURE
+    assert zero_gradient(row("a.weight", gradient=math.nan), others=True) is UNSURE
+    assert zero_gradient(row("a.weight", gradient=1e-30), others=True) is HEALTHY
+
+
+def test_an_update_lost_in_rounding_by_hand():
+    verdict = no_update(row("a.weight", gradient=0.5, update=1e-9, weight=2.0, rate=1e-5))
+    assert verdict.evidence == (
+        "a.weight: gradient norm 0.5, update norm 1e-9, weight norm 2, learning rate 1e-5"
+    )
+    assert no_update(row("a.weight", update=1e-8, weight=2.0)) is UNSURE  # 5e-9
+    assert no_update(row("a.weight", update=1e-6, weight=2.0)) is HEALTHY
+
+
+def test_a_learning_rate_of_zero_is_named():
+    assert no_update(row("a.weight", update=0.0, rate=0.0)).claim.startswith("Learning rate 0")
+
+
+def test_an_update_that_was_not_measured_says_nothing():
+    assert no_update(row("a.weight", update=math.nan)) is UNSURE
+
+
+@pytest.mark.parametrize("state", ["frozen", "unused", "no optimizer", "skipped (inf)"])
+def test_what_is_not_trained_needs_no_update(state):
+    assert no_update(row("a.weight", update=0.0, state=state)) is HEALTHY
+    assert zero_gradient(row("a.weight", gradient=0.0, state=state), others=True) is HEALTHY
+
+
+def test_frozen_is_no_finding():
+    frozen = row("a.weight", state="frozen", gradient=math.nan, update=math.nan)
+    assert no_optimizer(frozen) is no_gradient(frozen, others=True) is no_update(frozen) is HEALTHY
