@@ -4,6 +4,7 @@
 
     NbTorchVizError
     ├── LayerNotFoundError (also KeyError)     no such layer in this model
+    ├── MetricNotFoundError (also KeyError)    no number of this name was logged
     ├── ModelGoneError (also RuntimeError)     the watched model was garbage-collected
     ├── SessionClosedError (also RuntimeError) the session was closed
     └── RunRefusedError (also RuntimeError)    pause, step, probe or a second run not possible now
@@ -34,6 +35,13 @@ class LayerNotFoundError(NbTorchVizError, KeyError):
 
     def __str__(self) -> str:
         return self.message  # KeyError would show the repr, quotes included
+
+
+class MetricNotFoundError(NbTorchVizError, KeyError):
+    """No number of this name was logged; the message lists those that were."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would show the repr, quotes included
 
 
 class ModelGoneError(NbTorchVizError, RuntimeError):

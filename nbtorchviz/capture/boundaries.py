@@ -1,4 +1,4 @@
-"""Know when a step is finished: one process-wide optimizer hook, and whose step counts."""
+"""Know when a step is finished: two process-wide optimizer hooks, and whose step counts."""
 
 import weakref
 from collections.abc import Iterable
@@ -8,7 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 from torch.utils.hooks import RemovableHandle
 
 from nbtorchviz.capture.hooks import generation
@@ -22,24 +25,35 @@ MOST_ACCUMULATED = 256
 class StepListener(Protocol):
     """Who hears of optimizer steps."""
 
+    @property
+    def reading(self) -> bool:
+        """Whether the next step is to be read."""
+        ...
+
+    def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
+        """Hear that an optimizer of any model begins its step, while ``reading``."""
+
     def optimizer_stepped(self, optimizer: Optimizer) -> None:
         """Hear that an optimizer of any model finished its step."""
 
 
 class _Dispatcher:
-    """Holds the one hook, for as long as somebody listens."""
+    """Holds the hooks, for as long as somebody listens."""
 
     def __init__(self) -> None:
         self._listeners: tuple[weakref.ref[StepListener], ...] = ()
-        self._handle: RemovableHandle | None = None
+        self._handles: tuple[RemovableHandle, ...] = ()
         self._lock = Lock()
 
     def join(self, listener: StepListener) -> None:
         """Tell this listener of every step; it is held weakly."""
         with self._lock:
             self._listeners = (*self._alive(listener), weakref.ref(listener, self._lost))
-            if self._handle is None:
-                self._handle = register_optimizer_step_post_hook(self._stepped)
+            if not self._handles:
+                self._handles = (
+                    register_optimizer_step_pre_hook(self._steps),
+                    register_optimizer_step_post_hook(self._stepped),
+                )
 
     def leave(self, listener: StepListener) -> None:
         """Stop telling it; without listeners the hook is removed."""
@@ -56,9 +70,17 @@ class _Dispatcher:
         self._tidy()
 
     def _tidy(self) -> None:
-        if not self._listeners and self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        if not self._listeners:
+            handles, self._handles = self._handles, ()
+            for handle in handles:
+                handle.remove()
+
+    def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        for ref in self._listeners:
+            listener = ref()
+            if listener is not None and listener.reading:
+                given = args[1] if len(args) > 1 else kwargs.get("closure")
+                listener.optimizer_steps(optimizer, closure=given is not None)
 
     def _stepped(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         for ref in self._listeners:
@@ -119,6 +141,16 @@ class Steps:
                 return None  # a rate on a GPU is not waited for
             return float(rate.item())
         return float(rate) if isinstance(rate, int | float) else None
+
+    @property
+    def known(self) -> list[Optimizer]:
+        """The optimizers that were named, or the one that was found."""
+        refs = self._given or ((self._chosen,) if self._chosen is not None else ())
+        return [optimizer for ref in refs if (optimizer := ref()) is not None]
+
+    def trains(self, optimizer: Optimizer) -> bool:
+        """Whether ``optimizer`` owns parameters of this model."""
+        return self._born == generation() and self._owned(optimizer)
 
     def matches(self, optimizer: Optimizer) -> bool:
         """Count this step if it is one that counts."""

@@ -14,6 +14,7 @@ from nbtorchviz.capture.compiled import eager
 from nbtorchviz.capture.failures import error_in, explain
 from nbtorchviz.capture.hooks import in_backward
 from nbtorchviz.capture.plans import Boundary, Catch, CatchSink, Inputs, Plan, PlanSource
+from nbtorchviz.capture.reading import Reading
 from nbtorchviz.capture.subject import UNSEEN, Subject, as_twin
 from nbtorchviz.capture.windows import Window
 
@@ -49,6 +50,7 @@ class Course:
         """Open while a sampled forward of a compiled model runs eagerly."""
         self._window: Window | None = None
         self._inside = False
+        self._reading = Reading(subject, steps, sink, fault)
         self._waiting: list[Window] = []
         """Closed windows whose copies may still be on their way from the device."""
         self._twin: tuple[Inputs | None, Plan] | None = None
@@ -85,6 +87,7 @@ class Course:
         self._inside = False
         if window is not None:
             window.close()
+        self._reading.drop()
 
     # Called by the root hooks
 
@@ -99,6 +102,9 @@ class Course:
             self._boundary("step")
         began = self._clock()
         try:
+            if self._reading.reader is not None:
+                halved = self._window is not None and self._window.scaled
+                self._reading.finish(forced=True, halved=halved)
             self._began(module, args, kwargs)
         except Exception as error:
             self.drop()
@@ -152,10 +158,12 @@ class Course:
             source="batch",
         )
         self._window = window
+        if plan.parameters and phase == "train":
+            self._reading.arm(root)
         window.verdict.sample = plan.wants[0].sample if plan.wants else 0
         window.enter(root, args, kwargs)
         self.last = window.inputs or self.last
-        if subject.needs_twin:
+        if subject.needs_twin and (plan.wants or plan.survey):
             self._twin = (window.inputs, plan)
 
     def root_ended(self, module: nn.Module, output: object) -> None:
@@ -224,11 +232,25 @@ class Course:
     def can_doze(self) -> bool:
         """Whether nothing would be missed if root forwards went unnoticed until the next sample."""
         busy = self._window is not None or self._twin is not None or bool(self._waiting)
+        busy = busy or self.reading
         return self.looking and not self.dozing and not busy and not self._steps_in_backward
+
+    @property
+    def reading(self) -> bool:
+        """Whether the optimizers' steps are to be read."""
+        return self._reading.reader is not None
+
+    def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
+        """Read gradients and weights before a step (called by the process-wide hook)."""
+        if not self.closed:
+            self._reading.before_step(optimizer, closure=closure)
 
     def optimizer_stepped(self, optimizer: Optimizer) -> None:
         """Complete a step if it is this model's (called by the process-wide hook)."""
         # Flat, because it runs cold: every call on this path costs about 1 us of each step.
+        reads = self._reading.reader is not None
+        if reads:
+            self._reading.after_step(optimizer)
         try:
             if self.closed or not self._steps.matches(optimizer):
                 return
@@ -239,7 +261,8 @@ class Course:
             self._late = self._steps_in_backward = True
             return
         seen = self.forward != self._seen_forward or self.dozing or not self.looking
-        if self._window is not None or self._waiting or self._twin is not None or not seen:
+        caught = self._window is not None or self._waiting or self._twin is not None
+        if caught or reads or not seen:
             self._boundary("step")
             return
         self._seen_forward = self.forward  # most steps end here
@@ -253,6 +276,10 @@ class Course:
         began = self._clock()
         catch = None
         try:
+            if self._reading.reader is not None:
+                if kind == "step":
+                    self._reading.counted()
+                self._reading.finish()
             self._watch_blindness(kind)
             catch = self._take()
         except Exception as error:

@@ -166,6 +166,25 @@ class LayerHook(Hook):
             owner.layer_ended(self.name, output)
 
 
+class _Parameters(Protocol):
+    def accumulated(self, name: str, parameter: Tensor) -> None:
+        """Hear that a gradient was added to a parameter."""
+
+
+class ParameterHook(Hook):
+    """Hook of a parameter whose gradient was just accumulated; ``name`` says which."""
+
+    __slots__ = ()
+
+    def __call__(self, parameter: Tensor) -> None:
+        """Hand over the parameter."""
+        if self._born != _Process.generation:
+            return
+        owner: _Parameters | None = self._owner()
+        if owner is not None:
+            owner.accumulated(self.name, parameter)
+
+
 class _Spread(Protocol):
     def gradient_came(self, key: str, gradient: Tensor) -> None:
         """Hear the gradient of the loss with respect to one call's output."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nbtorchviz.events import LayerInfo, Statistics
 
 if TYPE_CHECKING:
+    from nbtorchviz.capture.parameters import ParameterStatistics
     from nbtorchviz.capture.spreads import LayerStatistics
 
 Summarise = Callable[..., Statistics]
@@ -46,6 +47,8 @@ class Plan:
     """Record execution order, call counts, shapes and tensor paths of all modules."""
     statistics: bool = False
     """Sampled statistics of the output of every called layer, and of the gradient it gets."""
+    parameters: bool = False
+    """Norms of all parameters, their gradients and updates, at the step of this forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,9 @@ class CatchSink(Protocol):
         Args:
             cost_s: seconds spent in our hooks since the last boundary. Must be cheap.
         """
+
+    def parameters_read(self, read: "ParameterStatistics", step: int, cost_s: float) -> None:
+        """Hear what the optimizers did to the parameters in the step that completed ``step``."""
 
     def forward_began(self, phase: str, matched: bool) -> None:
         """Hear that a root forward began. Must be cheap."""

@@ -88,7 +88,8 @@ class Window:
         self._spreads = Spreads()
         self._input: Cut | None = None
         self._training: dict[str, bool] = {}
-        self._scaled = False
+        self.scaled = False
+        """Whether float16 autocast was on, so that a GradScaler may be in use."""
         self._broken: set[str] = set()
 
     @property
@@ -102,15 +103,16 @@ class Window:
         tensors = tensors_of(args, kwargs)
         book.begin([shape_of(tensor) for tensor in tensors])
         sample = self.verdict.sample
-        self._scaled = _half_autocast()
+        self.scaled = _half_autocast()
         if tensors:
             first = tensors[0]
             layout = book.layout(INPUT, "", shape_of(first), INPUT, None)
             want = next((w for w in self.plan.wants if w.key == INPUT), Want(INPUT, sample=sample))
             self._input = cut(first, want, layout, key=INPUT, call=0, path="")
-        self.inputs = own_inputs(
-            args, kwargs, batch_size=book.batch_size, batch_axis=book.batch_axis, sample=sample
-        )
+        if self.plan.wants or self.plan.survey or not self.plan.statistics:
+            self.inputs = own_inputs(
+                args, kwargs, batch_size=book.batch_size, batch_axis=book.batch_axis, sample=sample
+            )
         every = self.plan.survey or self.plan.statistics
         entries = self._setting.tree.entries
         for name in entries if every else self._wants:
@@ -310,7 +312,7 @@ class Window:
         scale = self._setting.scale()
         if scale is not None and scale != 1.0:
             caught.gradient = unscaled(caught.gradient, scale)
-        elif scale is None and self._scaled:
+        elif scale is None and self.scaled:
             caught.gradient.notes += ("float16 autocast: scaled by a GradScaler?",)
 
     def _parse(self, key: str) -> tuple[str, int]:

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from nbtorchviz.arguments import whole
 from nbtorchviz.errors import RunRefusedError, StopTraining
 
 _log = logging.getLogger("nbtorchviz")
@@ -84,10 +85,9 @@ class PauseGate:
 
         Raises:
             RunRefusedError: pausing is not possible now; the message says why.
-            ValueError: ``n`` is below 1.
+            TypeError, ValueError: ``n`` is no whole number from 1 on.
         """
-        if n < 1:
-            raise ValueError(f"step() needs a number of steps from 1 on, got {n!r}.")
+        n = whole("n", n, least=1)
         self._ask("step")
         with self._condition:
             # A thread that is not held is inside a step already, which is the first of the n.

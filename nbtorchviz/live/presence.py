@@ -72,6 +72,11 @@ class Presence:
         """Note that the widget was put into a cell's output, whether or not a view has spoken."""
         self._displayed = True
 
+    @property
+    def displayed_once(self) -> bool:
+        """True once the widget was put into a cell's output or a view of it has spoken."""
+        return self._displayed or self.ever
+
     def is_visible(self, view: str) -> bool:
         """True while ``view`` is on screen and its lease runs."""
         with self._lock:

@@ -10,6 +10,11 @@ class Presence(Protocol):
 
     ever: bool
 
+    @property
+    def displayed_once(self) -> bool:
+        """Whether the widget was put into a cell's output or a view of it has spoken."""
+        ...
+
     def any_visible(self, *, hearing: bool = True) -> bool:
         """Whether somebody sees the widget."""
 
@@ -77,6 +82,10 @@ class Audience:
     def ready(self) -> bool:
         """Whether some widget has no picture under way, so that a new one is worth taking."""
         return any(ready() for _, ready in tuple(self._members.values()))
+
+    def displayed(self) -> bool:
+        """Whether any widget was ever put on a page."""
+        return any(p.displayed_once for p, _ in tuple(self._members.values()))
 
     def ever(self) -> bool:
         """Whether any widget was ever seen by a browser."""

@@ -14,10 +14,44 @@ FASTEST_S = 0.1
 """Unrequested samples come no faster than this."""
 SLOWEST_S = 1.0
 """Nor slower than this, however dear they are, so that a live picture stays live."""
+SLOWEST_PACE_S = 60.0
 GRAIN_S = 0.1
 """Costs nearer together than this are remembered as one."""
 WINDOW_S = 10.0
 """The measured share is an average over these last seconds."""
+
+
+class Pace:
+    """When something dear may be done again, so that it takes at most ``share`` of the time.
+
+    Args:
+        share: of wall time, above 0.
+        fastest_s: it is never done more often than this.
+        clock: returns seconds; tests replace it.
+    """
+
+    def __init__(
+        self, share: float, fastest_s: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.share, self.fastest_s = share, fastest_s
+        self._clock = clock
+        self.due_at = clock()
+
+    def due(self) -> bool:
+        """Whether it may be done now."""
+        return self._clock() >= self.due_at
+
+    def hurry(self) -> None:
+        """Forget what is still to be repaid, down to ``fastest_s``."""
+        self.due_at = min(self.due_at, self._clock() + self.fastest_s)
+
+    def begin(self) -> None:
+        """Note that it is done now."""
+        self.due_at = self._clock() + self.fastest_s
+
+    def spent(self, seconds: float) -> None:
+        """Repay what it cost: by waiting, at most ``SLOWEST_PACE_S``."""
+        self.due_at += min(seconds / self.share, SLOWEST_PACE_S)
 
 
 class Budget:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbtorchviz.analysis.curves import eval_name
+from nbtorchviz.errors import MetricNotFoundError
 from nbtorchviz.events import ScalarLogged
 from nbtorchviz.session.series import LIMIT, Point, Row, Series, SeriesView, as_batch
 
@@ -311,7 +312,7 @@ class MetricHistory:
         where = "" if run is None else f" in run {run}"
         names = dict.fromkeys(n for at, n in self._series if run is None or at == run)
         known = ", ".join(map(repr, names)) or "none yet"
-        raise KeyError(f"No metric {name!r}{where} was logged. Logged: {known}.")
+        raise MetricNotFoundError(f"No metric {name!r}{where} was logged. Logged: {known}.")
 
     def _remember(self, info: RunInfo) -> None:
         self._runs[info.run] = info

@@ -5,14 +5,17 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from nbtorchviz.capture.tap import Catch, Caught
+from nbtorchviz.capture.parameters import ParameterStatistics
+from nbtorchviz.capture.plans import Catch, Caught, ForwardFailure
 from nbtorchviz.events import (
     ActivationCaptured,
     Event,
+    ForwardFailed,
     GradientCaptured,
     InputCaptured,
     LayerStatisticsCaptured,
     ModelAttached,
+    ParameterStatisticsCaptured,
 )
 
 
@@ -82,6 +85,20 @@ def events_of(
             )
         )
     return events
+
+
+def parameters_event(
+    read: ParameterStatistics, step: int, forward: int, elapsed_s: float
+) -> ParameterStatisticsCaptured:
+    """Return the event of what the optimizers did in one step."""
+    columns = {column.name: getattr(read, column.name) for column in fields(read)}
+    return ParameterStatisticsCaptured(**columns, step=step, forward=forward, elapsed_s=elapsed_s)
+
+
+def failure_event(failure: ForwardFailure, elapsed_s: float) -> ForwardFailed:
+    """Return the event of a forward of the user's that raised."""
+    told = {column.name: getattr(failure, column.name) for column in fields(failure)}
+    return ForwardFailed(**told, elapsed_s=elapsed_s)
 
 
 def _layer_fields(caught: Caught, source: str, now: float) -> dict[str, Any]:

@@ -3,23 +3,23 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from nbtorchviz.bus import EventBus
+from nbtorchviz.capture.parameters import ParameterStatistics
 from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Inputs, Plan
 from nbtorchviz.capture.tap import ModelTap
 from nbtorchviz.events import (
-    ActivationCaptured,
     ForwardFailed,
-    InputCaptured,
-    LayerCaptured,
 )
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.budget import FASTEST_S, Budget
+from nbtorchviz.session.dozer import Dozer
 from nbtorchviz.session.fields import Fields
-from nbtorchviz.session.kept_frames import LIMIT_BYTES, KeptFrames
-from nbtorchviz.session.looks import Looks, first_paths, make_plan
-from nbtorchviz.session.publishing import events_of
-from nbtorchviz.session.silence import SilentChannels
+from nbtorchviz.session.keeper import Keeper
+from nbtorchviz.session.looks import Looks, make_plan
+from nbtorchviz.session.publishing import failure_event, parameters_event
+from nbtorchviz.session.recording import Recording
 
 UNSEEN_S = 10.0
 """Without any front end, one sample in this many seconds."""
@@ -32,12 +32,6 @@ REST_S = 0.02
 """How long a "nothing is due" holds, so that fast steps need not ask each time."""
 TEND_S = 0.05
 """How often bookkeeping is done where steps are faster than this."""
-DOZE_STEP_S = 0.003
-"""Where steps are faster than this, the root hooks come off between samples."""
-UNSEEN_DOZE_S = 0.5
-"""How often to ask again whether a sample is due while nobody looks."""
-ROUSE_S = 0.3
-"""After so long without a step the root hooks are put back: an evaluation may be running."""
 ELSEWHERE_S = 10.0
 """A thread that ran the model so lately may be in the middle of a step."""
 KEPT_SHARE = 0.5
@@ -73,14 +67,9 @@ class Recorder:
         self.tap: ModelTap
         self.every = every
         self.looks = Looks()
-        self.kept = {
-            "batch": KeptFrames(LIMIT_BYTES * 3 // 4),
-            "pinned": KeptFrames(LIMIT_BYTES // 4),
-        }
-        """Frames by what they show: items of training batches, or the pinned input."""
-        self.input: dict[str, InputCaptured] = {}
-        """The newest input sample, likewise."""
-        self.silence = SilentChannels()
+        self._keeper = Keeper(bus, clock)
+        self.kept, self.input = self._keeper.frames, self._keeper.input
+        self.silence = self._keeper.silence
         self.fields = Fields()
         self.failure: ForwardFailed | None = None
         """Why the last forward of the user's model raised, None when it did not."""
@@ -95,8 +84,9 @@ class Recorder:
         self._fail, self._tend, self._hold, self._clock = fail, tend, hold, clock
         self._surveyed = False
         self._pinned: tuple[Inputs, object] | None = None
-        self._probe_wanted = False
+        self._probe_wanted, self._probed_s = False, 0.0
         self._probed_at = self._sampled_at = float("-inf")
+        self.recording = Recording(audience, lambda: budget.share, clock=clock)
         self._planned_step = -1
         self._layer_cost_s: float | None = None
         self._thread = threading.current_thread()
@@ -104,7 +94,7 @@ class Recorder:
         self._rest_until = self._tend_at = self.began
         self._passed, self._passed_s = 0, 0.0
         """Steps since the books were kept, and what they cost."""
-        self._wake_at = float("inf")
+        self._dozer = Dozer(TEND_S, self._next_due_at, audience.seen)
         self._plans: dict[int, Plan] = {}
         """Plans of the last windows by root forward."""
 
@@ -138,8 +128,18 @@ class Recorder:
             if now < self._rest_until:
                 return None
             self._rest_until = now + REST_S
-        if not len(self.looks) or not self._due():
+        if (self.every is not None or len(self.looks)) and self._due():
+            plan = self._plan_pictures()
+        elif self.every is None and self.recording.due():
+            self.recording.begin()
+            plan = Plan(statistics=True, parameters=True, survey=not self._surveyed)
+            self._surveyed = True
+        else:
             return None
+        self._plans = {**dict(list(self._plans.items())[-3:]), self.tap.forward: plan}
+        return plan
+
+    def _plan_pictures(self) -> Plan:
         self._planned_step = self._counted()
         self._sampled_at = self._clock()
         self._budget.sampled()
@@ -147,9 +147,10 @@ class Recorder:
         looks = [look for look in self.looks.take() if not (look.pinned and self.pinned)]
         layers = tuple(info.key for info in self.tap.layers)
         visited = self.kept["batch"].visited()
-        plan = make_plan(looks, layers, visited, self._extra(), survey=survey)
-        self._plans = {**dict(list(self._plans.items())[-3:]), self.tap.forward: plan}
-        return plan
+        extra = self._extra() if looks else 0
+        plan = make_plan(looks, layers, visited, extra, survey=survey)
+        exact = self.every is not None  # every number of that step
+        return replace(plan, statistics=exact, parameters=exact)
 
     def _due(self) -> bool:
         if self.every is not None:
@@ -192,22 +193,17 @@ class Recorder:
         else:
             self.unmatched += 1
 
+    def parameters_read(self, read: ParameterStatistics, step: int, cost_s: float) -> None:
+        """Publish what the optimizers did to the parameters."""
+        self._budget.spent("parameters", cost_s)
+        self.recording.spent(cost_s)
+        elapsed_s = self._clock() - self.began
+        self._bus.publish(parameters_event(read, step, self.tap.forward, elapsed_s))
+
     def forward_failed(self, failure: ForwardFailure) -> None:
         """Tell the widgets which layer raised; the exception is the user's and goes on."""
         self._surveyed = False
-        self.failure = ForwardFailed(
-            layer=failure.layer,
-            error=failure.error,
-            title=failure.title,
-            detail=failure.detail,
-            remedy=failure.remedy,
-            trail=failure.trail,
-            step=failure.step,
-            forward=failure.forward,
-            micro=failure.micro,
-            phase=failure.phase,
-            elapsed_s=self._clock() - self.began,
-        )
+        self.failure = failure_event(failure, self._clock() - self.began)
         self._bus.publish(self.failure)
 
     def fault(self, where: str, error: BaseException) -> None:
@@ -219,7 +215,7 @@ class Recorder:
         now = self._clock()
         if now < self._tend_at and self.failure is None and not self._probe_wanted:
             self.times["step"] = now
-            if now >= self._wake_at or self.looks.urgent:
+            if now >= self._dozer.wake_at or self.looks.urgent:
                 self._wake()
             self._passed += 1
             self._passed_s += cost_s + self._clock() - now
@@ -229,24 +225,21 @@ class Recorder:
         self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, "step", None, cost_s))
 
     def _wake(self) -> None:
-        self._wake_at, self._rest_until = float("inf"), 0.0
-        self.tap.wake()
+        self._rest_until = 0.0
+        self._dozer.wake(self.tap)
 
     def _doze(self, now: float) -> None:
-        """Let the root hooks rest until a sample is due, if steps are that fast."""
         step_s = (now - self._tend_at + TEND_S) / max(self._passed, 1)
         quiet = self.every is None and not self.looks.urgent and not self._probe_wanted
-        if not (quiet and self._passed and step_s < DOZE_STEP_S):
-            if self.tap.dozing:
-                self._wake()
-        elif self.tap.doze():
-            again_s = TEND_S if self._audience.seen() else UNSEEN_DOZE_S
-            self._wake_at = max(self._budget.due_at(), now + again_s)
+        self._dozer.consider(self.tap, now, step_s, quiet=quiet and self._passed > 0)
+
+    def _next_due_at(self) -> float:
+        due_at = self._budget.due_at()
+        return min(due_at, self.recording.due_at) if self.recording.wanted else due_at
 
     def rouse(self) -> None:
-        """Put the root hooks back if steps have stopped coming. Call now and then."""
-        if self.tap.dozing and self._clock() - self.times.get("step", 0.0) > ROUSE_S:
-            self._wake()
+        """Notice, called now and then from any thread, that steps have stopped coming."""
+        self._dozer.rouse(self.tap, self._clock() - self.times.get("step", 0.0))
 
     def at_boundary(self, boundary: Boundary) -> None:
         """Turn the catch into events, show a pinned input, then let pause and stop take effect."""
@@ -265,7 +258,9 @@ class Recorder:
         # The tap's cost holds the root hooks and the developing that the catch counts as well.
         caught_s = 0.0 if boundary.catch is None else boundary.catch.cost_s
         now = self._clock()
-        spent_s = now - began + max(0.0, boundary.cost_s - caught_s) + self._passed_s
+        probed_s, self._probed_s = self._probed_s, 0.0
+        ours_s = now - began - probed_s + max(0.0, boundary.cost_s - caught_s)
+        spent_s = ours_s + self._passed_s
         self._budget.spent("boundary", spent_s)
         self._doze(now)
         self._passed, self._passed_s, self._tend_at = 0, 0.0, now + TEND_S
@@ -313,7 +308,8 @@ class Recorder:
         self._probed_at = self._clock()
         self.times.setdefault("forward", began)
         self._publish(catch, self.tap.step, plan)
-        self._budget.spent("probe", self._clock() - began - catch.cost_s)
+        self._probed_s = self._clock() - began
+        self._budget.spent("probe", self._probed_s - catch.cost_s)
 
     def _probe_is_due(self) -> bool:
         if self._probe_wanted:
@@ -325,27 +321,19 @@ class Recorder:
     # ------------------------------------------------------------------------------------------
 
     def _publish(self, catch: Catch, step: int, plan: Plan) -> None:
-        self._budget.spent("capture", catch.cost_s)
+        self._budget.spent("capture" if plan.wants else "statistics", catch.cost_s)
+        if not plan.wants:
+            self.recording.spent(catch.cost_s)
         if catch.caught:
             cost_s = catch.cost_s / len(catch.caught)
             old = self._layer_cost_s
             self._layer_cost_s = cost_s if old is None else 0.8 * old + 0.2 * cost_s
-        subject = "batch" if catch.source in ("batch", "twin") else "pinned"
-        places = [(caught.key, caught.path) for caught in catch.caught]
-        for layer, path in first_paths(plan, places).items():
-            self.kept[subject].learn_first(layer, path)
-        for event in events_of(
+        self._keeper.publish(
             catch,
+            plan,
             step=step,
-            elapsed_s=self._clock() - self.began,
             model=self.tap.model_name,
             parameters=self.tap.parameters,
-        ):
-            if isinstance(event, LayerCaptured):
-                self.kept[subject].add(event)
-                self.times["frame"] = self._clock()
-                if isinstance(event, ActivationCaptured) and event.channel_zero is not None:
-                    self.silence.observe(event.layer, event.step, event.channel_zero)
-            elif isinstance(event, InputCaptured):
-                self.input[subject] = event
-            self._bus.publish(event)
+        )
+        if catch.caught:
+            self.times["frame"] = self._clock()

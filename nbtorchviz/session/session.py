@@ -15,7 +15,7 @@ from nbtorchviz.analysis.many_statistics import summarise_many
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.tap import ModelTap
-from nbtorchviz.errors import RunRefusedError, SessionClosedError
+from nbtorchviz.errors import NbTorchVizError, RunRefusedError, SessionClosedError
 from nbtorchviz.events import (
     FaultRaised,
     LayerInfo,
@@ -230,7 +230,13 @@ class Session:
         model = check_probe(self.model, self.model_name, running=self.running, elsewhere=elsewhere)
         given = probe_inputs(model, inputs)
         self.recorder.pin(given, probe_labels(labels, given))
-        self.recorder.run_probe()
+        try:
+            self.recorder.run_probe()
+        except NbTorchVizError:  # it was not run
+            raise
+        except Exception:
+            self.recorder.unpin()  # else it would be tried again after every step
+            raise
 
     def pin_last_batch(self) -> bool:
         """Pin the input that is shown now; False when no batch was seen yet."""

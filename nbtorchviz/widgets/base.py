@@ -5,6 +5,7 @@ does in the browser comes back as messages, which only leave notes for others to
 """
 
 import itertools
+import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -180,7 +181,7 @@ class ObserverWidget(anywidget.AnyWidget):
         state = self._state()
         if {**state, "now_s": 0} == {**self.state, "now_s": 0}:
             return None
-        return Payload(self._next_seq(), state, 1000)
+        return Payload(self._next_seq(), state, len(json.dumps(state, default=str)))
 
     def _deliver_state(self, payload: Payload) -> None:
         self.state = payload.data

@@ -3,6 +3,7 @@ from typing import Any
 
 from torch import nn
 
+from nbtorchviz.capture.parameters import ParameterStatistics
 from nbtorchviz.capture.tap import Boundary, Catch, ForwardFailure, ModelTap, Plan
 
 
@@ -16,6 +17,7 @@ class Desk:
         self.choose: Callable[[], Plan | None] | None = None
         self.phase = "train"
         self.boundaries: list[Boundary] = []
+        self.parameters: list[tuple[int, ParameterStatistics]] = []
         self.failures: list[ForwardFailure] = []
         self.faults: list[tuple[str, BaseException]] = []
         self.began: list[tuple[str, bool]] = []
@@ -33,6 +35,9 @@ class Desk:
 
     def step_passed(self, cost_s: float) -> None:
         self.at_boundary(Boundary(*self.tap.position(), "step", None, cost_s))
+
+    def parameters_read(self, read: ParameterStatistics, step: int, cost_s: float) -> None:
+        self.parameters.append((step, read))
 
     def forward_began(self, phase: str, matched: bool) -> None:
         self.began.append((phase, matched))

@@ -224,5 +224,5 @@ def test_without_a_process_group_torch_distributed_refuses_nothing(gate, monkeyp
 
 
 def test_step_needs_a_positive_number(gate):
-    with pytest.raises(ValueError, match="from 1 on, got 0"):
+    with pytest.raises(ValueError, match="from 1, got 0"):
         gate.step(0)

@@ -8,7 +8,7 @@ from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.events import ActivationCaptured
-from nbtorchviz.session.recorder import ROUSE_S
+from nbtorchviz.session.dozer import ROUSE_S
 from tests.capture.desk import hook_count
 
 

@@ -1,0 +1,253 @@
+"""Read parameters, their gradients and their updates around one optimizer step."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
+
+from nbtorchviz.capture.hooks import ParameterHook
+from nbtorchviz.capture.spreads import LIMIT, SummariseMany
+from nbtorchviz.capture.tensors import HostCopy, readable, spread
+from nbtorchviz.events import Histogram
+
+_FLOATS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
+
+
+@dataclass(slots=True)
+class ParameterStatistics:
+    """Numbers of all parameters at one step; every column is as long as ``parameters``."""
+
+    parameters: tuple[str, ...]
+    gradient_norms: NDArray[np.float32]
+    raw_gradient_norms: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    update_norms: NDArray[np.float32]
+    learning_rates: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    states: tuple[str, ...]
+    nonfinite: NDArray[np.int64]
+    histograms: tuple[Histogram | None, ...]
+    skipped: bool = False
+
+
+class ParameterReader:
+    """Reads one step: armed in a forward, called by the optimizers' hooks, developed afterwards.
+
+    Gradients are read in the step-pre hook, accumulated and after the user's clipping; those of
+    an optimizer with a closure (LBFGS) after its step, because it computes them inside. Norms are
+    exact; updates and histograms come from at most ``LIMIT`` values of each parameter. On the CPU
+    nothing waits; on another device the copies are asynchronous.
+
+    Args:
+        root: the model.
+        optimizers: those that are known to train it.
+        raw: also read norms before clipping, by hooks on the parameters.
+    """
+
+    def __init__(
+        self, root: nn.Module, optimizers: Iterable[Optimizer], *, raw: bool = True
+    ) -> None:
+        self._named = [
+            (name, parameter)
+            for name, parameter in root.named_parameters()
+            if not is_lazy(parameter)
+        ]
+        self._places = {id(parameter): at for at, (_, parameter) in enumerate(self._named)}
+        self._rates: dict[int, float] = {}
+        self._read: set[int] = set()
+        self._words: dict[int, str] = {}
+        self._norms: dict[int, HostCopy] = {}
+        self._gradient_norms: dict[int, HostCopy] = {}
+        self._gradients: dict[int, HostCopy] = {}
+        self._raw: dict[int, HostCopy] = {}
+        self._before: dict[int, Tensor] = {}
+        self._updates: dict[int, HostCopy] = {}
+        self.step: int | None = None
+        """The step that was read, once it finished."""
+        self.cost_s = 0.0
+        """Seconds that reading took."""
+        for optimizer in optimizers:
+            self._learn(optimizer)
+        self._handles = [
+            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                ParameterHook(self, str(at))
+            )
+            for at, (_, parameter) in enumerate(self._named)
+            if raw and parameter.requires_grad and parameter.is_leaf
+        ]
+
+    # Called by the hooks
+
+    def accumulated(self, name: str, parameter: Tensor) -> None:
+        """Read the norm of a gradient before anybody clips it; the last micro-batch counts."""
+        began, gradient = time.monotonic(), parameter.grad
+        if gradient is not None and _dense(gradient):
+            self._raw[int(name)] = HostCopy(_norm(gradient))
+        self.cost_s += time.monotonic() - began
+
+    def before_step(self, optimizer: Optimizer, *, closure: bool) -> None:
+        """Read weights, and unless a closure computes them later also gradients."""
+        self._unhook()
+        self._learn(optimizer)
+        for at in self._mine(optimizer) - self._norms.keys():
+            parameter = self._named[at][1]
+            if _dense(parameter):
+                self._norms[at] = HostCopy(_norm(parameter))
+                if parameter.requires_grad:
+                    self._before[at] = spread(parameter.detach(), LIMIT).clone()
+        if not closure:
+            self._read_gradients(optimizer)
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """Read what the step changed."""
+        self._read_gradients(optimizer)
+        for at in self._mine(optimizer) & self._before.keys():
+            before = self._before.pop(at)
+            after = spread(self._named[at][1].detach(), LIMIT)
+            if after.shape == before.shape:
+                self._updates[at] = HostCopy(after.to(torch.float64).sub_(before))
+
+    @contextlib.contextmanager
+    def timed(self, clock: Callable[[], float]) -> Iterator[None]:
+        """Add what the body takes to ``cost_s``."""
+        began = clock()
+        yield
+        self.cost_s += clock() - began
+
+    def close(self) -> None:
+        """Take every hook off and forget copies of weights."""
+        self._unhook()
+        self._before.clear()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every trained parameter of a known optimizer was read."""
+        return self._rates.keys() <= self._read
+
+    @property
+    def ready(self) -> bool:
+        """True when no copy is still on its way from the device."""
+        kept = (self._norms, self._gradient_norms, self._gradients, self._raw, self._updates)
+        return all(copy.ready for copies in kept for copy in copies.values())
+
+    def overflowed(self) -> bool:
+        """Whether a gradient before clipping was infinite or NaN. Waits for no device."""
+        return any(not math.isfinite(float(copy.host())) for copy in self._raw.values())
+
+    def develop(
+        self, summarise_many: SummariseMany, scale: float | None, *, skipped: bool = False
+    ) -> ParameterStatistics:
+        """Turn the copies into numbers.
+
+        Args:
+            summarise_many: ``analysis.many_statistics.summarise_many``.
+            scale: factor by which a ``GradScaler`` multiplied the loss; gradients before the
+                optimizer are still multiplied.
+            skipped: a ``GradScaler`` skipped this step.
+        """
+        total, counts = len(self._named), [p.numel() for _, p in self._named]
+        norms, gradients, raw, updates = (np.full(total, math.nan, np.float32) for _ in range(4))
+        for column, copies in (
+            (norms, self._norms),
+            (gradients, self._gradient_norms),
+            (raw, self._raw),
+        ):
+            for at, copy in copies.items():
+                column[at] = float(copy.host())
+        for at, copy in self._updates.items():
+            update = copy.host().numpy()
+            if update.size:
+                updates[at] = math.sqrt(float(np.square(update).mean()) * counts[at])
+        histograms: list[Histogram | None] = [None] * total
+        nonfinite = np.zeros(total, np.int64)
+        read = sorted(self._gradients)
+        vectors = [readable(self._gradients[at].host()).numpy() for at in read]
+        for at, numbers, histogram in zip(
+            read, *summarise_many(vectors, [counts[at] for at in read]), strict=True
+        ):
+            histograms[at] = histogram
+            nonfinite[at] = numbers.nan + numbers.posinf + numbers.neginf
+        rates = np.full(total, math.nan, np.float32)
+        for at, rate in self._rates.items():
+            rates[at] = rate
+        return ParameterStatistics(
+            parameters=tuple(name for name, _ in self._named),
+            gradient_norms=gradients,
+            raw_gradient_norms=raw / np.float32(scale or 1.0),
+            norms=norms,
+            update_norms=updates,
+            learning_rates=rates,
+            counts=np.array(counts, np.int64),
+            states=tuple(self._word(at, skipped=skipped) for at in range(total)),
+            nonfinite=nonfinite,
+            histograms=tuple(histograms),
+            skipped=skipped,
+        )
+
+    def _word(self, at: int, *, skipped: bool) -> str:
+        parameter = self._named[at][1]
+        if not parameter.requires_grad:
+            return "frozen"
+        if at not in self._rates:
+            return "no optimizer"
+        if skipped:
+            return "skipped (inf)"
+        return self._words.get(at, "" if at in self._read else "not stepped")
+
+    def _learn(self, optimizer: Optimizer) -> None:
+        for group in optimizer.param_groups:
+            rate = group.get("lr")
+            on_host = not isinstance(rate, Tensor) or rate.device.type == "cpu"
+            known = math.nan if rate is None or not on_host else float(rate)
+            for parameter in group["params"]:
+                if (at := self._places.get(id(parameter))) is not None:
+                    self._rates[at] = known
+
+    def _mine(self, optimizer: Optimizer) -> set[int]:
+        return {
+            self._places[id(parameter)]
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if id(parameter) in self._places
+        }
+
+    def _read_gradients(self, optimizer: Optimizer) -> None:
+        for at in self._mine(optimizer) - self._read:
+            self._read.add(at)
+            parameter = self._named[at][1]
+            gradient = parameter.grad
+            if gradient is None:
+                self._words[at] = "unused"
+                continue
+            gradient = gradient.detach()
+            if hasattr(gradient, "to_local"):  # a norm of the whole would be a collective
+                self._words[at], gradient = "shard", gradient.to_local()
+            elif gradient.is_sparse:
+                self._words[at], gradient = "sparse", gradient.coalesce().values()
+            if _dense(gradient):
+                self._gradient_norms[at] = HostCopy(_norm(gradient))
+                self._gradients[at] = HostCopy(spread(gradient, LIMIT))
+
+    def _unhook(self) -> None:
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            handle.remove()
+
+
+def _dense(tensor: Tensor) -> bool:
+    plain = tensor.layout is torch.strided and not hasattr(tensor, "device_mesh")
+    return plain and tensor.dtype in _FLOATS and tensor.device.type != "meta"
+
+
+def _norm(tensor: Tensor) -> Tensor:
+    """L2 norm in float32, whatever the tensor's own type."""
+    norm: Tensor = torch.linalg.vector_norm(tensor.detach(), dtype=torch.float32)
+    return norm

@@ -1,0 +1,124 @@
+"""Statistics go on whether anybody looks or not, and never cost more than their share."""
+
+import time
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import nbtorchviz as nbv
+from nbtorchviz.events import LayerStatisticsCaptured, ParameterStatisticsCaptured
+from nbtorchviz.session.recording import PERIOD_S, SHARE, WATCHED_PERIOD_S, Recording
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Viewers:
+    def __init__(self, displayed=True):
+        self.shown = displayed
+
+    def displayed(self):
+        return self.shown
+
+
+def make(displayed=True):
+    clock = Clock()
+    return Recording(Viewers(displayed), lambda: 0.02, clock=clock), clock
+
+
+def test_nothing_is_recorded_before_the_first_display():
+    recording, clock = make(displayed=False)
+    clock.now = 100.0
+    assert not recording.due()
+
+
+@given(cost_s=st.floats(1e-4, 0.1), step_s=st.floats(1e-3, 0.5))
+def test_unwatched_statistics_stay_within_their_share(cost_s, step_s):
+    recording, clock = make()
+    spent_s, first = 0.0, None
+    while clock.now < 600:
+        clock.now += step_s
+        if recording.due():
+            recording.begin()
+            first = clock.now if first is None else first
+            recording.spent(cost_s)
+            spent_s += cost_s
+    assert spent_s <= SHARE * 600 + 11 * cost_s  # one a minute at the least
+
+
+def test_what_is_watched_comes_often_and_only_while_it_is():
+    recording, clock = make()
+    looking = [True]
+    recording.demand(1, lambda: looking[0])
+
+    def count(seconds):
+        taken, until = 0, clock.now + seconds
+        while clock.now < until:
+            clock.now += 0.01
+            if recording.due():
+                recording.begin()
+                recording.spent(1e-5)
+                taken += 1
+        return taken
+
+    assert count(10) >= 0.8 * 10 / WATCHED_PERIOD_S
+    looking[0] = False
+    count(1)
+    assert count(10) <= 10 / PERIOD_S + 1
+    recording.release(1)
+    assert recording.wanted
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
+def train(model, optimizer, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.ones(2, 3)).sum().backward()
+        optimizer.step()
+
+
+def test_a_hidden_widget_records_and_shows_nothing(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    session = nbv.watch(model, optimizer)
+    browser = nbv.ActivationBrowser(session)
+    heard = []
+    for kind in (LayerStatisticsCaptured, ParameterStatisticsCaptured):
+        session.bus.subscribe(kind, heard.append, inline=True)
+    train(model, optimizer, 5)
+    assert heard == []  # not displayed
+    browser._on_message(None, {"type": "ready", "view": "v", "visible": False}, [])
+    deadline = time.monotonic() + 20
+    while len(heard) < 2 and time.monotonic() < deadline:
+        train(model, optimizer, 5)
+    layers, parameters = sorted(heard[:2], key=lambda event: type(event).__name__)
+    assert layers.layers == ("0", "1", "2")
+    assert layers.step == parameters.step
+    assert parameters.parameters == ("0.weight", "0.bias", "2.weight", "2.bias")
+    assert (parameters.update_norms > 0).any()
+    assert "statistics" in session.overhead.parts
+    assert session.faults == []
+    session.close()
+
+
+def test_every_takes_the_numbers_of_exactly_those_steps(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    session = nbv.watch(model, optimizer, every=3)
+    nbv.ActivationBrowser(session, layer="1")
+    steps = []
+    session.bus.subscribe(LayerStatisticsCaptured, lambda e: steps.append(e.step), inline=True)
+    train(model, optimizer, 9)
+    assert steps == [3, 6, 9]
+    session.close()
