@@ -1,12 +1,11 @@
 """The facade of capture: one ``ModelTap`` per watched model."""
 
-import contextlib
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from torch import nn
 from torch.optim import Optimizer
@@ -29,6 +28,7 @@ from nbtorchviz.capture.plans import (
     Summarise,
     Want,
 )
+from nbtorchviz.capture.report import Reporter, Scaler
 from nbtorchviz.capture.shapes import BatchLike, LayoutBook, LayoutLike
 from nbtorchviz.capture.spreads import SummariseMany
 from nbtorchviz.capture.subject import Subject
@@ -89,8 +89,8 @@ class ModelTap:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_choice(compiled)
-        report = _Reporter(sink)
-        self._scaler = _Scaler()
+        report = Reporter(sink)
+        self._scaler = Scaler()
         book = LayoutBook(infer_layout, root_batch, layout)
         scale = self._scaler.scale
 
@@ -163,6 +163,11 @@ class ModelTap:
     def closed(self) -> bool:
         """True after ``close()``."""
         return self._course.closed
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """Those that were named, or the one that was found to train the model."""
+        return self._steps.known
 
     @property
     def learning_rate(self) -> float | None:
@@ -316,31 +321,3 @@ class ModelTap:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A ModelTap watches a live model and cannot be pickled; pickle the model.")
-
-
-class _Reporter:
-    """Reports a failure of ours to the sink, once per place."""
-
-    def __init__(self, sink: CatchSink) -> None:
-        self._sink = sink
-        self._seen: set[str] = set()
-
-    def __call__(self, where: str, error: BaseException) -> None:
-        if where not in self._seen:
-            self._seen.add(where)
-            with contextlib.suppress(Exception):
-                self._sink.fault(where, error)
-
-
-class _Scaler:
-    """A ``GradScaler`` that may be named later, held weakly."""
-
-    def __init__(self) -> None:
-        self._ref: weakref.ref[Any] | None = None
-
-    def take(self, scaler: object) -> None:
-        self._ref = None if scaler is None else weakref.ref(scaler)
-
-    def scale(self) -> float | None:
-        scaler = self._ref() if self._ref is not None else None
-        return None if scaler is None else float(scaler.get_scale())

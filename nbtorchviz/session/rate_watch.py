@@ -20,6 +20,11 @@ class RateWatch:
         self._rate: float | None = None
         self._flags = 0
 
+    def learn(self, rate: float | None) -> None:
+        """Take a rate whose change was flagged already."""
+        if rate is not None:
+            self._rate = rate
+
     def look(self, rate: float | None, step: int) -> None:
         """Take the rate of now; None when it is not known."""
         if rate is None:

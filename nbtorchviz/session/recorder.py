@@ -48,7 +48,7 @@ class Recorder:
         every: sample exactly each ``every``-th step; None by clock.
         fail: called as ``fail(where, error)`` with failures of ours.
         tend: called at boundaries, not more often than is useful; for bookkeeping.
-        hold: called at the end of every boundary; may wait, or raise ``StopTraining``.
+        hold: see the attribute.
         clock: seconds, monotonic.
     """
 
@@ -81,7 +81,9 @@ class Recorder:
         """Forwards in a row that were not of the wanted phase."""
         self.began = clock()
         self._bus, self._budget, self._audience = bus, budget, audience
-        self._fail, self._tend, self._hold, self._clock = fail, tend, hold, clock
+        self._fail, self._tend, self._clock = fail, tend, clock
+        self.hold = hold
+        """Called at the end of every boundary; may wait, or raise ``StopTraining``."""
         self._surveyed = False
         self._pinned: tuple[Inputs, object] | None = None
         self._probe_wanted, self._probed_s = False, 0.0
@@ -219,7 +221,7 @@ class Recorder:
                 self._wake()
             self._passed += 1
             self._passed_s += cost_s + self._clock() - now
-            self._hold()
+            self.hold()
             return
         tap = self.tap
         self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, "step", None, cost_s))
@@ -265,7 +267,7 @@ class Recorder:
         self._doze(now)
         self._passed, self._passed_s, self._tend_at = 0, 0.0, now + TEND_S
         self._tend()
-        self._hold()
+        self.hold()
 
     # The pinned input -----------------------------------------------------------------------
 

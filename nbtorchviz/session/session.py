@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pkgutil import resolve_name
 from typing import Any
 
@@ -15,24 +14,22 @@ from nbtorchviz.analysis.many_statistics import summarise_many
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.tap import ModelTap
-from nbtorchviz.errors import NbTorchVizError, RunRefusedError, SessionClosedError
+from nbtorchviz.errors import SessionClosedError
 from nbtorchviz.events import (
     FaultRaised,
     LayerInfo,
     OverheadMeasured,
-    RunEnded,
-    RunStarted,
 )
-from nbtorchviz.live.background import BackgroundRun
-from nbtorchviz.live.live_context import LiveContext
 from nbtorchviz.session.axes import checked_layout
 from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.diagnostics import Diagnostics
 from nbtorchviz.session.faults import Faults
 from nbtorchviz.session.line import Line
 from nbtorchviz.session.metrics import MetricHistory
-from nbtorchviz.session.pinned import check_probe, label_of, probe_inputs, probe_labels
+from nbtorchviz.session.pins import Pins
 from nbtorchviz.session.rate_watch import RateWatch
 from nbtorchviz.session.recorder import Recorder
+from nbtorchviz.session.runs import Runs
 from nbtorchviz.session.scalar_log import ScalarLog
 
 CLOSE_PATIENCE_S = 5.0
@@ -43,7 +40,7 @@ _DISPLAY = "nbtorchviz.widgets.cockpit:Cockpit"
 _ids = itertools.count(1)
 
 
-class Session:
+class Session(Runs, Diagnostics, Pins):
     """Everything about one watched model, held weakly.
 
     Methods may be called from any thread, except ``probe``, which runs the model and so belongs
@@ -81,12 +78,6 @@ class Session:
         self.gate, self.sender = self.line.gate, self.line.sender
         self.audience = self.line.audience
         self._faults = Faults(self._tell_fault)
-        self.run: BackgroundRun | None = None
-        """The background run, also after it ended."""
-        self.ended: str | None = None
-        """How the last run ended, once it did."""
-        self.run_active = False
-        """Whether a run that was started on purpose goes on (background, or ``live()``)."""
         self.last_layer = ""
         """Key of the layer that a user chose last; a widget that is made anew begins there."""
         self.closed = False
@@ -119,6 +110,7 @@ class Session:
             clock=clock,
         )
         self._scalars = ScalarLog(self.metrics, self.bus, self.tap.position, clock)
+        self._begin_diagnosis(clock)
         if layout is not None:
             self.set_layout(layout)
 
@@ -178,11 +170,6 @@ class Session:
         """Seconds since the session began."""
         return self._clock() - self.recorder.began
 
-    @property
-    def running(self) -> bool:
-        """Whether a background run has not ended yet."""
-        return self.run is not None and self.run.running
-
     def log(
         self,
         step: int | None = None,
@@ -209,77 +196,6 @@ class Session:
                 return  # close() has asked the run to stop; it must end as stopped
             self._must_be_open()
         self._scalars.log(step, phase, epoch, metrics)
-
-    def probe(self, *inputs: object, labels: object = None) -> None:
-        """Pin ``inputs`` and show what the layers make of them, now and after later steps.
-
-        The model runs once in eval mode without leaving a trace (modes, buffers, random state).
-
-        Args:
-            inputs: the arguments of the model; one dictionary alone holds keywords where the
-                model's forward takes them.
-            labels: class indices, one per item.
-
-        Raises:
-            RunRefusedError: a background run is training the model right now.
-            ModelGoneError: the model no longer exists.
-            TypeError, ValueError: ``labels`` do not belong to the items.
-        """
-        self._must_be_open()
-        elsewhere = self.recorder.trains_elsewhere()
-        model = check_probe(self.model, self.model_name, running=self.running, elsewhere=elsewhere)
-        given = probe_inputs(model, inputs)
-        self.recorder.pin(given, probe_labels(labels, given))
-        try:
-            self.recorder.run_probe()
-        except NbTorchVizError:  # it was not run
-            raise
-        except Exception:
-            self.recorder.unpin()  # else it would be tried again after every step
-            raise
-
-    def pin_last_batch(self) -> bool:
-        """Pin the input that is shown now; False when no batch was seen yet."""
-        inputs = self.tap.last_batch()
-        if inputs is None:
-            return False
-        label = label_of(self.recorder.input.get("batch"), inputs)
-        self.recorder.pin(inputs, probe_labels(label, inputs))
-        return True
-
-    def probe_when_idle(self) -> None:
-        """Show the pinned input if somebody waits for it; call on the main thread between cells."""
-        if self.recorder.trains_elsewhere():
-            return  # it is shown at the next boundary, on the thread that trains
-        if self.recorder.probe_wanted and not self.running:
-            try:
-                self.recorder.run_probe()
-            except Exception as error:
-                self.fault("probe of the pinned input", error)
-
-    def live(self) -> AbstractContextManager["Session"]:
-        """Return a context for a plain loop: Stop ends it cleanly, Pause is honoured."""
-        self._must_be_open()
-        return LiveContext(self)
-
-    def train_in_background(self, fn: Callable[[], Any]) -> BackgroundRun:
-        """Run ``fn()`` on a thread of its own, so that the notebook stays free.
-
-        Returns:
-            The run: ``pause() resume() step(n) stop() join() exception``.
-
-        Raises:
-            RunRefusedError: a run of this session has not ended yet.
-            TypeError: ``fn`` cannot be called without arguments.
-        """
-        self._must_be_open()
-        if self.running:
-            raise RunRefusedError(
-                "A background run of this model has not ended. "
-                "Wait for it with session.run.join() or end it with session.run.stop()."
-            )
-        self.run = BackgroundRun(fn, self)
-        return self.run
 
     def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until all that was captured has reached every handler and slot."""
@@ -361,12 +277,6 @@ class Session:
         """Count a failure of ours and show it; never raises."""
         self._faults.add(where, error, count)
 
-    def run_began(self, name: str = "") -> None:
-        """Note that a run was started on purpose (background, or ``live()``)."""
-        self.ended, self.run_active = None, True
-        self.sender.run_began()
-        self.bus.publish(RunStarted(run=self.metrics.current_run, name=name, **self._common()))
-
     def looked_at(self, owner: int) -> None:
         """Note that somebody sees widget ``owner`` again and waits for a fresh picture."""
         self.recorder.looks.hurry(owner)
@@ -374,24 +284,6 @@ class Session:
     def tick(self) -> None:
         """Note that time passes; widgets call it twice a second."""
         self.recorder.rouse()
-
-    def explain(self, error: BaseException) -> None:
-        """Show which layer raised ``error``, if a forward of the model did; never raises."""
-        try:
-            self.tap.explain(error)
-        except Exception as fault:
-            self.fault("explaining a failed forward", fault)
-
-    def run_ended(self, how: str = "finished", error: BaseException | None = None) -> None:
-        """Note that a run ended: "finished", "stopped", "failed" or "interrupted"."""
-        if error is not None and how == "failed":
-            self.explain(error)
-        self.ended, self.run_active = how, False
-        self._scalars.settle()
-        self.sender.run_ended()
-        self.bus.publish(RunEnded(run=self.metrics.current_run, how=how, **self._common()))
-        if self.closed:
-            self._close_rest()
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -415,6 +307,7 @@ class Session:
             self._sender_cpu_s = cpu_s
             self.budget.spent("log", self._scalars.take_cost_s())
             self._rate.look(self.tap.learning_rate, self.step)
+            self.diagnosis.tend()
             if self.bus.wants(OverheadMeasured):
                 self.bus.publish(self.overhead)
         self.sender.boundary()

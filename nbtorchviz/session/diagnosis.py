@@ -1,0 +1,141 @@
+"""What a session makes of its statistics: history, findings in words, and breakpoints.
+
+Everything runs on the training thread, at the boundaries at which statistics were taken and, for
+logged numbers, some times a second.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nbtorchviz.analysis.findings import Finding, Findings
+from nbtorchviz.analysis.findings.catalogue import RULES
+from nbtorchviz.bus import EventBus
+from nbtorchviz.events import (
+    ActivationCaptured,
+    Event,
+    LayerStatisticsCaptured,
+    ModelAttached,
+    ParameterStatisticsCaptured,
+    RunStarted,
+    ScalarLogged,
+)
+from nbtorchviz.session.breakpoints import Breakpoints, Hit
+from nbtorchviz.session.facts import SessionFacts
+from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.statistics_log import StatisticsLog
+
+HEARD = (
+    ModelAttached,
+    LayerStatisticsCaptured,
+    ParameterStatisticsCaptured,
+    ActivationCaptured,
+    RunStarted,
+)
+LOOK_S = 1.0
+"""How often newly logged numbers are judged."""
+MOST_VALUES = 64
+"""Of each metric that are judged at a time; those that are not finite always are."""
+
+
+class Diagnosis:
+    """Listens to one session's bus.
+
+    Args:
+        bus: of the session.
+        metrics: the logged numbers.
+        position: fields that every event carries, for now.
+        facts: what breakpoints may ask for.
+        fail: called as ``fail(where, error)`` with failures of ours.
+        pause: holds training at this boundary.
+        spent: told what this costs, as ``spent(channel, seconds)``.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        metrics: MetricHistory,
+        *,
+        position: Callable[[], dict[str, Any]],
+        facts: SessionFacts,
+        fail: Callable[[str, BaseException], None],
+        pause: Callable[[], None],
+        spent: Callable[[str, float], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.log = StatisticsLog()
+        self.breakpoints = Breakpoints(facts, fail=fail, rules=tuple(RULES))
+        self.last_hit: Hit | None = None
+        """Why a breakpoint paused training last."""
+        self._engine = Findings()
+        self._bus, self._metrics, self._facts = bus, metrics, facts
+        self._position, self._pause, self._spent, self._clock = position, pause, spent, clock
+        self._looked_at = clock()
+        self._judged: dict[tuple[int, str], int] = {}
+        for kind in HEARD:
+            bus.subscribe(kind, self._hear, inline=True)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong now, the worst first."""
+        return self._engine.active
+
+    def tend(self) -> None:
+        """Judge the numbers that were logged since last time. Call at boundaries."""
+        now = self._clock()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        for event in self._new_values():
+            self._judge(event)
+        self._spent("findings", self._clock() - now)
+
+    def at_boundary(self) -> None:
+        """Pause training here if a breakpoint says so."""
+        if len(self.breakpoints):
+            began = self._clock()
+            for hit in self.breakpoints.at_boundary(self._pause):
+                self.last_hit = hit
+                self._metrics.flag(self._facts.step(), hit.text, kind="change")
+            self._spent("breakpoints", self._clock() - began)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, ActivationCaptured) and event.channel_zero is None:
+            return
+        began = self._clock()
+        self.log.observe(event)
+        self._facts.observe(event)
+        self._judge(event)
+        self._spent("findings", self._clock() - began)
+
+    def _judge(self, event: Event) -> None:
+        for finding in self._engine.observe(event):
+            told = finding.event(event)
+            self._facts.observe(told)
+            if finding.active:
+                step, layer = max(finding.since_step, 0), finding.layer
+                self._metrics.flag(step, finding.title, kind="finding", target=layer)
+            self._bus.publish(told)
+
+    def _new_values(self) -> list[ScalarLogged]:
+        events: list[ScalarLogged] = []
+        newest = self._metrics.current_run
+        position = self._position()
+        for (run, name), view in self._metrics.views().items():
+            seen = self._judged.get((run, name), 0)
+            self._judged[run, name] = len(view.values)
+            fresh = np.arange(min(seen, len(view.values)), len(view.values))
+            if run != newest or not len(fresh):
+                continue
+            broken = fresh[~np.isfinite(view.values[fresh])][:MOST_VALUES]
+            stride = -(-len(fresh) // MOST_VALUES)
+            for at in np.union1d(fresh[::-1][::stride], broken):
+                step, value = int(view.steps[at]), float(view.values[at])
+                fields = {**position, "step": step}
+                events.append(ScalarLogged(name=name, value=value, run=run, **fields))
+        if len(self._judged) > 1_000:  # names of runs that were forgotten long ago
+            self._judged = {key: seen for key, seen in self._judged.items() if key[0] == newest}
+        return sorted(events, key=lambda event: event.step)

@@ -1,0 +1,86 @@
+"""Inputs that a session shows again and again, instead of whatever the training batch holds."""
+
+from abc import abstractmethod
+
+from torch import nn
+
+from nbtorchviz.capture.tap import ModelTap
+from nbtorchviz.errors import NbTorchVizError
+from nbtorchviz.session.pinned import check_probe, label_of, probe_inputs, probe_labels
+from nbtorchviz.session.recorder import Recorder
+
+
+class Pins:
+    """The part of a ``Session`` that knows of pinned inputs."""
+
+    recorder: Recorder
+    tap: ModelTap
+
+    def probe(self, *inputs: object, labels: object = None) -> None:
+        """Pin ``inputs`` and show what the layers make of them, now and after later steps.
+
+        The model runs once in eval mode without leaving a trace (modes, buffers, random state).
+
+        Args:
+            inputs: the arguments of the model; one dictionary alone holds keywords where the
+                model's forward takes them.
+            labels: class indices, one per item.
+
+        Raises:
+            RunRefusedError: a background run is training the model right now.
+            ModelGoneError: the model no longer exists.
+            TypeError, ValueError: ``labels`` do not belong to the items.
+        """
+        self._must_be_open()
+        elsewhere = self.recorder.trains_elsewhere()
+        model = check_probe(self.model, self.model_name, running=self.running, elsewhere=elsewhere)
+        given = probe_inputs(model, inputs)
+        self.recorder.pin(given, probe_labels(labels, given))
+        try:
+            self.recorder.run_probe()
+        except NbTorchVizError:  # it was not run
+            raise
+        except Exception:
+            self.recorder.unpin()  # else it would be tried again after every step
+            raise
+
+    def pin_last_batch(self) -> bool:
+        """Pin the input that is shown now; False when no batch was seen yet."""
+        inputs = self.tap.last_batch()
+        if inputs is None:
+            return False
+        label = label_of(self.recorder.input.get("batch"), inputs)
+        self.recorder.pin(inputs, probe_labels(label, inputs))
+        return True
+
+    def probe_when_idle(self) -> None:
+        """Show the pinned input if somebody waits for it; call on the main thread between cells."""
+        if self.recorder.trains_elsewhere():
+            return  # it is shown at the next boundary, on the thread that trains
+        if self.recorder.probe_wanted and not self.running:
+            try:
+                self.recorder.run_probe()
+            except Exception as error:
+                self.fault("probe of the pinned input", error)
+
+    @property
+    @abstractmethod
+    def model(self) -> nn.Module | None:
+        """The watched model."""
+
+    @property
+    @abstractmethod
+    def model_name(self) -> str:
+        """Its class."""
+
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether a background run has not ended yet."""
+
+    @abstractmethod
+    def fault(self, where: str, error: BaseException, count: int = 1) -> None:
+        """Count a failure of ours."""
+
+    @abstractmethod
+    def _must_be_open(self) -> None: ...

@@ -1,0 +1,138 @@
+"""A session says what is wrong, pauses where asked, and changes what it is told to."""
+
+import math
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import nbtorchviz as nbv
+from nbtorchviz.errors import LayerNotFoundError, StopTraining
+from nbtorchviz.events import FindingRaised
+
+
+@pytest.fixture
+def sick():
+    """Two hidden ReLU layers of which the first is dead."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    with torch.no_grad():
+        model[0].bias.fill_(-100.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    session = nbv.watch(model, optimizer, every=1)
+    nbv.ActivationBrowser(session, layer="1")
+    yield model, optimizer, session
+    session.close()
+
+
+def train(model, optimizer, session, steps, loss=None):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = nn.functional.cross_entropy(model(torch.randn(16, 4)), torch.zeros(16).long())
+        value.backward()
+        optimizer.step()
+        session.log(loss=value.item() if loss is None else loss)
+
+
+def test_an_illness_is_named_flagged_and_published(sick):
+    model, optimizer, session = sick
+    told = []
+    session.bus.subscribe(FindingRaised, told.append, inline=True)
+    assert session.findings() == ()
+    train(model, optimizer, session, 30)
+    found = session.findings()
+    assert "1" in {layer for finding in found for layer in (finding.layer, *finding.layers)}
+    assert told and told[0].active
+    assert any(flag.kind == "finding" for flag in session.metrics.flags)
+    assert session.faults == []
+
+
+def test_a_loss_of_nan_is_found_though_no_statistics_show_it(sick):
+    model, optimizer, session = sick
+    train(model, optimizer, session, 3)
+    deadline = time.monotonic() + 20
+    while not any(finding.rule == "nonfinite_loss" for finding in session.findings()):
+        assert time.monotonic() < deadline
+        train(model, optimizer, session, 1, loss=math.nan)
+
+
+def test_history_of_the_statistics_is_kept(sick):
+    model, optimizer, session = sick
+    train(model, optimizer, session, 5)
+    history = session.statistics.layers()
+    assert history.rows == ("0", "1", "2", "3", "4")
+    assert history.steps.tolist() == [1, 2, 3, 4, 5]
+    assert session.statistics.parameters().rows[0] == "0.weight"
+    steps, found = session.statistics.histograms("2.weight", "parameter")
+    assert len(steps) == len(found) == 5
+
+
+def test_a_breakpoint_pauses_at_its_step(sick):
+    model, optimizer, session = sick
+    added = session.pause_when("step() >= 4")
+
+    def body():
+        train(model, optimizer, session, 10)
+
+    run = session.train_in_background(body)
+    deadline = time.monotonic() + 20
+    while session.gate.state != "paused":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert session.step == 4
+    assert added.hits == 1
+    assert "paused at step 4" in session.diagnosis.last_hit.text
+    run.resume()
+    run.join()
+    assert session.step == 10  # not held again while it stays true
+
+
+def test_a_breakpoint_alone_makes_the_session_look():
+    model = nn.Sequential(nn.Linear(2, 2))
+    session = nbv.watch(model)
+    session.pause_when("grad_norm(0) > 1e9")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    deadline = time.monotonic() + 20
+    while session.statistics.parameters() is None:
+        assert time.monotonic() < deadline
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    session.close()
+
+
+def test_a_layer_that_does_not_exist_is_refused(sick):
+    _, _, session = sick
+    with pytest.raises(LayerNotFoundError):
+        session.pause_when("grad_norm(conv9) > 1")
+
+
+def test_knobs_turn_between_two_steps_and_are_marked(sick):
+    model, optimizer, session = sick
+    train(model, optimizer, session, 2)
+    session.knobs.set(lr=0.5)
+    assert optimizer.param_groups[0]["lr"] == 0.01
+    train(model, optimizer, session, 1)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    session.knobs.freeze("2")
+    train(model, optimizer, session, 2)
+    assert not model[2].weight.requires_grad
+    texts = [flag.text for flag in session.metrics.flags]
+    assert sum("0.01 → 0.5" in text for text in texts) == 1
+    assert any("2" in text and "fr" in text for text in texts)
+    states = session.statistics.parameters().states
+    assert states[session.statistics.parameters().rows.index("2.weight"), -1] == "frozen"
+
+
+def test_a_stop_reaches_the_loop_though_a_breakpoint_fails(sick):
+    model, optimizer, session = sick
+
+    def broken(facts):
+        raise RuntimeError("broken on purpose")
+
+    added = session.pause_when(broken)
+    train(model, optimizer, session, 2)
+    assert added.fault
+    with pytest.raises(StopTraining):
+        session.line.gate._stopping = True
+        train(model, optimizer, session, 1)
