@@ -43,7 +43,8 @@ def test_an_illness_is_named_flagged_and_published(sick):
     train(model, optimizer, session, 30)
     found = session.findings()
     assert "1" in {layer for finding in found for layer in (finding.layer, *finding.layers)}
-    assert told and told[0].active
+    assert told
+    assert told[0].active
     assert any(flag.kind == "finding" for flag in session.metrics.flags)
     assert session.faults == []
 
@@ -133,6 +134,6 @@ def test_a_stop_reaches_the_loop_though_a_breakpoint_fails(sick):
     added = session.pause_when(broken)
     train(model, optimizer, session, 2)
     assert added.fault
+    session.line.gate._stopping = True
     with pytest.raises(StopTraining):
-        session.line.gate._stopping = True
         train(model, optimizer, session, 1)
