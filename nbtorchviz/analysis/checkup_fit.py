@@ -1,0 +1,68 @@
+"""Whether one batch can be learnt by heart, judged by how its loss went."""
+
+import math
+from dataclasses import dataclass
+
+from nbtorchviz.analysis.checkup_report import Row
+from nbtorchviz.analysis.checkup_verdicts import plural
+
+LEARNT = 0.1
+"""Share of the first loss at which one batch counts as learnt. Our choice."""
+HALF = 0.5
+GUESSING = 0.97
+"""Share of the loss of guessing by frequency that shows nothing was learnt. Our choice."""
+FALLING = 0.97
+"""A last third that is lower than the one before by this factor is still falling. Our choice."""
+FEWEST_STEPS = 20
+"""Fewer steps than this say nothing about learning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How the loss of one batch went."""
+
+    losses: tuple[float, ...]
+    """The first one before any step."""
+    learning_rate: float
+    guessing: float | None
+    """Loss of guessing by the labels' own frequency; None where that means nothing."""
+    ended: str = "steps"
+    """What ended it: ``"steps"`` or ``"time"``."""
+
+    @property
+    def learnt(self) -> bool:
+        """Whether the batch was learnt by heart."""
+        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        return bool(finite) and min(finite) <= LEARNT * self.losses[0]
+
+
+def fit_verdict(fit: Fit) -> Row:
+    """Judge whether one batch can be learnt by heart, which any sound training can."""
+    losses, check = fit.losses, "one batch"
+    steps = len(losses) - 1
+    for step, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            return Row(check, "problem", f"The loss was {loss} after {plural(step, 'step')}.")
+    reached = min(losses)
+    of_adam = f"{plural(steps, 'step')} of Adam (lr {fit.learning_rate:g})"
+    told = f"{losses[0]:.3g} → {reached:.3g} in {of_adam}"
+    if fit.learnt:
+        return Row(check, "ok", f"Learnt by heart: loss {told}.")
+    if steps < FEWEST_STEPS:
+        limit = "fitted into the time" if fit.ended == "time" else "allowed"
+        return Row(check, "not checked", f"only {plural(steps, 'step')} {limit}.")
+    if fit.guessing is not None and reached >= GUESSING * fit.guessing:
+        return Row(
+            check,
+            "problem",
+            f"Not learnt: loss {told}, no better than guessing by the labels' frequency "
+            f"({fit.guessing:.3g}).",
+        )
+    third = steps // 3
+    falls = min(losses[-third:]) < FALLING * min(losses[-2 * third : -third])
+    if reached <= HALF * losses[0] or falls:
+        end = "the time was up" if fit.ended == "time" else "the steps were up"
+        return Row(check, "ok", f"Being learnt: loss {told}, falling when {end}.")
+    if reached >= GUESSING * losses[0]:
+        return Row(check, "problem", f"Not learnt: loss {told}.")
+    return Row(check, "warning", f"Hardly learnt: loss {told}, and it no longer falls.")
