@@ -1,0 +1,78 @@
+"""Learn one batch by heart, on a copy, within bounds of steps and of time."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nbtorchviz.analysis.checkup_fit import LEARNT, Fit, fit_verdict
+from nbtorchviz.analysis.checkup_report import Row
+from nbtorchviz.session.checkup_bench import Bench
+from nbtorchviz.session.checkup_gradients import gradients
+from nbtorchviz.session.checkup_loss import guessing_loss
+from nbtorchviz.session.knob_layers import dropout_places
+
+RATES = (3e-3, 3e-4)
+"""Learning rates of Adam, the second where the first leads nowhere. Our choice."""
+FIRST_SHARE = 0.6
+"""Of the time, for the first rate."""
+
+
+def check_learning(
+    bench: Bench, *, most_steps: int, most_s: float, clock: Callable[[], float]
+) -> Row:
+    """Train a copy on the batch alone, without dropout, with an Adam of its own."""
+    began = clock()
+    best: Row | None = None
+    for rate, share in zip(RATES, (FIRST_SHARE, 1.0), strict=True):
+        deadline = began + share * most_s
+        fit = _learn(bench, rate, most_steps, deadline, clock)
+        if fit is None:
+            return Row("one batch", "not checked", "there is no loss: give labels or a criterion.")
+        row = fit_verdict(fit)
+        if row.verdict == "ok":
+            return row
+        if best is None or best.verdict == "not checked" != row.verdict:
+            best = row
+        if clock() >= began + most_s:
+            break
+    assert best is not None
+    return best
+
+
+def _learn(
+    bench: Bench, rate: float, most_steps: int, deadline: float, clock: Callable[[], float]
+) -> Fit | None:
+    twin = bench.fresh()
+    for module, attribute in dropout_places(twin).values():
+        setattr(module, attribute, 0.0)
+    bench.run(twin)  # gives lazy parameters their shape
+    learning = [parameter for parameter in twin.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learning or [torch.zeros(1)], lr=rate)
+    losses: list[float] = []
+
+    def total() -> Tensor | None:
+        loss = bench.loss(bench.run(twin))
+        if loss is not None:
+            losses.append(float(loss.detach()))
+        return loss
+
+    ended = "steps"
+    for _ in range(most_steps + 1):
+        count = len(losses)
+        found = gradients(total, learning)
+        if len(losses) == count:
+            return None
+        del losses[count + 1 :]  # a reentrant checkpoint was run twice
+        if found is None:
+            raise ValueError("the loss does not depend on a parameter that learns")
+        if not math.isfinite(losses[-1]) or losses[-1] <= LEARNT * losses[0]:
+            break
+        if clock() >= deadline:
+            ended = "time"
+            break
+        for parameter, gradient in zip(learning, found, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    return Fit(tuple(losses), rate, guessing_loss(bench.criterion, bench.batch.labels), ended)

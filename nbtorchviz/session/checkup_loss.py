@@ -1,0 +1,142 @@
+"""The loss of one batch: which one is meant, and what it is for a model that knows nothing."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nbtorchviz.capture.leaves import leaves, pick
+
+Criterion = Callable[..., Any]
+_CROSS_ENTROPY = frozenset({"CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss"})
+_BINARY = frozenset(
+    {
+        *("BCEWithLogitsLoss", "binary_cross_entropy_with_logits"),
+        *("BCELoss", "binary_cross_entropy"),
+    }
+)
+
+
+def primary(output: object) -> Tensor | None:
+    """Return the first floating tensor of an output, None when it has none."""
+    found = pick(leaves(output), "")
+    return found[1] if found is not None and found[1].is_floating_point() else None
+
+
+def loss_of(output: object, labels: Any, criterion: Criterion | None) -> Tensor | None:
+    """Return the loss as one number with its graph.
+
+    Without a criterion: the loss that the model gives itself, else cross-entropy where the labels
+    are class indices that fit the output. None: there is no loss to be had.
+    """
+    if criterion is not None and labels is not None:
+        return _number(_judged(criterion, output, labels))
+    own = _own_loss(output)
+    if own is not None:
+        return own
+    scores = primary(output)
+    if scores is None or criterion is not None or not are_classes(labels):
+        return None
+    axis = class_axis(scores.shape, labels.shape)
+    if axis is None:
+        return None
+    return F.cross_entropy(scores.movedim(axis, 1) if axis else scores, labels.long())
+
+
+def class_axis(scores: Sequence[int], labels: Sequence[int]) -> int | None:
+    """Find the axis of class scores: 1 as PyTorch has it, else the last; None: no fit."""
+    rest = list(labels)
+    if len(scores) == len(rest) + 1:
+        if len(scores) > 1 and [scores[0], *scores[2:]] == rest:
+            return 1
+        if list(scores[:-1]) == rest:
+            return len(scores) - 1
+    return 0 if len(scores) == 1 and not rest else None
+
+
+def are_classes(labels: object) -> bool:
+    """Whether labels are class indices."""
+    whole = isinstance(labels, Tensor) and not labels.is_floating_point()
+    return whole and isinstance(labels, Tensor) and labels.dtype != torch.bool
+
+
+def name_of(criterion: Criterion | None) -> str:
+    """Name the loss; without a criterion cross-entropy is assumed."""
+    if criterion is None:
+        return "cross_entropy"
+    return str(getattr(criterion, "__name__", type(criterion).__name__))
+
+
+def uses_classes(criterion: Criterion | None, labels: object) -> bool:
+    """Whether the loss is a cross-entropy of class indices."""
+    return name_of(criterion) in _CROSS_ENTROPY and are_classes(labels)
+
+
+def expected_first(
+    criterion: Criterion | None, classes: int | None, labels: object
+) -> tuple[float, str] | None:
+    """Return the loss of a model that knows nothing, and where it comes from."""
+    if getattr(criterion, "reduction", "mean") != "mean":
+        return None
+    if uses_classes(criterion, labels) and classes is not None and classes > 1:
+        return math.log(classes), f"ln({classes})"
+    if name_of(criterion) in _BINARY and getattr(criterion, "pos_weight", None) is None:
+        return math.log(2), "ln(2)"
+    return None
+
+
+def guessing_loss(criterion: Criterion | None, labels: object) -> float | None:
+    """Return the loss of guessing by the labels' own frequency: their entropy, in nats."""
+    if not uses_classes(criterion, labels) or not isinstance(labels, Tensor):
+        return None
+    if getattr(criterion, "weight", None) is not None:
+        return None
+    if getattr(criterion, "reduction", "mean") != "mean":
+        return None
+    kept = labels[labels != getattr(criterion, "ignore_index", -100)]
+    counts = torch.unique(kept, return_counts=True)[1].double()
+    share = counts / counts.sum()
+    entropy = float(-(share * share.log()).sum())
+    return entropy if entropy > 0 else None
+
+
+def projection(output: object) -> Tensor | None:
+    """Weigh all that an output holds at random: one number that depends on each part of it."""
+    source = torch.Generator().manual_seed(1)
+    total: Tensor | None = None
+    for _, leaf in leaves(output):
+        if leaf.is_floating_point() and leaf.requires_grad and leaf.numel():
+            weights = torch.randn(leaf.shape, generator=source).to(leaf.device)
+            part = (leaf.float() * weights).sum() / leaf.numel() ** 0.5
+            total = part if total is None else total + part.to(total.device)
+    return total
+
+
+def _judged(criterion: Criterion, output: object, labels: Any) -> object:
+    try:
+        return criterion(output, labels)
+    except Exception:
+        scores = primary(output)
+        if scores is None or scores is output:
+            raise
+        return criterion(scores, labels)  # of a tuple or dictionary, what stands first
+
+
+def _own_loss(output: object) -> Tensor | None:
+    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    if isinstance(loss, Tensor) and loss.requires_grad:
+        return loss.mean()
+    if isinstance(output, Mapping) and output:  # torchvision's detectors: several losses
+        parts = [part for part in output.values() if isinstance(part, Tensor)]
+        if len(parts) == len(output) and all(not p.ndim and p.requires_grad for p in parts):
+            return torch.stack(parts).sum()
+    return None
+
+
+def _number(loss: object) -> Tensor:
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"the criterion gave {type(loss).__name__} instead of a tensor")
+    return loss.mean() if loss.ndim else loss

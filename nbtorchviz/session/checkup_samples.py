@@ -1,0 +1,168 @@
+"""Whether the output follows the input, and samples of a batch stay apart; in eval mode."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from nbtorchviz.analysis.checkup_report import Row
+from nbtorchviz.analysis.checkup_verdicts import dependence_verdict, mixing_verdict
+from nbtorchviz.analysis.layouts import RootBatch
+from nbtorchviz.capture.leaves import leaves
+from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.session.checkup_bench import Bench, batch_axis
+from nbtorchviz.session.checkup_loss import primary, projection
+
+MIXED = 1e-6
+"""Share of its own gradient by which another sample counts as mixed in. Our choice."""
+CHANGED = 1e-4
+"""The same where values are compared, which differ by rounding. Our choice."""
+
+
+def check_dependence(bench: Bench, root: RootBatch) -> Row:
+    """Look whether another input gives another output, in eval mode."""
+    twin = bench.open(train=False)
+    given = bench.batch.copy(bench.device).inputs
+    words = "another sample in each place"
+    other = _mapped(given, root, lambda tensor, axis: tensor.roll(1, axis))
+    if _equal(given, other):
+        words = "noise added to the input"
+        source = torch.Generator().manual_seed(0)
+        other = _noisy(given, source)
+        if _equal(given, other):
+            return Row("depends on input", "not checked", "one sample, and no number to change.")
+    with torch.no_grad():
+        before = [leaf.clone() for _, leaf in leaves(bench.run(twin, given))]
+        after = [leaf for _, leaf in leaves(bench.run(twin, other))]
+    pairs = [
+        (a.float(), b.float())
+        for a, b in zip(before, after, strict=True)
+        if a.is_floating_point() and a.shape == b.shape and a.numel()
+    ]
+    if not pairs:
+        return Row("depends on input", "not checked", "the output holds no floating numbers.")
+    changes = [float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs]
+    known = all(map(math.isfinite, changes))
+    return dependence_verdict(max(changes) if known else math.nan, words)
+
+
+def check_mixing(bench: Bench, root: RootBatch) -> Row:
+    """Look whether the output of a sample depends on other samples, in eval mode."""
+    check = "samples apart"
+    twin = bench.open(train=False)
+    if root.size is None or root.axis is None or root.size < 2:
+        return Row(check, "not checked", "the batch holds one sample.")
+    with torch.no_grad():
+        output = primary(bench.run(twin))
+    axis = None if output is None else batch_axis(output, root)
+    if output is None or axis is None:
+        return Row(
+            check, "not checked", f"no axis of the output has the batch's {root.size} entries."
+        )
+    count = root.size
+    for sample in dict.fromkeys((0, count // 2, count - 1)):
+        reach = _by_gradient(bench, twin, root, sample, axis)
+        if reach is not None:
+            own = float(reach[sample])
+            reach[sample] = 0
+            if float(reach.max()) > MIXED * own:
+                others = f"sample {int(reach.argmax())}"
+                return mixing_verdict(sample, others, float(reach.max()), count)
+            continue
+        change = _by_exchange(bench, twin, root, sample, axis)
+        if change is None:
+            return Row(check, "not checked", "all samples of the batch are the same.")
+        if change > CHANGED:
+            return mixing_verdict(sample, "other samples", change, count)
+    return mixing_verdict(0, "", 0.0, count)
+
+
+def _by_gradient(
+    bench: Bench, twin: nn.Module, root: RootBatch, sample: int, axis: int
+) -> Tensor | None:
+    """Return per sample how steeply the output of ``sample`` follows it; None: no gradient."""
+    batch = bench.batch.copy(bench.device)
+    watched: list[tuple[Tensor, int]] = []
+
+    def follow(tensor: Tensor, at: int) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        tensor = tensor.detach().requires_grad_()
+        watched.append((tensor, at))
+        return tensor.clone()  # a layer may write to it in place
+
+    given = _mapped(batch.inputs, root, follow)
+    if not watched:
+        return None
+    try:
+        with torch.backends.cudnn.flags(enabled=False):  # its LSTM has no backward in eval mode
+            output = primary(bench.run(twin, given))
+            total = None if output is None else projection(output.select(axis, sample))
+            if total is None:
+                return None
+            found = torch.autograd.grad(total, [t for t, _ in watched], allow_unused=True)
+    except RuntimeError:  # reentrant checkpoints, operations without a gradient
+        return None
+    reach = torch.zeros(root.size or 0)
+    for (_, at), gradient in zip(watched, found, strict=True):
+        if gradient is not None:
+            rows = gradient.detach().float().abs().movedim(at, 0).flatten(1)
+            reach = torch.maximum(reach, rows.amax(1).cpu())
+    return reach if float(reach[sample]) > 0 and bool(torch.isfinite(reach).all()) else None
+
+
+def _by_exchange(
+    bench: Bench, twin: nn.Module, root: RootBatch, sample: int, axis: int
+) -> float | None:
+    """Exchange all samples but one; return by which share of its size its output changes."""
+    given = bench.batch.copy(bench.device).inputs
+
+    def exchange(tensor: Tensor, at: int) -> Tensor:
+        rolled = tensor.roll(1, at)
+        rolled.select(at, sample).copy_(tensor.select(at, sample))
+        return rolled
+
+    other = _mapped(given, root, exchange)
+    if _equal(given, other):
+        return None
+    with torch.no_grad():
+        before, after = primary(bench.run(twin, given)), primary(bench.run(twin, other))
+    if before is None or after is None or before.shape != after.shape:
+        return None
+    before, after = before.select(axis, sample).float(), after.select(axis, sample).float()
+    return float((before - after).abs().max() / before.abs().max().clamp(min=1e-30))
+
+
+def _mapped(inputs: Inputs, root: RootBatch, change: Callable[[Tensor, int], Tensor]) -> Inputs:
+    """Change each tensor that has the batch's axis; ``change`` is given the tensor and the axis."""
+
+    def one(leaf: object) -> object:
+        if not isinstance(leaf, Tensor) or root.size is None or root.axis is None:
+            return leaf
+        for axis in (root.axis, 0, 1):
+            if leaf.ndim > axis and leaf.shape[axis] == root.size:
+                return change(leaf, axis)
+        return leaf
+
+    args, kwargs = pytree.tree_map(one, (inputs.args, inputs.kwargs))
+    return Inputs(args, kwargs)
+
+
+def _noisy(inputs: Inputs, source: torch.Generator) -> Inputs:
+    def one(leaf: object) -> object:
+        if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+            return leaf
+        noise = torch.randn(leaf.shape, generator=source).to(leaf)
+        return leaf + noise * leaf.abs().max().clamp(min=1)
+
+    args, kwargs = pytree.tree_map(one, (inputs.args, inputs.kwargs))
+    return Inputs(args, kwargs)
+
+
+def _equal(a: Inputs, b: Inputs) -> bool:
+    pairs = zip(
+        pytree.tree_leaves((a.args, a.kwargs)), pytree.tree_leaves((b.args, b.kwargs)), strict=True
+    )
+    return all(torch.equal(x, y) for x, y in pairs if isinstance(x, Tensor))
