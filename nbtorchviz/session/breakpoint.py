@@ -51,10 +51,12 @@ class Breakpoint:
         self.waiting_for: tuple[str, ...] = ()
         """Facts that were not known when it was last looked at and that decide."""
         self._condition, self._remove = condition, remove
-        self._was = False
+        self._was, self._version, self._only_statistics = False, -1, False
         if isinstance(condition, Condition):
-            lookups = ((seen.function, seen.name) for seen in condition.lookups())
-            self._needs = Needs.of(lookups, condition.rules())
+            lookups = condition.lookups()
+            self._only_statistics = all(seen.of_layer for seen in lookups)
+            pairs = ((seen.function, seen.name) for seen in lookups)
+            self._needs = Needs.of(pairs, condition.rules())
 
     @property
     def needs(self) -> Needs:
@@ -78,11 +80,19 @@ class Breakpoint:
         """Forget this breakpoint."""
         self._remove(self.id)
 
-    def look(self, reading: Reading) -> str:
+    def look(self, reading: Reading, version: int) -> str:
         """Say why it became true just now; ``""`` when it did not.
 
         Where a fact that decides is not known, nothing changes.
+
+        Args:
+            reading: the facts.
+            version: of the statistics; the same one is not looked at twice where a condition
+                reads nothing else, because ``grad_norm(*)`` has many layers to read.
         """
+        if self._only_statistics and version == self._version:
+            return ""
+        self._version = version
         truth = self._condition.truth(reading)
         if truth is None:
             self.waiting_for = tuple(self._unknown(reading))

@@ -26,7 +26,11 @@ MOST = 100
 
 
 class BreakpointFacts(Facts, Protocol):
-    """Facts that also know whether a layer exists."""
+    """Facts that also know whether a layer exists, and when statistics are new."""
+
+    @property
+    def version(self) -> int:
+        """A number that grows when a statistic or a finding changes."""
 
     def find(self, layer: str) -> str:
         """Return the canonical key; raise ``LayerNotFoundError``."""
@@ -144,7 +148,7 @@ class Breakpoints:
         if each.fault:
             return ""
         try:
-            return each.look(reading)
+            return each.look(reading, self._facts.version)
         except Exception as error:  # of the condition, which may be the user's own function
             each.fault = f"{type(error).__name__}: {error}"
             self._fail(f"breakpoint {each.text!r}, disabled now", error)

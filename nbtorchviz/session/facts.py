@@ -13,6 +13,7 @@ from nbtorchviz.events import (
 )
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.parameter_facts import ParameterFacts
+from nbtorchviz.session.series import Point
 
 _FIELDS = {
     "mean": "mean",
@@ -52,9 +53,18 @@ class SessionFacts:
         self._activation_gradients: dict[str, float] = {}
         self._parameters = ParameterFacts()
         self._findings: dict[tuple[str, str], None] = {}
+        self._worked_out: dict[tuple[str, str], float | None] = {}
+        """Statistics since the newest event: a step without one asks for the same again."""
+        self.version = 0
+        """Grows with every event that was observed."""
+        self._last: dict[str, tuple[int, Point, float | None]] = {}
+        """Of metrics: step of the last look, what was newest then, what stood before it."""
 
     def observe(self, event: Event) -> None:
         """Take the newest statistics, or a finding; other events are passed over."""
+        self.version += 1
+        if isinstance(event, LayerStatisticsCaptured | ParameterStatisticsCaptured):
+            self._worked_out = {}
         if isinstance(event, LayerStatisticsCaptured):
             self._activations = dict(zip(event.layers, event.statistics, strict=False))
             norms = zip(event.layers, event.gradient_norms, strict=False)
@@ -93,24 +103,35 @@ class SessionFacts:
 
     def metric(self, name: str) -> float | None:
         """Return what was logged last; ``val_loss`` also finds ``loss`` of ``phase="eval"``."""
-        known = self._logged_as(name)
-        return None if known is None else self._metrics.latest(known).value
+        point = self._latest(name)
+        return None if point is None else point.value
 
     def best(self, name: str) -> float | None:
         """Return the best value: the largest where rising is better, else the smallest."""
-        known = self._logged_as(name)
-        if known is None:
-            return None
-        point = self._metrics.best(known, largest=rising_is_better(known))
+        rising = rising_is_better(name)
+        try:
+            point = self._metrics.best(name, largest=rising)
+        except KeyError:
+            known = self._logged_as(name)
+            point = None if known is None else self._metrics.best(known, largest=rising)
         return None if point is None else point.value
 
     def previous(self, name: str) -> float | None:
-        """Return what was logged before the last value, in the same run."""
-        known = self._logged_as(name)
-        views = {run: view for (run, key), view in self._metrics.views().items() if key == known}
-        if not views or len(values := views[max(views)].values) < 2:
+        """Return what stood before the last value, in the same run.
+
+        Asked at every step it is what was newest a step ago: looking into all curves of a long
+        session takes a millisecond (measured), remembering one number takes none.
+        """
+        newest, step = self._latest(name), self._step()
+        if newest is None:
             return None
-        return float(values[-2])
+        looked, seen, before = self._last.get(name, (-2, None, None))
+        if seen is None or step - looked not in (0, 1) or newest.step < seen.step:
+            before = self._before(self._logged_as(name) or name)
+        elif newest != seen:
+            before = seen.value
+        self._last[name] = step, newest, before
+        return before
 
     def layer_statistic(self, name: str, layer: str) -> float | None:
         """Return a statistic of a layer.
@@ -122,7 +143,12 @@ class SessionFacts:
         Raises:
             LayerNotFoundError: no such layer.
         """
-        key = self._find(layer) if layer else ""
+        asked = name, layer
+        if asked not in self._worked_out:
+            self._worked_out[asked] = self._statistic(name, self._find(layer) if layer else "")
+        return self._worked_out[asked]
+
+    def _statistic(self, name: str, key: str) -> float | None:
         if name in _FIELDS:
             statistics = self._activations.get(key)
             value = None if statistics is None else getattr(statistics, _FIELDS[name])
@@ -135,6 +161,18 @@ class SessionFacts:
             return self._parameters.gradient_norm(key)
         norm = self._activation_gradients.get(key, math.nan)
         return None if math.isnan(norm) else norm  # NaN: none arrived
+
+    def _latest(self, name: str) -> Point | None:
+        try:
+            return self._metrics.latest(name)
+        except KeyError:
+            known = self._logged_as(name)
+            return None if known is None else self._metrics.latest(known)
+
+    def _before(self, name: str) -> float | None:
+        views = {run: view for (run, key), view in self._metrics.views().items() if key == name}
+        values = views[max(views)].values
+        return float(values[-2]) if len(values) > 1 else None
 
     def _logged_as(self, name: str) -> str | None:
         names = self._metrics.names()

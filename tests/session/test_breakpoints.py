@@ -49,7 +49,9 @@ class Run:
     def step(self, pause=None, phase="train", **metrics):
         self.steps += 1
         for name, value in metrics.items():
-            self.metrics.add(ScalarLogged(name=name, value=value, step=self.steps, phase=phase))
+            run = self.metrics.newest_run
+            event = ScalarLogged(name=name, value=value, step=self.steps, phase=phase, run=run)
+            self.metrics.add(event)
         return [hit.text for hit in self.breakpoints.at_boundary(pause or self.pause)]
 
 
@@ -279,6 +281,42 @@ def test_breakpoints_are_added_and_removed_by_any_thread():
         run.breakpoints.add("loss > 5")
     with pytest.raises(ConditionError, match="There are 100 breakpoints already"):
         run.breakpoints.add("loss > 5")
+
+
+def test_statistics_are_read_again_only_when_they_are_new(monkeypatch):
+    run, asked = Run(), []
+    run.breakpoints.add("grad_norm(*) > 100")
+    run.breakpoints.add("grad_norm(conv1) > 1 and step() > 2")
+    whole = run.facts.layer_statistic
+    note = lambda name, layer: asked.append(layer) or whole(name, layer)  # noqa: E731
+    monkeypatch.setattr(run.facts, "layer_statistic", note)
+    run.facts.observe(parameters(gradient_norms=[3, 4, 12]))
+    run.step()
+    assert asked == list(LAYERS)
+    del asked[:]
+    assert [run.step(), len(run.step())] == [[], 1]  # the step is new each time
+    assert asked == ["conv1", "conv1"]
+    run.facts.observe(parameters(gradient_norms=[300, 400, 12]))
+    assert run.step() == ["paused at step 4: grad_norm(conv1) = 500 > 100"]
+
+
+def test_previous_is_right_however_seldom_it_is_asked():
+    run = Run()
+    for value in (5.0, 4.0, 3.0):
+        run.step(loss=value)
+    assert run.facts.previous("loss") == 4.0
+    run.step(loss=2.0)
+    assert [run.facts.previous("loss"), run.facts.previous("loss")] == [3.0, 3.0]
+    run.step()
+    assert run.facts.previous("loss") == 3.0
+    run.step(loss=1.0)
+    run.step(loss=0.5)
+    assert run.facts.previous("loss") == 1.0
+    run.steps = 0  # the loop is started again
+    run.step(loss=9.0)
+    assert run.facts.previous("loss") is None
+    run.step(loss=8.0)
+    assert run.facts.previous("loss") == 9.0
 
 
 def test_best_and_previous_are_those_of_the_metric():
