@@ -92,6 +92,12 @@ class Presence:
             views = self._views.values()
             return any(view.visible and (not hearing or now <= view.lease_end) for view in views)
 
+    def vanished(self) -> bool:
+        """True when a view that was on screen stopped speaking without leaving: a reloaded page."""
+        now = self._clock()
+        with self._lock:
+            return any(view.visible and now > view.lease_end for view in self._views.values())
+
     def any_open(self, *, hearing: bool = True) -> bool:
         """True while a view exists, on screen or hidden."""
         now = self._clock()

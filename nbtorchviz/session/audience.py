@@ -15,6 +15,9 @@ class Presence(Protocol):
         """Whether the widget was put into a cell's output or a view of it has spoken."""
         ...
 
+    def vanished(self) -> bool:
+        """Whether a view stopped speaking without leaving."""
+
     def any_visible(self, *, hearing: bool = True) -> bool:
         """Whether somebody sees the widget."""
 
@@ -86,6 +89,10 @@ class Audience:
     def displayed(self) -> bool:
         """Whether any widget was ever put on a page."""
         return any(p.displayed_once for p, _ in tuple(self._members.values()))
+
+    def vanished(self) -> bool:
+        """Whether a view stopped speaking without leaving, such as a page that was reloaded."""
+        return any(p.vanished() for p, _ in tuple(self._members.values()))
 
     def ever(self) -> bool:
         """Whether any widget was ever seen by a browser."""

@@ -165,8 +165,8 @@ class Recorder:
             return False
         if self._audience.seen():
             return self._audience.ready()
-        if self._audience.ever():
-            return False
+        if self._audience.ever() and not self._audience.vanished():
+            return False  # everybody looked away
         return self._clock() - self._sampled_at >= UNSEEN_S
 
     def _counted(self) -> int:

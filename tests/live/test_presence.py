@@ -106,3 +106,18 @@ def test_gone_twice_or_unknown_is_harmless(presence):
     presence.gone("v")
     presence.gone("v")
     assert not presence.any_open()
+
+
+def test_a_page_that_was_reloaded_has_vanished_and_one_that_left_has_not():
+    now = [0.0]
+    presence = Presence(lambda: now[0], lease_s=15)
+    assert not presence.vanished()
+    presence.here("a")
+    assert not presence.vanished()
+    now[0] = 16.0
+    assert presence.vanished()
+    presence.gone("a")
+    assert not presence.vanished()
+    presence.here("b", visible=False)
+    now[0] = 1e6
+    assert not presence.vanished()
