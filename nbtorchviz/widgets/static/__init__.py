@@ -1,1 +1,1 @@
-"""The views: sources in ``src/``, one bundle ``nbtv.js``."""
+"""The views: sources in ``src/``, bundles ``nbtv.js`` and (GradientInspector) ``gradients.js``."""

@@ -1,8 +1,8 @@
-"""Bundle ``src/*.js`` and ``src/*.css`` into ``nbtv.js``.
+"""Bundle ``src/*.js`` and ``src/*.css`` into ``nbtv.js`` and ``gradients.js``.
 
-``python -m nbtorchviz.widgets.static.build`` needs node and npm, which users do not: the bundle is
-committed. ``--check`` builds elsewhere and exits 1 when the committed bundle is not what the
-sources make, or is too large.
+``python -m nbtorchviz.widgets.static.build`` needs node and npm, which users do not: the bundles
+are committed. ``--check`` builds elsewhere and exits 1 when a committed bundle is not what the
+sources make, or is too large. Names of bundles limit both to these.
 """
 
 import shutil
@@ -14,15 +14,20 @@ from pathlib import Path
 ESBUILD = "esbuild@0.25.9"
 LIMIT_BYTES = 125_000
 """45 kB when gzipped, as notebook servers send it. It travels once for each widget."""
+ENTRIES = {"nbtv.js": "index.js", "gradients.js": "gradients.js"}
+"""Each bundle and the source it begins with. GradientInspector has one of its own."""
+LIMITS_BYTES = {"nbtv.js": LIMIT_BYTES, "gradients.js": 100_000}
 _HERE = Path(__file__).parent
 
 
 def build(target: Path) -> None:
-    """Write the bundle to ``target``.
+    """Write the bundle called like ``target`` to ``target``.
 
     Raises:
         RuntimeError: npm is missing, or esbuild failed; the message says why.
+        KeyError: there is no such bundle.
     """
+    entry = ENTRIES[target.name]
     npx = shutil.which("npx")
     if npx is None:
         raise RuntimeError("building the bundle needs node and npm, and npx was not found")
@@ -31,7 +36,7 @@ def build(target: Path) -> None:
         sheets = sorted(path.name for path in copy.glob("*.css"))
         _run(npx, copy, *sheets, "--minify", "--outdir=.", "--allow-overwrite")
         _run(
-            npx, copy, "index.js", "--bundle", "--minify", "--format=esm", "--target=es2022",
+            npx, copy, entry, "--bundle", "--minify", "--format=esm", "--target=es2022",
             "--charset=utf8", "--loader:.css=text", f"--outfile={target}",
         )  # fmt: skip
 
@@ -43,22 +48,32 @@ def _run(npx: str, folder: Path, *arguments: str) -> None:
         raise RuntimeError(f"esbuild failed:\n{done.stderr}")
 
 
-def main(arguments: list[str]) -> int:
-    """Build, or with ``--check`` compare; return the exit code."""
-    bundle = _HERE / "nbtv.js"
-    if "--check" not in arguments:
-        build(bundle)
-        return 0
+def _faults(name: str) -> list[str]:
+    """What is wrong with a committed bundle."""
+    bundle = _HERE / name
+    if not bundle.is_file():
+        return [f"{name} is missing; build it and commit it"]
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / "nbtv.js"
+        fresh = Path(folder) / name
         build(fresh)
         same = fresh.read_bytes() == bundle.read_bytes()
     size = bundle.stat().st_size
-    if not same:
-        sys.stderr.write("nbtv.js is not what src/ makes; build it again and commit it\n")
-    if size > LIMIT_BYTES:
-        sys.stderr.write(f"nbtv.js has {size} bytes, {LIMIT_BYTES} are allowed\n")
-    return 0 if same and size <= LIMIT_BYTES else 1
+    faults = [] if same else [f"{name} is not what src/ makes; build it again and commit it"]
+    if size > LIMITS_BYTES[name]:
+        faults.append(f"{name} has {size} bytes, {LIMITS_BYTES[name]} are allowed")
+    return faults
+
+
+def main(arguments: list[str]) -> int:
+    """Build, or with ``--check`` compare; return the exit code."""
+    names = [name for name in ENTRIES if name in arguments] or list(ENTRIES)
+    if "--check" not in arguments:
+        for name in names:
+            build(_HERE / name)
+        return 0
+    faults = [fault for name in names for fault in _faults(name)]
+    sys.stderr.writelines(f"{fault}\n" for fault in faults)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ export function span(reach, now = []) {
 /** The same as whole decades, at least 3. */
 export function decades(reach, now = []) {
   const ends = span(reach, now);
-  let low = Math.floor(ends[0] + 1e-9), high = Math.ceil(ends[1] - 1e-9);
+  let low = Math.floor(ends[0] + 1e-9), high = Math.ceil(ends[1] - 1e-9) + 0; // -0 + 0 is 0
   for (let grow = true; high - low < LEAST_DECADES; grow = !grow) grow ? (low -= 1) : (high += 1);
   return [low, high];
 }

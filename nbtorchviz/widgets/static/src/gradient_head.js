@@ -1,0 +1,83 @@
+// Header (what, when, how) and foot (the sliders Step and Layer) of the gradient views.
+
+import { chipOf } from "./chip.js";
+import { KEYS, h, slider } from "./dom.js";
+import { ago } from "./map_math.js";
+
+/** Make the header; `view.hold(on)` hears its button. */
+export function headOf(view) {
+  const name = h("b"), kind = h("span", { class: "nbtv-quiet" }), what = h("div", { class: "nbtv-what" }, name, kind);
+  const step = h("span"), since = h("span", { class: "nbtv-quiet" }), when = h("div", { class: "nbtv-when" }, step, since);
+  const chip = chipOf();
+  const hold = h("button", { type: "button", "aria-pressed": "false", title: "Stay at this step while training goes on", ...KEYS, onclick: () => view.hold(hold.getAttribute("aria-pressed") !== "true") }, "Hold");
+  const el = h("div", { class: "nbtv-head" }, what, when, chip.el, hold);
+  const tell = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
+  function paint(scene) {
+    const { state, packet } = scene;
+    chip.update(state, scene.gone);
+    tell(name, state.model || "");
+    const count = state.parameters ? `${state.parameters.toLocaleString("en-US")} parameters` : "";
+    tell(kind, `gradients of the loss${count ? `, ${count}` : ""}`);
+    const some = packet && packet.columns;
+    hold.setAttribute("aria-pressed", String(scene.held));
+    hold.disabled = !some || scene.gone;
+    tell(step, some ? `${scene.grey ? "last seen at " : ""}step ${packet.steps[scene.column]}` : "");
+    const age = some && packet.header.captured_at_s != null && !scene.held ? ago(Date.now() / 1000 + scene.skew - packet.header.captured_at_s) : "";
+    tell(since, some ? [packet.header.phase, scene.held ? `${state.step > packet.steps[scene.column] ? `training is at ${state.step}` : "held"}` : age].filter(Boolean).join(", ") : "");
+  }
+
+  return { el, paint };
+}
+
+/** Make the foot; `view.step(step | null)` and `view.choose({layer})` hear its sliders. */
+export function footOf(view) {
+  let steps = [], rows = [], flagKey = "";
+  const step = slider("Step", (at) => view.step(at >= steps.length - 1 ? null : steps[at]));
+  const layer = slider("Layer", (at) => rows[at] && view.press(rows[at], true));
+  const flags = h("div", { class: "nbtv-flags" }), ticks = h("div", { class: "nbtv-step-ticks" });
+  step.el.classList.add("nbtv-step");
+  step.el.insertBefore(h("span", { class: "nbtv-step-track" }, flags, step.input, ticks), step.out);
+  const el = h("div", { class: "nbtv-foot g-foot" }, step.el, layer.el);
+
+  function paint(scene) {
+    const { packet, held, live, narrow, compact, gone } = scene;
+    steps = packet ? packet.steps : [];
+    rows = scene.rows.filter(({ kind }) => kind !== "parameter");
+    const at = scene.column, some = steps.length > 0, now = some ? steps[at] : 0;
+    const edge = !some ? "not run yet" : held ? "held" : live ? (narrow || compact ? "live" : "live edge") : "newest";
+    step.set(Math.max(0, at), Math.max(0, steps.length - 1), step.out.textContent);
+    const key = [steps.length, now, edge, narrow].join();
+    if (step.out.dataset.key !== key) {
+      step.out.dataset.key = key;
+      step.out.replaceChildren(
+        ...(narrow || compact || !some ? [] : [h("span", { class: "nbtv-quiet" }, `${steps.length} kept`)]), some ? String(now) : "",
+        h("span", { class: edge === "held" ? "nbtv-held" : edge.startsWith("live") ? "nbtv-edge" : "nbtv-quiet" }, edge));
+    }
+    step.input.setAttribute("aria-valuetext", some ? `step ${now}, ${edge}` : edge);
+    const found = scene.flags;
+    const words = JSON.stringify([found, steps.length, steps[0], steps[steps.length - 1]]);
+    if (words !== flagKey) {
+      flagKey = words;
+      const place = (s) => { const k = steps.findIndex((v) => v >= s); return (100 * (k < 0 ? steps.length - 1 : k)) / Math.max(1, steps.length - 1); };
+      while (flags.children.length > found.length) flags.lastChild.remove();
+      found.forEach(({ step: s, text, kind }, i) => { // in place: the focus may be on one of them
+        const flag = flags.children[i] || flags.appendChild(h("button", { type: "button", ...KEYS }));
+        flag.className = `nbtv-${kind}`;
+        flag.style.left = `${place(s)}%`;
+        flag.title = `step ${s}: ${text}`;
+        flag.setAttribute("aria-label", flag.title);
+        flag.onclick = () => view.step(s);
+      });
+    }
+    flags.hidden = !some;
+    ticks.hidden = !some || steps.length > 64;
+    ticks.style.backgroundSize = `${100 / Math.max(1, steps.length - 1)}% 100%`;
+    const own = rows.findIndex(({ key: k, kind }) => kind !== "parameter" && k === scene.pick.layer);
+    layer.set(Math.max(0, own), rows.length - 1, own < 0 ? "not in the list" : `${own + 1} of ${rows.length}`);
+    layer.input.setAttribute("aria-valuetext", `${scene.pick.layer}, ${layer.out.textContent}`);
+    if (gone && !some) step.input.disabled = true;
+  }
+
+  return { el, paint };
+}

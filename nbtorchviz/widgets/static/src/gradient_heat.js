@@ -1,0 +1,156 @@
+// Norms of all rows against step as strips of colour: each row in proportion to its own median.
+
+import { BROKEN, columnAt } from "./gradient_packet.js";
+import { drawable, medianOf } from "./gradient_math.js";
+import { ROW_PX } from "./gradient_tree.js";
+import { ticks } from "./loss_math.js";
+import { tableOf } from "./map_colours.js";
+import { LEVELS } from "./map_math.js";
+
+export const HEAT_DECADES = 2; // the colours end at a hundredth and a hundred times the median
+const STRIP_PX = 18, ABSENT = 255, BAD = 254;
+const coded = new WeakMap();
+
+const codeOf = (v, median) => {
+  if (v === BROKEN || v === Infinity) return BAD;
+  if (v === 0) return 0;
+  return drawable(v) ? Math.round((LEVELS / 2) * (1 + Math.min(1, Math.max(-1, Math.log10(v / median) / HEAT_DECADES)))) : ABSENT;
+};
+const distance = (code) => (code === ABSENT ? -1 : code === BAD ? Infinity : Math.abs(code - LEVELS / 2));
+
+/**
+ * One code per pixel of `width`: 0..252 for a hundredth to a hundred times `median`, 254 no finite norm, 255
+ * not measured. A measured sample holds until the next one; of several in a pixel the one farthest from the
+ * median is shown.
+ */
+export function heatCodes(steps, values, width, median) {
+  const out = new Uint8Array(width).fill(ABSENT), n = steps.length, reach = n ? steps[n - 1] - steps[0] : 0;
+  const pixel = (c) => (c >= n ? width : reach ? Math.floor(((steps[c] - steps[0]) / reach) * (width - 1)) : 0);
+  for (let c = 0; c < n; ) {
+    let next = c + 1;
+    const code = codeOf(values[c], median);
+    if (code !== ABSENT) {
+      while (next < n && codeOf(values[next], median) === ABSENT) next += 1;
+      if (next === n) next = c + 1; // after the last one nothing is known
+      const from = pixel(c), to = Math.max(from + 1, pixel(next));
+      if (distance(code) > distance(out[from])) out[from] = code;
+      out.fill(code, from + 1, to);
+    }
+    c = next;
+  }
+  return out;
+}
+
+/** Step under x of a strip from `left` to `right`. */
+export function stepUnder(steps, x, [left, right]) {
+  const share = Math.min(1, Math.max(0, (x - left) / Math.max(1, right - left)));
+  return steps[Math.max(0, columnAt(steps, steps[0] + share * (steps[steps.length - 1] - steps[0])))];
+}
+
+const placeIn = (steps, step, [left, right]) => left + ((step - steps[0]) / Math.max(1, steps[steps.length - 1] - steps[0])) * (right - left);
+
+/** Title, key of colours and the axis of steps above the rows. */
+export function paintHeatAxis(ctx, scene, plot, palette) {
+  const { steps } = scene, table = tableOf("diverging"), key = 96;
+  ctx.font = `11px ${ctx.family}`;
+  ctx.textBaseline = "middle";
+  ctx.fillStyle = palette.fg;
+  ctx.textAlign = "left";
+  ctx.fillText(scene.title, plot[0], 10);
+  const from = plot[1] - key - 34;
+  for (let x = 0; x < key; x += 1) {
+    const pixel = table[Math.round((LEVELS * x) / (key - 1))];
+    ctx.fillStyle = `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
+    ctx.fillRect(from + x, 5, 1, 10);
+  }
+  ctx.fillStyle = palette.quiet;
+  ctx.fillText("×100", from + key + 6, 10);
+  ctx.textAlign = "right";
+  ctx.fillText("÷100", from - 6, 10);
+  ctx.textAlign = "center";
+  for (const step of ticks(steps[0], steps[steps.length - 1], Math.max(3, Math.floor((plot[1] - plot[0]) / 90)))) {
+    const x = placeIn(steps, step, plot);
+    ctx.fillStyle = palette.edge;
+    ctx.fillRect(Math.round(x), 36, 1, 4);
+    ctx.fillStyle = palette.quiet;
+    ctx.fillText(String(step), x, 28);
+  }
+}
+
+/** The strips of the rows in sight. */
+export function paintHeat(ctx, scene, plot, palette, { top, height, width }) {
+  const { rows, steps } = scene, dpr = window.devicePixelRatio || 1, wide = Math.max(1, Math.round((plot[1] - plot[0]) * dpr)), table = tableOf("diverging");
+  for (let i = Math.max(0, Math.floor(top / ROW_PX)); i < Math.min(rows.length, Math.ceil((top + height) / ROW_PX)); i += 1) {
+    const row = rows[i], y = i * ROW_PX - top;
+    const marked = row.id === scene.chosen ? palette.on : row.id === scene.hovered ? palette.hover : "";
+    if (marked) { ctx.fillStyle = marked; ctx.fillRect(0, y, width, ROW_PX); }
+    if (row.kind === "block" && scene.open.has(row.id)) continue;
+    const values = scene.series(row);
+    let kept = coded.get(values);
+    if (!kept || kept.wide !== wide) coded.set(values, (kept = { wide, codes: heatCodes(steps, values, wide, medianOf(values)) }));
+    const word = scene.word(row);
+    if (kept.codes.every((code) => code === ABSENT) || word === "frozen" || word === "unused") {
+      ctx.font = `600 11px ${ctx.family}`;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "middle";
+      ctx.fillStyle = palette.quiet;
+      ctx.fillText(word || (row.parameters.length ? "not measured" : ""), plot[0], y + ROW_PX / 2);
+      continue;
+    }
+    const image = new ImageData(wide, 1), out = new Uint32Array(image.data.buffer);
+    kept.codes.forEach((code, x) => { if (code < BAD) out[x] = table[code]; });
+    strip(ctx, image, Math.round(plot[0] * dpr), Math.round((y + (ROW_PX - STRIP_PX) / 2) * dpr), Math.round(STRIP_PX * dpr));
+    for (const [from, to] of runsOf(kept.codes)) broken(ctx, plot[0] + from / dpr, plot[0] + to / dpr, y + (ROW_PX - STRIP_PX) / 2, palette);
+  }
+  if (scene.step === null) return;
+  const x = Math.round(placeIn(steps, scene.step, plot)) + 0.5, bottom = Math.min(height, rows.length * ROW_PX - top);
+  ctx.strokeStyle = palette.fg;
+  ctx.lineWidth = 1;
+  ctx.beginPath();
+  ctx.moveTo(x, 0);
+  ctx.lineTo(x, bottom);
+  ctx.stroke();
+}
+
+/** Stretches [from, to] of pixels without a finite norm. */
+export function runsOf(codes) {
+  const runs = [];
+  codes.forEach((code, x) => {
+    const last = runs[runs.length - 1];
+    if (code === BAD && last && last[1] === x) last[1] = x + 1;
+    else if (code === BAD) runs.push([x, x + 1]);
+  });
+  return runs;
+}
+
+function broken(ctx, from, to, y, palette) {
+  const wide = Math.max(2, to - from);
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(from, y, wide, STRIP_PX);
+  ctx.clip();
+  ctx.fillStyle = palette.bg;
+  ctx.fillRect(from, y, wide, STRIP_PX);
+  ctx.strokeStyle = palette.error;
+  ctx.lineWidth = 1.5;
+  ctx.beginPath();
+  for (let x = from - STRIP_PX; x < from + wide; x += 5) {
+    ctx.moveTo(x, y + STRIP_PX);
+    ctx.lineTo(x + STRIP_PX, y);
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+let scratch = null;
+
+function strip(ctx, image, x, y, tall) {
+  scratch ||= document.createElement("canvas");
+  if (scratch.width !== image.width) { scratch.width = image.width; scratch.height = 1; }
+  scratch.getContext("2d").putImageData(image, 0, 0);
+  ctx.save();
+  ctx.setTransform(1, 0, 0, 1, 0, 0);
+  ctx.imageSmoothingEnabled = false;
+  ctx.drawImage(scratch, 0, 0, image.width, 1, x, y, image.width, tall);
+  ctx.restore();
+}

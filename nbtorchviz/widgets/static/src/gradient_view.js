@@ -1,0 +1,407 @@
+// The GradientInspector: holds what the user chose, and paints at most once per animation frame.
+
+import { combobox, h, segmented } from "./dom.js";
+import { findingsOf, ranked, viewOf } from "./gradient_findings.js";
+import { layoutOf, paintAxis, paintRows, valuesOf } from "./gradient_flow.js";
+import { footOf, headOf } from "./gradient_head.js";
+import { paintHeat, paintHeatAxis, stepUnder } from "./gradient_heat.js";
+import { edgesOf, countsOf, histogramOf } from "./gradient_histogram.js";
+import { SLOTS, WEIGHT, linesOf, sceneOf } from "./gradient_lines.js";
+import { decades, medianOf, reachOf, zoneAround } from "./gradient_math.js";
+import { noteOf } from "./gradient_note.js";
+import { columnAt, measuredAt, read } from "./gradient_packet.js";
+import { openAtFirst, rowsOf, visible, weighted } from "./gradient_rows.js";
+import { METRICS, healthyWords, normText, ofWords, rowWords, totalWords } from "./gradient_words.js";
+import { ROW_PX, treeOf } from "./gradient_tree.js";
+import { connect } from "./link.js";
+import { sized } from "./map_colours.js";
+import { statusOf, worded } from "./map_status.js";
+import { followFocus, memoryOf, restoreFocus } from "./memory.js";
+import { watchTheme } from "./theme.js";
+
+const NARROW_PX = 700, RAIL_PX = 184, NARROW_RAIL_PX = 116;
+const VIEWS = [["flow", "flow"], ["time", "over time"], ["ratio", "ratio"], ["histograms", "histograms"]];
+const FIRST = { view: "flow", layer: "", of: "", step: null, metric: "gradient", drawn: "lines", rows: "", picked: null };
+const SHOWS = {
+  flow: { main: "gradient", ring: "activation", raw: "raw", number: "ratio", spark: "gradient" },
+  ratio: { main: "ratio", number: "effective", spark: "ratio" },
+};
+const COLOURS = {
+  nbtv: ["fg", "quiet", "bg", "panel", "rule", "edge", "accent", "on", "warn", "error", "live", "bar"],
+  g: ["zone", "band", "hover", "range"],
+  l: ["grid", "earlier", "broken", "change", "finding", "hatch", "axis", ...Array.from({ length: SLOTS }, (_, i) => `line${i}`)],
+};
+
+export function render({ model, el }) {
+  const options = model.get("options") || {}, compact = Boolean(options.compact);
+  const memory = memoryOf(options.id), open = (memory.open ||= new Set());
+  let { pick = { ...FIRST, view: options.view || FIRST.view, layer: options.layer || "" }, revision = -1, moved = false, touched = false } = memory;
+  let packet = null, allRows = [], names = "", asked = false, acked = 0, skew = 0, narrow = false, rebuilt = true, dark = false;
+  let room = 16, shownLayer = null, hovered = null, pointed = null, spoken = "", oneWay = "", reach = { key: "" };
+
+  const view = {
+    ask, choose, press, show,
+    act: (id) => link.action(id),
+    hold: (on) => choose({ step: on && packet ? packet.steps[packet.columns - 1] : null }),
+    hover(row, x = null) { if ((row && row.id) !== hovered || x !== pointed) { hovered = row && row.id; pointed = x; ask(); } },
+    opened() { touched = true; ask(); },
+    say(words) { if (words !== spoken) { spoken = words; ask(); } },
+    step: (step) => choose({ step: packet && step !== null && step >= packet.steps[packet.columns - 1] ? null : step }),
+  };
+  const head = headOf(view), foot = footOf(view), findings = findingsOf(view), tree = treeOf(view, open), status = statusOf(view), note = noteOf();
+  const lines = linesOf(view), histogram = histogramOf(view, cellWords);
+  const tabs = segmented("View", VIEWS, (word) => choose({ view: word }));
+  const total = h("div", { class: "g-total" });
+  const which = segmented("Rows", [["weights", "with weights"], ["all", "all layers"]], (rows) => choose({ rows }));
+  const drawn = segmented("Drawn as", [["lines", "lines"], ["heat", "heat"]], (word) => choose({ drawn: word }));
+  const metric = combobox("Norm", (word) => choose({ metric: word }));
+  const of = combobox("Values", (word) => choose({ of: word }));
+  const layers = combobox("Layer", (key) => pressKey(key));
+  metric.set(METRICS, pick.metric);
+  const tools = h("div", { class: "g-tools" }, tabs.el, total, h("span", { class: "g-grow" }), layers.el, metric.el, drawn.el, of.el, which.el);
+  const axis = h("canvas", { "aria-hidden": "true" }), axisBox = h("div", { class: "g-axis" }, axis);
+  const side = h("div", { class: "g-side" }, lines.el, histogram.el);
+  const twin = h("div", { class: "nbtv-sr", role: "img" });
+  const wait = h("div", { class: "g-wait", hidden: true });
+  const main = h("div", { class: "g-main" }, h("div", { class: "g-corner" }, tree.search), axisBox, tree.el, side, wait, status.board, twin, status.banner);
+  const root = h("div", { class: `nbtv-gradient-inspector nbtv-view${compact ? " g-compact" : ""}` }, ...(compact ? [] : [head.el]), findings.el, tools, main, note.el, foot.el);
+  el.append(root);
+
+  const link = connect({ model, el: root, onVisible: ask });
+  link.onKernel(ask);
+  followFocus(root, memory);
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.target.matches("input[type=search], select") || narrow || tree.search.offsetParent === null) return;
+    event.preventDefault();
+    tree.search.focus();
+  });
+
+  /** Take what the user chose: painted at once here, told to Python too. */
+  function choose(changes) {
+    pick = { ...pick, ...changes };
+    moved = true;
+    for (const [name, value] of Object.entries(changes)) link.intent(name, value);
+    ask();
+  }
+
+  /** A row was pressed; by a slider it is only selected, in the view over time its line comes or goes too. */
+  function press(row, only = false, x = null) {
+    const changes = { layer: row.key, of: row.kind === "parameter" ? row.name : "" };
+    if (pick.view === "time" && pick.drawn === "lines" && !only) changes.picked = toggled(row.id);
+    if (pick.view === "time" && pick.drawn === "heat" && x !== null && packet) {
+      const plot = heatPlot(tree.el.clientWidth - rail());
+      if (x >= plot[0] && x <= plot[1]) changes.step = stepUnder(packet.steps, x, plot);
+    }
+    choose(changes);
+  }
+
+  /** A layer was chosen from the list of narrow views: drawn, if it is not yet. */
+  function pressKey(key) {
+    const row = allRows.find((each) => each.key === key && each.kind !== "parameter");
+    if (row) press(row, pick.view !== "time" || picks().includes(row.id));
+  }
+
+  function toggled(id) {
+    const picked = picks(), at = picked.indexOf(id);
+    if (at >= 0) return picked.map((other, i) => (i === at ? null : other));
+    const free = picked.indexOf(null);
+    picked[free >= 0 ? free : picked.length < SLOTS ? picked.length : SLOTS - 1] = id;
+    return picked;
+  }
+
+  /** Ids by colour: those chosen, or the first, the selected, the middle, the last and what the worst finding is about. */
+  function picks() {
+    if (pick.picked) return [...pick.picked];
+    const leaves = leavesOf(), worst = ranked(((model.get("state") || {}).gradients || {}).findings || [])[0];
+    const some = [leaves[0], leaves.find(({ key }) => key === pick.layer), leaves[leaves.length >> 1], leaves[leaves.length - 1], leaves.find(({ key }) => worst && key === worst.layer)];
+    return [...new Set(some.filter(Boolean).map(({ id }) => id))];
+  }
+
+  /** "Show me": the view, layer and step of a finding. */
+  function show(finding) {
+    const row = allRows.find(({ id }) => id === finding.layer) || allRows.find(({ key }) => key && key === finding.layer);
+    if (row) {
+      for (const block of allRows) if (block.kind === "block" && row.key.startsWith(`${block.key}.`)) open.add(block.id);
+      if (row.kind === "parameter") open.add(row.key);
+      touched = true;
+    }
+    tree.search.value = "";
+    choose({ view: viewOf(finding), ...(row ? { layer: row.key, of: row.kind === "parameter" ? row.name : "" } : {}), ...(row && !weighted(row) ? { rows: "all" } : {}) });
+  }
+
+  function ask() {
+    if (!asked) requestAnimationFrame(paint);
+    asked = true;
+  }
+
+  const palette = {};
+  function colours() {
+    const style = getComputedStyle(root);
+    for (const [prefix, list] of Object.entries(COLOURS)) for (const name of list) palette[name] = style.getPropertyValue(`--${prefix}-${name}`).trim();
+    Object.assign(palette, { text: palette.fg, second: palette.quiet, background: palette.bg, family: style.fontFamily || "sans-serif" });
+  }
+
+  const rail = () => (narrow ? NARROW_RAIL_PX : RAIL_PX);
+  const heatPlot = (width) => [narrow ? 10 : 20, width - (narrow ? 16 : 28)];
+  const leavesOf = () => allRows.filter((row) => row.kind === "layer" && weighted(row));
+  /** Rows without weights have something to show in some views only. */
+  const wanted = (row) => weighted(row) || (rowsShown() === "all" && (pick.view === "flow" || pick.view === "histograms" || (pick.view === "time" && pick.metric === "activation")));
+  /** What was chosen, else all layers if there is room for them. */
+  const rowsShown = () => pick.rows || (countOfLayers() <= room ? "all" : "weights");
+  const valueAt = (row, name, column) => { const s = packet.series(row, name), c = measuredAt(s, column); return c < 0 ? NaN : s[c]; };
+
+  /** Until the user opens or closes a block: as many levels as there is room for, all layers if they fit. */
+  function arrange() {
+    if (!allRows.length) return;
+    if (!pick.layer) pick = { ...pick, layer: (leavesOf()[0] || allRows[0]).key };
+    if (!touched) {
+      open.clear();
+      for (const id of openAtFirst(allRows, room, wanted)) open.add(id);
+    }
+    if (shownLayer !== pick.layer || !touched) for (const { key, kind, id } of allRows) if (kind === "block" && pick.layer.startsWith(`${key}.`)) open.add(id);
+    shownLayer = pick.layer;
+  }
+
+  function paint() {
+    asked = false;
+    if (!link.isVisible() || !root.isConnected) return; // becoming visible asks again
+    const state = model.get("state") || {}, gone = link.kernelGone(), some = Boolean(packet && packet.columns);
+    const mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
+    const tall = tree.el.clientHeight;
+    if (tall) room = Math.floor(tall / ROW_PX);
+    arrange();
+    const query = narrow ? "" : tree.search.value, rows = visible(allRows, open, wanted, query);
+    const held = pick.step !== null, column = !some ? -1 : held ? Math.max(0, columnAt(packet.steps, pick.step)) : packet.columns - 1;
+    const chosen = rows.find((row) => row.kind === "parameter" && row.key === pick.layer && row.name === pick.of) || allRows.find((row) => row.key === pick.layer && row.kind !== "parameter");
+    const scene = {
+      state, gone, packet, rows, column, held, pick, skew, narrow, compact, chosen, mode, query, flags: flagsOf(state),
+      grey: Boolean(state.status && state.status.code === "model_gone"), live: !gone && (mode === "live" || mode === "background"),
+    };
+    if (!compact) head.paint(scene);
+    findings.paint({ findings: (state.gradients || {}).findings, healthy: some ? healthyWords(packet, state) : ["Nothing to judge yet.", "Rules look at every sampled step once training runs."], early: !some });
+    paintTools(scene, some);
+    paintStatus(scene, some);
+    foot.paint(scene);
+    root.classList.toggle("g-empty", !some);
+    root.classList.toggle("g-nameless", !some && !rows.length);
+    root.classList.toggle("g-grey", scene.grey);
+    if (some) paintBody(scene);
+    else {
+      tree.paint({ rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: () => "no step yet", swatchOf: () => "", searching: Boolean(query) });
+      note.paint({ words: "", legend: rows.length ? "early" : "" });
+    }
+    Object.assign(root.dataset, { view: pick.view, layer: chosen ? chosen.id : pick.layer, step: some ? packet.steps[column] : "", seq: packet && packet.header.seq ? packet.header.seq : "", mode });
+    Object.assign(memory, { pick, revision, moved, touched });
+    if (memory.leftAt && rebuilt) restoreFocus(root, memory);
+    rebuilt = false;
+    if (tall !== tree.el.clientHeight) ask(); // the parts around the list have their size only now
+    if (packet && packet.header.seq !== acked) {
+      acked = packet.header.seq;
+      link.ack("gradients", acked);
+    }
+  }
+
+  const countOfLayers = () => allRows.filter(({ kind }) => kind !== "parameter").length;
+
+  /** Banner, board or the words that wait for the first step. */
+  function paintStatus({ gone, state, column }, some) {
+    const said = gone ? { code: "kernel_gone", level: "gone", title: "Kernel gone.", lines: [some ? `All views still answer, on what was sent up to step ${packet.steps[packet.columns - 1]}.` : ""], actions: [] } : state.status;
+    const waiting = !some && (!said || said.code === "waiting");
+    const quiet = said && said.code === "one_way"; // the chip says more; a banner would cover rows as long as it lasts
+    oneWay = quiet ? `${said.title} Views, layers and steps answer now.` : "";
+    const shown = !said || quiet ? null : { ...said, lines: (said.lines || []).map((text) => text.replace(/^Below is/, "This is")) };
+    status.paint({ gone: false, frame: some ? { header: { step: packet.steps[column] } } : null, state: { ...state, status: shown }, header: null, rows: [], pick: { layer: "" } }, "");
+    wait.hidden = !waiting;
+    if (waiting) {
+      status.board.hidden = true;
+      const words = said || { title: state.model ? `Waiting for the first step of ${state.model}.` : "Waiting for the first step.", lines: ["Run your training loop in the next cell; nothing in it has to change."] };
+      const key = JSON.stringify(words);
+      if (wait.dataset.key !== key) {
+        wait.dataset.key = key;
+        wait.replaceChildren(h("b", {}, words.title), ...(words.lines || []).map((text) => h("p", {}, ...worded(text))), h("p", { class: "nbtv-quiet" }, "Norms appear with the first step, one row per layer."));
+      }
+    }
+  }
+
+  function paintTools(scene, some) {
+    const { view: shown } = pick, time = shown === "time", heat = time && pick.drawn === "heat";
+    tabs.set(shown);
+    which.set(rowsShown());
+    drawn.set(pick.drawn);
+    if (document.activeElement !== metric.el) metric.el.value = pick.metric;
+    which.el.hidden = !some || narrow || shown === "ratio" || (time && pick.metric !== "activation");
+    drawn.el.hidden = !some || !time;
+    metric.el.hidden = !some || !time;
+    of.el.hidden = !some || shown !== "histograms";
+    layers.el.hidden = !some || !narrow || (shown !== "histograms" && !(time && !heat));
+    if (!layers.el.hidden) layers.set(allRows.filter((row) => row.kind !== "parameter" && (shown === "histograms" || wanted(row))).map(({ key }) => [key, key]), pick.layer);
+    const words = some && shown !== "histograms" ? totalWords(packet, scene.column) : null;
+    total.hidden = !words || narrow;
+    const key = JSON.stringify([words, shown]);
+    if (words && total.dataset.key !== key) {
+      total.dataset.key = key;
+      total.replaceChildren(h("span", { class: "nbtv-quiet" }, "all parameters: "), h("b", {}, words.now), h("span", { class: "nbtv-quiet" }, shown === "time" ? "" : words.rest));
+      total.title = words.title;
+    }
+  }
+
+  function paintBody(scene) {
+    const { rows, column, chosen } = scene, zones = packet.header.zones || {}, heat = pick.view === "time" && pick.drawn === "heat";
+    const beside = pick.view === "flow" || pick.view === "ratio" || heat; // painted beside the names
+    const shows = SHOWS[pick.view] || SHOWS.flow, slots = pick.view === "time" && !heat ? picks() : [];
+    const around = zones.gradient ? zoneAround(leavesOf().map((row) => valueAt(row, "gradient", column)), zones.gradient.factor) : null;
+    const healthy = zones.ratio ? [zones.ratio.low, zones.ratio.high] : null, zone = pick.view === "ratio" ? healthy : around;
+    const kept = new Map();
+    const valueOf = (row) => {
+      if (!kept.has(row.id)) kept.set(row.id, valuesOf(packet, row, column, shows, { zone, healthy: shows.number === "ratio" ? healthy : null }));
+      return kept.get(row.id);
+    };
+    root.classList.toggle("g-beside", beside);
+    tree.paint({
+      rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: (row) => rowWords(packet, row, valueOf(row), column, pick.view),
+      swatchOf: (row) => { const at = slots.indexOf(row.id); return at < 0 ? "" : `var(--l-line${at})`; }, searching: Boolean(scene.query),
+    });
+    lines.el.hidden = pick.view !== "time" || heat;
+    histogram.el.hidden = pick.view !== "histograms";
+    if (heat) paintStrips(scene);
+    else if (beside) paintFlow(scene, { shows, zone, valueOf });
+    else if (pick.view === "time") paintLines(scene, slots, healthy);
+    else paintHistogram(scene);
+    const over = hovered && allRows.find(({ id }) => id === hovered);
+    const pointedAt = pick.view === "histograms" ? spoken : over && heat && pointed !== null ? heatWords(over) : over ? `${over.id}: ${rowWords(packet, over, valueOf(over), column, pick.view)}` : "";
+    note.paint({ words: pointedAt, status: oneWay || status.line.textContent, legend: heat ? "heat" : pick.view, narrow: narrow || compact, zones, smoothed: WEIGHT });
+    const said = beside ? `${heat ? metricWords() : pick.view} at step ${packet.steps[column]}. ${rows.slice(0, 40).map((row) => `${row.id}: ${rowWords(packet, row, valueOf(row), column, pick.view)}`).join("; ")}.` : "";
+    twin.hidden = !beside;
+    if (said && twin.getAttribute("aria-label") !== said) twin.setAttribute("aria-label", said);
+  }
+
+  const metricWords = () => `${METRICS.find(([name]) => name === pick.metric)[1]}`;
+
+  function draw(canvas, width, height, painter) {
+    const dpr = window.devicePixelRatio || 1, ctx = sized(canvas, width, height);
+    ctx.scale(dpr, dpr);
+    ctx.family = palette.family;
+    painter(ctx);
+  }
+
+  function paintFlow(scene, { shows, zone, valueOf }) {
+    const { rows, chosen } = scene, width = tree.el.clientWidth - rail(), height = tree.el.clientHeight, top = tree.el.scrollTop, layout = layoutOf(width);
+    const key = [packet.header.seq, pick.view, ...rows.map(({ id }) => id)].join("\n");
+    if (reach.key !== key || reach.packet !== packet) {
+      const norms = rows.flatMap((row) => [shows.main, shows.ring, shows.raw].filter(Boolean).flatMap((name) => Array.from(packet.series(row, name))));
+      reach = { key, packet, ends: reachOf(Float64Array.from(norms)) };
+    }
+    const now = rows.flatMap((row) => { const v = valueOf(row); return [v.main, v.ring, v.raw].filter((x) => x !== undefined); });
+    const flow = {
+      rows, axis: decades(reach.ends, now), zone, aim: pick.view === "ratio" ? ((packet.header.zones || {}).ratio || {}).aim : null, column: scene.column, columns: packet.columns, steps: packet.steps, chosen: chosen ? chosen.id : "", hovered, open, of: valueOf,
+      titles: pick.view === "ratio" ? ["norm of update ÷ norm of weights, log", "effective lr", "ratio so far"] : [narrow ? "gradient norm, log" : "norm of the gradient, log", narrow ? "upd ÷ w" : "update ÷ weight", "norm so far"],
+    };
+    draw(axis, width, 40, (ctx) => paintAxis(ctx, flow, layout, palette));
+    draw(tree.canvas, width, height, (ctx) => paintRows(ctx, flow, layout, palette, { top, height, width }));
+  }
+
+  function paintStrips(scene) {
+    const { rows, chosen } = scene, width = tree.el.clientWidth - rail(), height = tree.el.clientHeight, plot = heatPlot(width);
+    const heat = {
+      rows, steps: packet.steps, chosen: chosen ? chosen.id : "", hovered, open, title: `${metricWords()}${narrow ? "" : " ÷ own median"}`, step: scene.held ? packet.steps[scene.column] : null,
+      series: (row) => packet.series(row, pick.metric), word: (row) => packet.wordAt(row, scene.column),
+    };
+    draw(axis, width, 40, (ctx) => paintHeatAxis(ctx, heat, plot, palette));
+    draw(tree.canvas, width, height, (ctx) => paintHeat(ctx, heat, plot, palette, { top: tree.el.scrollTop, height, width }));
+  }
+
+  function heatWords(row) {
+    const plot = heatPlot(tree.el.clientWidth - rail());
+    if (pointed < plot[0] || pointed > plot[1]) return row.id;
+    const step = stepUnder(packet.steps, pointed, plot), series = packet.series(row, pick.metric), c = measuredAt(series, columnAt(packet.steps, step));
+    if (c < 0) return `${row.id}: not measured by step ${step}`;
+    return `${row.id} at step ${packet.steps[c]}: ${normText(series[c])}; median of the run ${normText(medianOf(series))}`;
+  }
+
+  function paintLines(scene, slots, healthy) {
+    const picked = slots.map((id, slot) => ({ row: allRows.find((row) => row.id === id), slot })).filter(({ row }) => row);
+    const others = allRows.filter((row) => row.kind === "layer" && !slots.includes(row.id) && wanted(row));
+    const title = `${metricWords()}, log`;
+    const chart = sceneOf(packet, { picked, others, metric: pick.metric, title, zone: pick.metric === "ratio" ? healthy : null });
+    const said = chart.lines.filter((l) => l.current && l.line.latest).map((l) => `${l.label} ${normText(l.line.latest[1])} at step ${l.line.latest[0]}`);
+    lines.paint(chart, { packet, width: side.clientWidth, height: side.clientHeight, palette, description: `${title}, against step. ${said.join("; ")}.`, step: scene.held ? packet.steps[scene.column] : null, hovered });
+  }
+
+  function paintHistogram(scene) {
+    const mine = packet.strips.filter(({ layer, of: name }) => layer === pick.layer || (layer ? `${layer}.${name}` : name) === pick.layer), strip = mine.find((each) => each.of === pick.of) || (pick.of && !mine.length ? null : mine[0]) || null;
+    of.el.hidden = !mine.length;
+    if (mine.length) of.set(mine.map((each) => [each.of, ofWords(each.of)]), strip.of);
+    const read = strip && (strip.elements > strip.read ? `${strip.read.toLocaleString("en")} of ${strip.elements.toLocaleString("en")} values read` : `${strip.read.toLocaleString("en")} values`);
+    const at = strip ? Math.max(0, columnAt(strip.steps, packet.steps[scene.column])) : -1;
+    const name = pick.layer, title = strip ? `${narrow ? "" : `${name}, `}${ofWords(strip.of)}, step ${strip.steps[at]}: ${read}, log count` : "";
+    const found = strip && countsOf(strip, at);
+    const why = scene.gone ? "and the kernel is gone." : scene.mode === "one-way" ? "it comes when the cell ends." : "it comes with the next picture.";
+    histogram.paint(strip, {
+      width: side.clientWidth, height: side.clientHeight, palette, step: packet.steps[scene.column], held: scene.held, title,
+      said: strip ? `${title}. ${found.zeros} zeros, ${found.nan} NaN, ${found.posinf + found.neginf} infinite.` : "",
+      missing: scene.chosen && packet.wordAt(scene.chosen, scene.column) ? `${name} is ${packet.wordAt(scene.chosen, scene.column)}: there is no gradient to count.` : `No histogram of ${name} is here yet; ${why}`,
+    });
+  }
+
+  /** One cell of a strip in words. */
+  function cellWords(strip, at, k) {
+    const found = countsOf(strip, at), [low, high] = edgesOf(strip, k), n = [...found.negative, found.zeros, ...found.positive][k];
+    const where = k === strip.bins ? "exactly 0" : `from ${normText(low)} to ${normText(high)}${k === 0 || k === 2 * strip.bins || k === strip.bins - 1 || k === strip.bins + 1 ? " or beyond" : ""}`;
+    return `step ${strip.steps[at]}: ${n > 20 ? "about " : ""}${n.toLocaleString("en")} ${n === 1 ? "value" : "values"} ${where}`;
+  }
+
+  function flagsOf(state) {
+    const found = ranked((state.gradients || {}).findings || []).map(({ since_step: step, title }) => ({ step, text: title, kind: "finding" }));
+    return [...((packet && packet.header.flags) || []), ...found];
+  }
+
+  function onPicture() {
+    const data = model.get("picture");
+    if (data && data.byteLength) {
+      packet = read(data);
+      const now = JSON.stringify([packet.header.layers, packet.header.parameters]);
+      if (now !== names) { names = now; allRows = rowsOf(packet.header); }
+    }
+    ask();
+  }
+
+  function onSelection() {
+    const { rev = -1, heard = {}, ...said } = model.get("selection") || {};
+    const late = (heard[link.view] || 0) < link.moves(); // a newer move of ours is on its way: it comes back with all
+    if (!late && (rev > revision || (rev === revision && !moved))) {
+      if (rev > revision) moved = false;
+      revision = rev;
+      pick = { ...pick, ...said };
+    }
+    ask();
+  }
+
+  function onState() {
+    const { now_s: now } = model.get("state") || {};
+    if (now) skew = now - Date.now() / 1000;
+    ask();
+  }
+
+  const resizes = new ResizeObserver(([entry]) => {
+    narrow = entry.contentRect.width < NARROW_PX - 2;
+    root.classList.toggle("g-narrow", narrow);
+    ask();
+  });
+  resizes.observe(root);
+  tree.el.addEventListener("scroll", ask);
+  const listeners = [["change:picture", onPicture], ["change:selection", onSelection], ["change:state", onState]];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  const stopTheme = watchTheme(root, (now) => { dark = now; root.classList.toggle("nbtv-dark", dark); colours(); ask(); });
+  const clock = setInterval(() => link.isVisible() && ask(), 1000);
+  onState();
+  onPicture();
+  onSelection();
+  return () => {
+    Object.assign(memory, { pick, revision, moved, touched }); // what was chosen since the last paint, too
+    for (const [event, listener] of listeners) model.off(event, listener);
+    clearInterval(clock);
+    resizes.disconnect();
+    stopTheme();
+    link.dispose();
+  };
+}
