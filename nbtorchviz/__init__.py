@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nbtorchviz.session import Session, watch
     from nbtorchviz.widgets.activation_browser import ActivationBrowser
     from nbtorchviz.widgets.cockpit import Cockpit
+    from nbtorchviz.widgets.gradient_inspector import GradientInspector
     from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ _HOMES = {
     "ActivationBrowser": "nbtorchviz.widgets.activation_browser",
     "Cockpit": "nbtorchviz.widgets.cockpit",
     "EventBus": "nbtorchviz.bus",
+    "GradientInspector": "nbtorchviz.widgets.gradient_inspector",
     "LiveLossPlot": "nbtorchviz.widgets.live_loss_plot",
     "Session": "nbtorchviz.session",
     "demo": "nbtorchviz.cli.demo",
@@ -30,6 +32,7 @@ __all__ = [
     "ActivationBrowser",
     "Cockpit",
     "EventBus",
+    "GradientInspector",
     "LiveLossPlot",
     "Session",
     "demo",

@@ -1,0 +1,160 @@
+"""Gradient norms by depth as a PNG, drawn without a browser."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbtorchviz.analysis.drawing import LIGHT, Picture, Theme
+from nbtorchviz.analysis.gradient_zones import GRADIENT_FACTOR
+
+LIMIT_BYTES = 100_000
+WIDTH_PX = 900
+MOST_ROWS = 40
+_LEFT, _RIGHT, _TOP, _ROW, _FOOT = 190, 190, 96, 20, 56
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRow:
+    """One layer that holds parameters, or whose output got a gradient."""
+
+    name: str
+    gradient: float
+    """L2 of the gradients of its parameters; NaN: none."""
+    activation: float
+    """L2 of d loss / d output; NaN: none."""
+    low: float
+    """Smallest and largest of ``gradient`` over the newest samples."""
+    high: float
+    ratio: float
+    """Update norm / weight norm; NaN: not measured."""
+    word: str = ""
+    """``"frozen"``, ``"unused"``, ... where there is no number."""
+
+
+def gradient_picture(
+    rows: Sequence[FlowRow],
+    state: Mapping[str, Any],
+    *,
+    step: int | None,
+    selected: str = "",
+    theme: Theme = LIGHT,
+    scale: int = 2,
+) -> bytes:
+    """Return the picture as a PNG of at most 100 KB.
+
+    Args:
+        rows: layers in execution order; the first 40 are drawn, and the picture says so.
+        state: the widget's state, for the model and the findings.
+        step: that the numbers are of; None: there are none yet.
+        selected: name of the row that is marked.
+        theme: colours.
+        scale: device pixels for one of ``WIDTH_PX``.
+    """
+    shown = rows[:MOST_ROWS]
+    height = _TOP + _ROW * max(4, len(shown)) + _FOOT
+    picture = Picture(WIDTH_PX, height, theme, scale=scale)
+    _heading(picture, state, step)
+    ends = _ends(shown)
+    if ends is None:
+        middle = (WIDTH_PX / 2, _TOP + 24)
+        picture.text(middle, "No gradient yet.", align="center", bold=True)
+        return picture.png(limit_bytes=LIMIT_BYTES)
+    _zone(picture, shown, ends)
+    _axis(picture, ends, len(shown))
+    for place, row in enumerate(shown):
+        _row(picture, row, ends, _TOP + _ROW * place, marked=row.name == selected)
+    left_out = len(rows) - len(shown)
+    note = "● gradient of the parameters   ○ of the layer's output   grey: the newest samples"
+    if left_out:
+        note += f"   {left_out} more layers are not drawn"
+    at = (_LEFT, height - 22)
+    picture.text(at, note, size=11, color=theme.second, max_width=WIDTH_PX - _LEFT - 8)
+    return picture.png(limit_bytes=LIMIT_BYTES)
+
+
+def _heading(picture: Picture, state: Mapping[str, Any], step: int | None) -> None:
+    theme = picture.theme
+    x = 16 + picture.text((16, 10), state.get("model") or "Gradients", bold=True, max_width=300)
+    said = "no step yet" if step is None else f"step {step}"
+    picture.text((x + 24, 10), f"gradients by depth, {said}", color=theme.second)
+    findings = (state.get("gradients") or {}).get("findings") or []
+    if findings:
+        worst = findings[0]
+        picture.rect((0, 34, WIDTH_PX, 60), fill=theme.error_panel)
+        picture.text((16, 38), worst["title"], bold=True, max_width=WIDTH_PX - 32)
+    elif step is not None:
+        picture.text((16, 38), "Nothing found so far.", color=theme.live)
+    for x, word in ((_LEFT, ""), (WIDTH_PX - _RIGHT + 90, "update / weight")):
+        picture.text((x, 74), word, size=11, color=theme.second, align="left")
+
+
+def _ends(rows: Sequence[FlowRow]) -> tuple[int, int] | None:
+    """Decades from the smallest to the largest number drawn."""
+    values = [
+        math.log10(value)
+        for row in rows
+        for value in (row.gradient, row.activation, row.low, row.high)
+        if math.isfinite(value) and value > 0
+    ]
+    if not values:
+        return None
+    low, high = math.floor(min(values)), math.ceil(max(values))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def _x(value: float, ends: tuple[int, int]) -> float:
+    width = WIDTH_PX - _LEFT - _RIGHT
+    return _LEFT + width * (math.log10(value) - ends[0]) / (ends[1] - ends[0])
+
+
+def _axis(picture: Picture, ends: tuple[int, int], rows: int) -> None:
+    theme, bottom = picture.theme, _TOP + _ROW * rows
+    stride = max(1, -(-(ends[1] - ends[0]) // 8))
+    for decade in range(ends[0], ends[1] + 1, stride):
+        x = _x(10.0**decade, ends)
+        picture.polyline([(x, _TOP), (x, bottom)], theme.grid)
+        label = f"{10.0**decade:g}" if -3 <= decade <= 3 else f"1e{decade}"
+        picture.text((x, bottom + 4), label, size=11, color=theme.second, align="center")
+    middle = _LEFT + (WIDTH_PX - _LEFT - _RIGHT) / 2
+    words = "L2 norm of the gradient, log scale"
+    picture.text((middle, 74), words, size=11, color=theme.second, align="center")
+
+
+def _zone(picture: Picture, rows: Sequence[FlowRow], ends: tuple[int, int]) -> None:
+    last = next((r.gradient for r in reversed(rows) if r.gradient > 0), math.nan)
+    if math.isfinite(last) and last > 0:
+        low = max(last / GRADIENT_FACTOR, 10.0 ** ends[0])
+        high = min(last * GRADIENT_FACTOR, 10.0 ** ends[1])
+        box = (_x(low, ends), _TOP, _x(high, ends), _TOP + _ROW * len(rows))
+        picture.rect(box, fill=picture.theme.panel)
+
+
+def _row(
+    picture: Picture, row: FlowRow, ends: tuple[int, int], top: float, *, marked: bool
+) -> None:
+    theme, y = picture.theme, top + _ROW / 2
+    if marked:
+        picture.rect((0, top, 3, top + _ROW), fill=theme.accent)
+    picture.text((16, top + 2), row.name, max_width=_LEFT - 28, bold=marked)
+    if _drawable(row.low) and _drawable(row.high):
+        picture.polyline([(_x(row.low, ends), y), (_x(row.high, ends), y)], theme.earlier, width=4)
+    if _drawable(row.activation):
+        picture.dot((_x(row.activation, ends), y), 5, theme.second, hollow=True)
+    if _drawable(row.gradient):
+        picture.dot((_x(row.gradient, ends), y), 4.5, theme.accent)
+    elif said := row.word or _not_drawable(row.gradient):
+        picture.text((_LEFT + 8, top + 2), said, color=theme.warn)
+    if math.isfinite(row.ratio):
+        at = (WIDTH_PX - _RIGHT + 90, top + 2)
+        picture.text(at, f"{row.ratio:.1e}".replace("e-0", "e-"), size=12)
+
+
+def _drawable(value: float) -> bool:
+    return math.isfinite(value) and value > 0
+
+
+def _not_drawable(value: float) -> str:
+    if math.isinf(value):
+        return "Inf"
+    return "exactly 0" if value == 0 else ""

@@ -1,0 +1,68 @@
+"""What is selected in a GradientInspector: one value, checked as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from nbtorchviz.arguments import refusal, whole, word
+from nbtorchviz.errors import LayerNotFoundError
+
+VIEWS = ("flow", "time", "ratio", "histograms")
+"""Norms by depth, norms by step, update-to-weight ratio, distribution of the values."""
+CHOICES = {
+    "view": VIEWS,
+    "drawn": ("lines", "heat"),
+    "rows": ("", "weights", "all"),
+}
+MOST_PICKED = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientChoice:
+    """What one GradientInspector shows."""
+
+    view: str = "flow"
+    layer: str = ""
+    """Layer key, or a parameter's full name where its module is no layer; ``""``: none yet."""
+    of: str = ""
+    """The layer's parameter whose values are shown, ``"@gradient"`` or ``"@activation"``."""
+    step: int | None = None
+    """A kept step; None = the newest."""
+    metric: str = "gradient"
+    drawn: str = "lines"
+    rows: str = ""
+    picked: tuple[str | None, ...] | None = None
+    """Rows drawn as lines, by colour; None: chosen by the view."""
+
+    def as_trait(self, revision: int, heard: dict[str, int]) -> dict[str, Any]:
+        """Return the ``selection`` trait; views take it over when ``rev`` grows."""
+        return {"rev": revision, "heard": heard, **asdict(self)}
+
+    def changed(self, known: Sequence[str], **changes: Any) -> "GradientChoice":
+        """Return a copy with ``changes``, each checked.
+
+        Args:
+            known: layer keys and parameter names that exist.
+            changes: fields of this class.
+
+        Raises:
+            LayerNotFoundError: no such layer.
+            TypeError, ValueError: a value that is not accepted; the message says what is.
+        """
+        for name, accepted in CHOICES.items():
+            if name in changes and changes[name] not in accepted:
+                words = f"one of {', '.join(map(repr, filter(None, accepted)))}"
+                raise refusal(name, words, changes[name], typed=True)
+        if changes.get("layer"):
+            layer = word("layer", changes["layer"], "the key of a layer (see session.layers)")
+            if layer not in known:
+                raise LayerNotFoundError(layer, known)
+        for name in ("of", "metric"):
+            if name in changes and not isinstance(changes[name], str):
+                raise refusal(name, "text", changes[name])
+        if changes.get("step") is not None:
+            changes["step"] = whole("step", changes["step"])
+        if changes.get("picked") is not None:
+            picked = [None if row is None else str(row) for row in changes["picked"]]
+            changes["picked"] = tuple(picked[:MOST_PICKED])
+        return replace(self, **changes)

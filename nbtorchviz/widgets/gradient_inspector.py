@@ -1,0 +1,250 @@
+"""GradientInspector: where gradients vanish or explode, and what is wrong, while a model trains."""
+
+import math
+import threading
+import time
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+from traitlets import Bytes
+from traitlets import Dict as DictTrait
+
+from nbtorchviz.analysis.findings import Finding
+from nbtorchviz.analysis.findings.catalogue import RULES
+from nbtorchviz.analysis.gradient_picture import gradient_picture
+from nbtorchviz.analysis.gradient_zones import ZONES
+from nbtorchviz.analysis.packets import pack
+from nbtorchviz.live.sender import Payload
+from nbtorchviz.session import Session, as_session
+from nbtorchviz.widgets import notebook
+from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.gradient_choice import GradientChoice
+from nbtorchviz.widgets.gradient_history import flow_rows, gradient_history, strips
+from nbtorchviz.widgets.gradient_packet import gradient_parts
+
+KEYWORDS = ("view", "layer")
+MOST_FINDINGS = 20
+MOST_FLAGS = 40
+LIMIT_BYTES = 200_000
+HZ = 4
+
+
+class GradientInspector(ObserverWidget):
+    """Shows gradient norms of every layer by depth and over time, update ratios, histograms.
+
+    While it is seen, statistics of all layers are taken up to ten times a second, within the
+    session's budget; hidden, about once a second.
+
+    Args:
+        model_or_session: a model, or the session that ``watch(model)`` returned.
+        view: ``"flow"`` (norms by depth), ``"time"`` (norms by step), ``"ratio"`` (update to
+            weight) or ``"histograms"`` (distribution of the values).
+        layer: key of the layer selected first.
+
+    Raises:
+        TypeError: the first argument is neither, or an unknown keyword.
+        ValueError: no such view.
+        LayerNotFoundError: no such layer.
+    """
+
+    _esm = BUNDLE.with_name("gradients.js")
+
+    selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
+    picture = Bytes(b"", help="All norms that are kept: one packet.").tag(sync=True)
+
+    def __init__(
+        self,
+        model_or_session: nn.Module | Session,
+        *,
+        view: str = "flow",
+        layer: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        compact = bool(unknown.pop("_compact", False))
+        refuse_unknown("GradientInspector", unknown, KEYWORDS)
+        session = as_session(model_or_session, "GradientInspector")
+        self._choice = GradientChoice().changed(_known(session), view=view, layer=layer or "")
+        self._revision, self._heard = 1, dict[str, int]()
+        self._lock = threading.RLock()
+        super().__init__(
+            session,
+            kind="gradient-inspector",
+            options={"compact": compact, "view": view, "layer": layer or ""},
+            selection=self._choice.as_trait(1, {}),
+        )
+
+    # What a user asks for ---------------------------------------------------------------------
+
+    @property
+    def view(self) -> str:
+        """Which view is shown: ``"flow"``, ``"time"``, ``"ratio"`` or ``"histograms"``."""
+        return self._choice.view
+
+    @view.setter
+    def view(self, view: str) -> None:
+        self.select(view=view)
+
+    @property
+    def layer(self) -> str:
+        """Key of the selected layer; ``""`` while none is."""
+        return self._choice.layer
+
+    @layer.setter
+    def layer(self, key: str) -> None:
+        self.select(layer=key)
+
+    def select(self, **changes: Any) -> None:
+        """Select ``view``, ``layer`` or ``step`` (None: the newest).
+
+        Raises:
+            LayerNotFoundError, TypeError, ValueError: as the constructor.
+        """
+        refuse_unknown("select", {n: 0 for n in changes if n not in (*KEYWORDS, "step")}, KEYWORDS)
+        with self._lock:
+            self._choice = self._choice.changed(_known(self.session), **changes)
+            self._revision += 1
+        self._selection_stream.mark(urgent=True)
+        self._gradients_stream.mark()
+
+    def norms(self) -> dict[str, float]:
+        """Return the L2 norm of each parameter's newest gradient, by the parameter's name.
+
+        Of the loss with respect to the parameter, as the optimizer found it: accumulated,
+        unscaled, clipped. NaN where there is none (frozen, unused) or before the first sample.
+        """
+        newest = self.session.statistics.newest_parameters
+        if newest is None:
+            return {}
+        norms = map(float, newest.gradient_norms)
+        return dict(zip(newest.parameters, norms, strict=True))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what is wrong with the training, the worst first; see ``Session.findings``."""
+        return self.session.findings()
+
+    def summary(self) -> str:
+        """Return the norm of the whole gradient and what is wrong, as stable text."""
+        title = f"GradientInspector of {self.session.model_name}"
+        norms = [norm for norm in self.norms().values() if not math.isnan(norm)]
+        newest = self.session.statistics.newest_parameters
+        if newest is None or not norms:
+            return f"{title}: no step yet"
+        total = math.sqrt(math.fsum(norm * norm for norm in norms))
+        over = f"over {len(norms)} parameters, step {newest.step}"
+        text = f"{title}: gradient norm {total:.4g} {over}"
+        return "\n  ".join([text, *(finding.title for finding in self.findings())])
+
+    def snapshot(self) -> bytes:
+        """Return the norms by depth as a PNG, drawn here from the same numbers."""
+        history = gradient_history(self.session.statistics, self.session.layer_infos)
+        rows = [] if history is None else flow_rows(history)
+        step = None if history is None else int(history.steps[-1])
+        return gradient_picture(rows, self._state(), step=step, selected=self._choice.layer)
+
+    # Session and streams ----------------------------------------------------------------------
+
+    def _bind(self, session: Session) -> None:
+        super()._bind(session)
+        self._gradients_stream = self._stream(
+            "gradients", self._produce, self._deliver, kind="curve", max_hz=HZ
+        )
+        self._selection_stream = self._stream(
+            "selection",
+            self._produce_selection,
+            self._deliver_selection,
+            acked=False,
+            kind="state",
+        )
+        self._bound.callback(session.statistics.listen(self._gradients_stream.mark))
+        recording = session.recorder.recording
+        recording.demand(self.owner, self._is_seen)
+        self._bound.callback(recording.release, self.owner)
+        self._gradients_stream.mark()
+
+    def _is_seen(self) -> bool:
+        return self.presence.any_visible(hearing=self.session.sender.hearing)
+
+    def _dispatch(self, content: dict[str, Any]) -> None:
+        try:
+            super()._dispatch(content)
+        finally:
+            if content.get("type") == "intent":
+                with self._lock:
+                    self._heard[str(content.get("view", ""))] = int(content.get("n") or 0)
+                    self._heard = dict(list(self._heard.items())[-8:])
+                    self._revision += 1
+                self._selection_stream.mark()
+
+    def _on_intent(self, name: str, value: Any) -> None:
+        with self._lock:
+            before = self._choice
+            self._choice = before.changed(_known(self.session), **{name: value})
+        if name == "layer" and value != before.layer:
+            self._gradients_stream.mark(urgent=True)
+            self._take_others_to(str(value))
+
+    def _take_others_to(self, layer: str) -> None:
+        """Show the same layer in the browsers of this session."""
+        if layer not in self.session.layers:
+            return
+        for other in notebook.open_widgets():
+            if other.session is self.session and other is not self and hasattr(other, "select"):
+                other.select(layer=layer)
+
+    def _produce(self, limit_bytes: int) -> Payload | None:
+        log = self.session.statistics
+        history = gradient_history(log, self.session.layer_infos)
+        if history is None:
+            return None
+        seq = self._next_seq()
+        header, arrays = gradient_parts(
+            history,
+            strips(log, history, self._choice.layer),
+            seq=seq,
+            limit_bytes=min(limit_bytes, LIMIT_BYTES),
+            phase="train",
+            captured_at_s=self._captured_at_s(),
+            flags=self._flags(),
+            zones=ZONES,
+        )
+        data = pack(header, arrays)
+        return Payload(seq, data, len(data))
+
+    def _captured_at_s(self) -> float:
+        newest = self.session.statistics.newest_parameters
+        age_s = 0.0 if newest is None else self.session.elapsed_s - newest.elapsed_s
+        return time.time() - age_s
+
+    def _flags(self) -> list[dict[str, Any]]:
+        current = self.session.metrics.newest_run
+        flags = [f for f in self.session.metrics.flags if f.run == current and f.kind == "change"]
+        return [
+            {"step": flag.step, "kind": flag.kind, "text": flag.text}
+            for flag in flags[-MOST_FLAGS:]
+        ]
+
+    def _deliver(self, payload: Payload) -> None:
+        self.picture = payload.data
+
+    def _produce_selection(self, limit_bytes: int) -> Payload:
+        with self._lock:
+            selection = self._choice.as_trait(self._revision, dict(self._heard))
+        return Payload(self._next_seq(), selection, 1_000)
+
+    def _deliver_selection(self, payload: Payload) -> None:
+        self.selection = payload.data
+
+    def _state(self) -> dict[str, Any]:
+        return {**super()._state(), "gradients": gradient_state(self.session)}
+
+
+def gradient_state(session: Session) -> dict[str, Any]:
+    """Return what views show of a session's findings: JSON values only."""
+    found = [asdict(finding) for finding in session.findings()[:MOST_FINDINGS]]
+    return {"findings": found, "rules": len(RULES)}
+
+
+def _known(session: Session) -> tuple[str, ...]:
+    parameters = session.statistics.parameters()
+    return (*session.layers, *(parameters.rows if parameters is not None else ()))
