@@ -11,8 +11,9 @@ LEARNT = 0.1
 HALF = 0.5
 GUESSING = 0.97
 """Share of the loss of guessing by frequency that shows nothing was learnt. Our choice."""
-FALLING = 0.97
-"""A last third that is lower than the one before by this factor is still falling. Our choice."""
+FALLING = 0.1
+"""Share of the whole fall that must lie in the last third of a loss that still falls. Our
+choice: a third of it would, if the loss fell evenly."""
 FEWEST_STEPS = 20
 """Fewer steps than this say nothing about learning."""
 
@@ -51,6 +52,11 @@ def fit_verdict(fit: Fit) -> Row:
     if steps < FEWEST_STEPS:
         limit = "fitted into the time" if fit.ended == "time" else "allowed"
         return Row(check, "not checked", f"only {plural(steps, 'step')} {limit}.")
+    third = steps // 3
+    lately = min(losses[:-third]) - min(losses[-third:])
+    falls = lately > 0 and lately >= FALLING * (losses[0] - reached)
+    if falls and fit.ended == "time":
+        return Row(check, "ok", f"Being learnt: loss {told}, falling when the time was up.")
     if fit.guessing is not None and reached >= GUESSING * fit.guessing:
         return Row(
             check,
@@ -58,11 +64,10 @@ def fit_verdict(fit: Fit) -> Row:
             f"Not learnt: loss {told}, no better than guessing by the labels' frequency "
             f"({fit.guessing:.3g}).",
         )
-    third = steps // 3
-    falls = min(losses[-third:]) < FALLING * min(losses[-2 * third : -third])
-    if reached <= HALF * losses[0] or falls:
-        end = "the time was up" if fit.ended == "time" else "the steps were up"
-        return Row(check, "ok", f"Being learnt: loss {told}, falling when {end}.")
     if reached >= GUESSING * losses[0]:
         return Row(check, "problem", f"Not learnt: loss {told}.")
-    return Row(check, "warning", f"Hardly learnt: loss {told}, and it no longer falls.")
+    if falls:
+        return Row(check, "ok", f"Being learnt: loss {told}, falling when the steps were up.")
+    if reached <= HALF * losses[0]:
+        return Row(check, "ok", f"Partly learnt: loss {told}.")
+    return Row(check, "warning", f"Hardly learnt: loss {told}, and hardly falling any more.")

@@ -54,16 +54,16 @@ def check_mixing(bench: Bench, root: RootBatch) -> Row:
     twin = bench.open(train=False)
     if root.size is None or root.axis is None or root.size < 2:
         return Row(check, "not checked", "the batch holds one sample.")
+    followed = _follow(bench, twin, root)
     with torch.no_grad():
-        output = primary(bench.run(twin))
+        output = primary(bench.run(twin)) if followed is None else followed[0]
     axis = None if output is None else batch_axis(output, root)
-    if output is None or axis is None:
-        return Row(
-            check, "not checked", f"no axis of the output has the batch's {root.size} entries."
-        )
+    if axis is None:
+        reason = f"no axis of the output has the batch's {root.size} entries."
+        return Row(check, "not checked", reason)
     count = root.size
     for sample in dict.fromkeys((0, count // 2, count - 1)):
-        reach = _by_gradient(bench, twin, root, sample, axis)
+        reach = None if followed is None else _reach(*followed, sample, axis, count)
         if reach is not None:
             own = float(reach[sample])
             reach[sample] = 0
@@ -79,33 +79,51 @@ def check_mixing(bench: Bench, root: RootBatch) -> Row:
     return mixing_verdict(0, "", 0.0, count)
 
 
-def _by_gradient(
-    bench: Bench, twin: nn.Module, root: RootBatch, sample: int, axis: int
-) -> Tensor | None:
-    """Return per sample how steeply the output of ``sample`` follows it; None: no gradient."""
-    batch = bench.batch.copy(bench.device)
+def _follow(
+    bench: Bench, twin: nn.Module, root: RootBatch
+) -> tuple[Tensor, list[tuple[Tensor, int]]] | None:
+    """Run a forward whose output can be followed back to the inputs; None: it cannot.
+
+    Returns:
+        The output, and each input with its batch axis.
+    """
     watched: list[tuple[Tensor, int]] = []
+    whole = False
 
     def follow(tensor: Tensor, at: int) -> Tensor:
-        if not tensor.is_floating_point():
+        nonlocal whole
+        whole = whole or not tensor.is_floating_point()
+        if whole:
             return tensor
         tensor = tensor.detach().requires_grad_()
         watched.append((tensor, at))
         return tensor.clone()  # a layer may write to it in place
 
-    given = _mapped(batch.inputs, root, follow)
-    if not watched:
+    given = _mapped(bench.batch.copy(bench.device).inputs, root, follow)
+    if whole or not watched:  # tokens have no gradient; beside them a mask says little
         return None
     try:
         with torch.backends.cudnn.flags(enabled=False):  # its LSTM has no backward in eval mode
             output = primary(bench.run(twin, given))
-            total = None if output is None else projection(output.select(axis, sample))
-            if total is None:
-                return None
-            found = torch.autograd.grad(total, [t for t, _ in watched], allow_unused=True)
+    except RuntimeError:  # a forward that works without a graph only
+        return None
+    return None if output is None or not output.requires_grad else (output, watched)
+
+
+def _reach(
+    output: Tensor, watched: list[tuple[Tensor, int]], sample: int, axis: int, count: int
+) -> Tensor | None:
+    """Return per sample how steeply the output of ``sample`` follows it; None: no gradient."""
+    total = projection(output.select(axis, sample))
+    if total is None:
+        return None
+    inputs = [tensor for tensor, _ in watched]
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            found = torch.autograd.grad(total, inputs, retain_graph=True, allow_unused=True)
     except RuntimeError:  # reentrant checkpoints, operations without a gradient
         return None
-    reach = torch.zeros(root.size or 0)
+    reach = torch.zeros(count)
     for (_, at), gradient in zip(watched, found, strict=True):
         if gradient is not None:
             rows = gradient.detach().float().abs().movedim(at, 0).flatten(1)

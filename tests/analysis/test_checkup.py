@@ -185,9 +185,15 @@ def test_a_batch_learnt_by_heart():
 
 
 def test_a_batch_that_is_being_learnt():
-    assert fit(*line(2.0, 0.9)).answer == "ok"  # below half
-    row = fit(*line(2.0, 1.2), ended="time")  # still falls: third by third 1.73, 1.47, 1.2
+    assert fit(*line(2.0, 0.9)).sentence.endswith("falling when the steps were up.")
+    flat = fit(*line(2.0, 0.9, 20), *[0.9] * 40)
+    assert (flat.verdict, flat.sentence[:14]) == ("ok", "Partly learnt:")
+    row = fit(*line(2.0, 1.2), ended="time")  # a third of the fall in the last third
     assert row.sentence.endswith("falling when the time was up.")
+    slow = [*line(2.0, 1.5, 40), *line(1.5, 1.44, 20)[1:]]  # 0.06 of 0.56 in the last 20 steps
+    assert fit(*slow).verdict == "ok"
+    slower = [*line(2.0, 1.5, 40), *line(1.5, 1.46, 20)[1:]]  # 0.04 of 0.54
+    assert fit(*slower).verdict == "warning"
 
 
 def test_a_batch_that_is_not_learnt():
@@ -198,6 +204,13 @@ def test_a_batch_that_is_not_learnt():
     assert row.verdict == "problem"
     assert "no better than guessing by the labels' frequency (1.52)" in row.sentence
     assert fit(2.0, *line(2.0, 1.5, 20), *flat, guessing=1.6).verdict == "warning"
+
+
+def test_what_still_falls_when_the_time_is_up_is_no_problem():
+    slow = line(2.3, 2.25, 24)
+    assert fit(*slow, guessing=2.2, ended="time").verdict == "ok"
+    assert fit(*slow, guessing=2.2).verdict == "problem"
+    assert fit(*[2.3] * 30, ended="time").verdict == "problem"
 
 
 def test_a_loss_that_breaks():

@@ -168,6 +168,14 @@ def test_a_batch_is_learnt_without_dropout():
     assert model[2].p == 0.95
 
 
+def test_a_mask_beside_tokens_does_not_hide_that_they_mix():
+    torch.manual_seed(0)
+    model, ids = sick.OwnLoss(), torch.randint(0, 20, (8, 6))
+    model.words = sick.Words(batch_first=False)
+    report = look(model, {"ids": ids, "mask": torch.ones(8, 6), "labels": ids}, None, most_steps=1)
+    assert report["samples apart"].verdict == "problem"
+
+
 def test_batchnorm_without_running_statistics_mixes_in_eval_mode():
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, track_running_stats=False))
     report = look(model, (torch.randn(4, 6), torch.tensor([0, 1, 2, 3])))
@@ -298,6 +306,11 @@ def test_without_labels_the_gradients_are_those_of_the_output():
     for check in ("first loss", "one batch"):
         assert report[check].answer == "not checked: there is no loss: give labels or a criterion."
     assert report.ok
+
+
+def test_the_batch_axis_of_an_lstm_is_found_without_labels():
+    report = look(nn.LSTM(5, 7), torch.randn(6, 4, 5), None)
+    assert report["samples apart"].sentence.endswith("none of the other 3.")
 
 
 def test_regression_has_no_expected_first_loss_and_can_be_learnt():
