@@ -3,6 +3,7 @@
 ::
 
     NbTorchVizError
+    ├── ConditionError (also ValueError)       a breakpoint's condition that cannot be understood
     ├── LayerNotFoundError (also KeyError)     no such layer in this model
     ├── MetricNotFoundError (also KeyError)    no number of this name was logged
     ├── ModelGoneError (also RuntimeError)     the watched model was garbage-collected
@@ -20,6 +21,10 @@ from difflib import get_close_matches
 
 class NbTorchVizError(Exception):
     """Base of every error that nbtorchviz raises for a reason of its own."""
+
+
+class ConditionError(NbTorchVizError, ValueError):
+    """A text is no condition; the message says what was given and what is accepted."""
 
 
 class LayerNotFoundError(NbTorchVizError, KeyError):

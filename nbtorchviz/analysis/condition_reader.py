@@ -21,7 +21,7 @@ from nbtorchviz.analysis.condition_numbers import (
     power,
 )
 from nbtorchviz.analysis.condition_truths import Comparison, Found, Joined, Not, Truthful
-from nbtorchviz.errors import NbTorchVizError
+from nbtorchviz.errors import ConditionError
 
 _METRIC_FUNCTIONS = ("metric", "best", "previous")
 _PLAIN_FUNCTIONS = ("step", "epoch")
@@ -50,10 +50,6 @@ _OPERATORS: dict[type, Callable[..., float]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
-
-
-class ConditionError(NbTorchVizError, ValueError):
-    """A text is no condition; the message says what was given and what is accepted."""
 
 
 def _source(node: ast.AST) -> str:

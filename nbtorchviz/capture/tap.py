@@ -165,6 +165,11 @@ class ModelTap:
         return self._course.closed
 
     @property
+    def criterion(self) -> nn.Module | None:
+        """The loss module whose targets are the labels, where one was given."""
+        return None if self._criterion is None else self._criterion()
+
+    @property
     def optimizers(self) -> list[Optimizer]:
         """Those that were named, or the one that was found to train the model."""
         return self._steps.known

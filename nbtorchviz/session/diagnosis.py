@@ -73,7 +73,7 @@ class Diagnosis:
         self._engine = Findings()
         self._bus, self._metrics, self._facts = bus, metrics, facts
         self._position, self._pause, self._spent, self._clock = position, pause, spent, clock
-        self._looked_at = clock()
+        self._looked_at, self._fail = clock(), fail
         self._judged: dict[tuple[int, str], int] = {}
         for kind in HEARD:
             bus.subscribe(kind, self._hear, inline=True)
@@ -97,9 +97,12 @@ class Diagnosis:
         """Pause training here if a breakpoint says so."""
         if len(self.breakpoints):
             began = self._clock()
-            for hit in self.breakpoints.at_boundary(self._pause):
-                self.last_hit = hit
-                self._metrics.flag(self._facts.step(), hit.text, kind="change")
+            try:
+                for hit in self.breakpoints.at_boundary(self._pause):
+                    self.last_hit = hit
+                    self._metrics.flag(self._facts.step(), hit.text, kind="change")
+            except Exception as error:
+                self._fail("breakpoints", error)
             self._spent("breakpoints", self._clock() - began)
 
     def _hear(self, event: Event) -> None:

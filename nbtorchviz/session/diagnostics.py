@@ -7,19 +7,24 @@ from typing import Any
 
 from torch import nn
 
+from nbtorchviz.analysis.checkup_report import CheckupReport
 from nbtorchviz.analysis.findings import Finding
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.tap import ModelTap
 from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.session.breakpoints import Breakpoint, FactsView
 from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.checkup import checkup as look_over
 from nbtorchviz.session.diagnosis import Diagnosis
 from nbtorchviz.session.facts import SessionFacts
-from nbtorchviz.session.knobs import Knobs
+from nbtorchviz.session.knobs import Change, Knobs
 from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.pinned import check_probe
 from nbtorchviz.session.rate_watch import RateWatch
 from nbtorchviz.session.recorder import Recorder
 from nbtorchviz.session.statistics_log import StatisticsLog
+
+MOST_CHANGES = 99
 
 
 class Diagnostics:
@@ -51,6 +56,8 @@ class Diagnostics:
             spent=self.budget.spent,
             clock=clock,
         )
+        self.knob_changes: tuple[Change, ...] = ()
+        """What the knobs did so far, with notes; the newest last."""
         self._knobs = Knobs(lambda: self.tap.model, lambda: self.tap.optimizers)
 
     @property
@@ -72,6 +79,29 @@ class Diagnostics:
         """Learning rate, weight decay, frozen layers and dropout, changed between two steps."""
         self.recorder.hold = self._hold  # from now on; most sessions never need it
         return self._knobs
+
+    def checkup(self, batch: object, *, labels: object = None) -> CheckupReport:
+        """Look the model over on copies before it is trained; nothing of yours is changed.
+
+        Checks the first loss against ln(classes), that every parameter is reached and in an
+        optimizer, that the output depends on the input and samples do not mix, the input's range,
+        and that one batch can be learned.
+
+        Args:
+            batch: what the model takes, or (inputs, labels) as a data loader gives them.
+            labels: targets, where ``batch`` does not hold them.
+
+        Returns:
+            A report that shows as a table: ``ok``, ``problems``, ``warnings``, ``rows``.
+
+        Raises:
+            RunRefusedError: the model is being trained just now.
+            ModelGoneError: it no longer exists.
+        """
+        elsewhere = self.recorder.trains_elsewhere()
+        name, running = self.tap.model_name, self.running
+        model = check_probe(self.model, name, running=running, elsewhere=elsewhere)
+        return look_over(model, batch, self.tap.optimizers, self.tap.criterion, labels)
 
     @property
     def breakpoints(self) -> tuple[Breakpoint, ...]:
@@ -100,29 +130,32 @@ class Diagnostics:
             TypeError: it is neither a text nor a function of one argument.
         """
         added = self.diagnosis.breakpoints.add(condition, once=once)
-        wanted = partial(self._waits_for_statistics, added)
-        self.recorder.recording.demand(-added.id, wanted)
+        self.recorder.recording.demand(-added.id, partial(self._waits_for_statistics, added))
         self.tap.look()
         self.recorder.hold = self._hold
         return added
 
     @staticmethod
-    def _waits_for_statistics(each: Breakpoint) -> bool:
-        working = not (each.removed or each.fault)
-        return working and bool(each.needs.statistics or each.needs.rules)
+    def _waits_for_statistics(each: Breakpoint) -> bool | None:
+        """Whether statistics are to be taken often; None: never again for this breakpoint."""
+        if each.removed or each.fault:
+            return None
+        return bool(each.needs.statistics or each.needs.rules)
 
     def _hold(self) -> None:
         """Finish a boundary on the training thread; changes, pause and stop take effect here."""
-        if self._knobs.pending:
-            self._turn_knobs()
         self.diagnosis.at_boundary()
         self.gate.at_boundary()
+        if self._knobs.pending and self.recorder.boundary_kind == "step":
+            self._turn_knobs()  # also what was asked for while training was held
 
     def _turn_knobs(self) -> None:
         try:
             model = self.tap.model
             for change in self._knobs.apply(self.tap.optimizers, model) if model else ():
-                self.metrics.flag(self.tap.step, str(change), target=change.layer)
+                self.knob_changes = (*self.knob_changes[-MOST_CHANGES:], change)
+                if change.applied:
+                    self.metrics.flag(self.tap.step, change.text, target=change.layer)
             self._rate.learn(self.tap.learning_rate)  # it is marked already
         except Exception as error:
             self.fault("changing a knob", error)
@@ -131,6 +164,11 @@ class Diagnostics:
     @abstractmethod
     def model(self) -> nn.Module | None:
         """The watched model."""
+
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether a background run has not ended yet."""
 
     @property
     @abstractmethod

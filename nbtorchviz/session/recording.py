@@ -45,11 +45,11 @@ class Recording:
     ) -> None:
         self._viewers, self._budget_share = viewers, budget_share
         self._lock = threading.Lock()
-        self._demands: dict[int, Callable[[], bool]] = {}
+        self._demands: dict[int, Callable[[], bool | None]] = {}
         self._pace = Pace(SHARE, PERIOD_S, clock=clock)
 
-    def demand(self, owner: int, wanted: Callable[[], bool]) -> None:
-        """Take them often while ``wanted()``; until ``release(owner)``."""
+    def demand(self, owner: int, wanted: Callable[[], bool | None]) -> None:
+        """Take them often while ``wanted()``; until ``release(owner)`` or it returns None."""
         with self._lock:
             self._demands = {**self._demands, owner: wanted}
         self._pace.hurry()
@@ -75,7 +75,11 @@ class Recording:
 
     def begin(self) -> None:
         """Note that it is."""
-        watched = any(wanted() for wanted in self._demands.values())
+        demands = {owner: wanted() for owner, wanted in self._demands.items()}
+        for owner, answer in demands.items():
+            if answer is None:
+                self.release(owner)
+        watched = any(demands.values())
         self._pace.share = WATCHED_SHARE * self._budget_share() if watched else SHARE
         self._pace.fastest_s = WATCHED_PERIOD_S if watched else PERIOD_S
         self._pace.begin()
