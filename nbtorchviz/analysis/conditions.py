@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from nbtorchviz.analysis.condition_facts import Facts, Reading
 from nbtorchviz.analysis.condition_numbers import Lookup
-from nbtorchviz.analysis.condition_reader import ACCEPTED, NAMED, ConditionError, Reader
+from nbtorchviz.analysis.condition_reader import ACCEPTED, NAMED, Reader
 from nbtorchviz.analysis.condition_truths import Found, Joined, Not, Truth, Truthful
+from nbtorchviz.errors import ConditionError
 
 __all__ = ["Condition", "ConditionError", "Facts", "Reading", "parse_condition"]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from nbtorchviz.analysis.condition_facts import LAYER_FUNCTIONS, is_pattern
 from nbtorchviz.analysis.condition_numbers import number_text
-from nbtorchviz.analysis.conditions import ConditionError, Reading
+from nbtorchviz.analysis.conditions import Reading
+from nbtorchviz.errors import ConditionError
 from nbtorchviz.session.breakpoint_needs import Needs
 
 

@@ -9,12 +9,11 @@ from typing import Protocol
 from nbtorchviz.analysis.condition_facts import is_pattern, matching
 from nbtorchviz.analysis.conditions import (
     Condition,
-    ConditionError,
     Facts,
     Reading,
     parse_condition,
 )
-from nbtorchviz.errors import RunRefusedError
+from nbtorchviz.errors import ConditionError, RunRefusedError
 from nbtorchviz.session.breakpoint import Breakpoint, Hit
 from nbtorchviz.session.breakpoint_callable import CallableCondition, FactsView
 from nbtorchviz.session.breakpoint_needs import Needs

@@ -74,6 +74,7 @@ _IN_ORDER = (
         name="constant_output",
         remedy="Look at the first constant layer in ActivationBrowser and at what goes into it.",
         explained_by=frozenset({"dead_relu", "nonfinite_loss"}),
+        raise_after=12,  # its cause speaks first
     ),
     Rule(
         name="vanishing_gradients",

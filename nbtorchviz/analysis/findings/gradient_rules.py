@@ -10,10 +10,10 @@ from nbtorchviz.analysis.findings.rows import ParameterRow
 from nbtorchviz.analysis.findings.words import listed, number, plural, times
 
 VANISHED = 1_000.0
-"""Fall from the last third of the layers to the first at which gradients vanish. Measured on 29
-healthy trainings (CNN, MLP, transformer, LSTM, ViT, ResNet, VGG, MobileNet, DenseNet, ConvNeXt;
-SGD and Adam): at most 230, typically 1 to 30. Sigmoid nets of 6 and 10 layers: 5e4 and 1.5e8; 20
-layers of ReLU in torch's default initialisation: 1.6e7."""
+"""Fall from the last third of the layers to the first at which gradients vanish. Measured on 30
+trainings that learn (CNN, MLP, transformer, LSTM, ViT, ResNet, VGG, MobileNet, DenseNet, ConvNeXt;
+SGD and Adam): medians of 0.04 to 98, for single steps up to 226. Trainings that do not: 4,900 (6
+layers of sigmoid), 1 million (10), 1,500 (20 of tanh), 430,000 (20 of ReLU, torch's own start)."""
 VANISHED_NO_MORE = 300.0
 FEWEST_DEPTH = 3
 """Layers with a weight from which on there is a depth to fall over."""

@@ -11,7 +11,7 @@ from nbtorchviz.analysis.findings.rows import ParameterRow
 from nbtorchviz.analysis.findings.words import number, times
 
 EXPLODED = 100.0
-"""Leap of the gradient norm against its own median. Measured on 29 healthy trainings: at most 29
+"""Leap of the gradient norm against its own median. Measured on 30 healthy trainings: at most 29
 (a hard batch after the loss had fallen). A recurrent net on its way to NaN: 131, then 2 million."""
 OVER_START = 3.0
 """It must also exceed the largest norm of the first observations: near convergence the median is
@@ -20,11 +20,33 @@ START = 20
 """Observations that count as the start."""
 RECENT = 100
 """Observations the median is taken over."""
-FEWEST_NORMS = 10
+FEWEST_NORMS = 5
 LEAPS = 2
 """Leaps among the last ``MEMORY`` observations that make an explosion. They need not follow each
 other: one leap often throws the weights to where gradients are small again."""
 MEMORY = 50
+AT_ONCE = 3
+"""Observations after a leap within which NaN or infinity is its second one. Most explosions of
+recurrent nets look like this: 1.9, 490, inf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """One gradient norm against those before it."""
+
+    norm: float
+    """L2 over all parameters; NaN when there was no gradient."""
+    median: float
+    start: float
+    """Largest norm of the first observations."""
+    weights: float
+    """Norm of all weights; NaN when not known."""
+    seen: int
+    """Norms before this one."""
+    largest: str = ""
+    """Parameter with the largest gradient norm."""
+    finite: bool = True
+    """False when a gradient held NaN or infinity."""
 
 
 @dataclass(slots=True)
@@ -36,31 +58,25 @@ class NormHistory:
     start: float = 0.0
     """Largest of the first ``START``, leaps left out."""
     seen: int = 0
+    leap: Growth | None = None
+    """The last leap, for as long as it is ``AT_ONCE``."""
+    _age: int = 0
 
-    def add(self, norm: float, *, leapt: bool) -> None:
-        """Take in one finite norm."""
-        if self.seen < START and not leapt:
-            self.start = max(self.start, norm)
+    def add(self, growth: Growth) -> None:
+        """Take in one observation."""
+        leap = leapt(growth)
+        self._age += 1
+        if leap:
+            self.leap, self._age = growth, 0
+        elif self._age > AT_ONCE:
+            self.leap = None
+        if not (growth.finite and math.isfinite(growth.norm)):
+            return
+        if self.seen < START and not leap:
+            self.start = max(self.start, growth.norm)
         self.seen += 1
-        self.recent.append(norm)
-        self.leaps.append(leapt)
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """One gradient norm against those before it."""
-
-    norm: float
-    """L2 over all parameters; NaN when there was no gradient, infinite when one was."""
-    median: float
-    start: float
-    """Largest norm of the first observations."""
-    weights: float
-    """Norm of all weights; NaN when not known."""
-    seen: int
-    """Norms before this one."""
-    largest: str = ""
-    """Parameter with the largest gradient norm."""
+        self.recent.append(growth.norm)
+        self.leaps.append(leap)
 
 
 def growth_of(history: NormHistory, rows: Sequence[ParameterRow]) -> Growth:
@@ -74,6 +90,7 @@ def growth_of(history: NormHistory, rows: Sequence[ParameterRow]) -> Growth:
         weights=math.hypot(*weights) if weights else math.nan,
         seen=history.seen,
         largest=max(known, key=lambda row: row.gradient).name if known else "",
+        finite=not any(row.nonfinite > 0 or math.isinf(row.gradient) for row in rows),
     )
 
 
@@ -85,27 +102,34 @@ def leapt(growth: Growth) -> bool:
     """
     if growth.seen < FEWEST_NORMS or not (math.isfinite(growth.norm) and growth.median > 0):
         return False
+    if not growth.finite:
+        return False
     if growth.norm < growth.weights:
         return False
     return growth.norm >= max(EXPLODED * growth.median, OVER_START * growth.start)
 
 
-def exploding(growth: Growth, leaps: int) -> Verdict:
+def exploding(growth: Growth, leaps: int, before: Growth | None = None) -> Verdict:
     """Find gradient norms that leap more than once; the limits are measured.
 
     Args:
         growth: of this observation.
         leaps: of the last ``MEMORY`` observations, this one included.
+        before: a leap within the last ``AT_ONCE`` observations.
     """
-    if not math.isfinite(growth.norm):
-        return UNSURE  # nonfinite_gradients tells
+    if not growth.finite:  # without a leap before it, nonfinite_gradients alone tells
+        return _explosion(before, ", then beyond all numbers") if before else UNSURE
+    if math.isnan(growth.norm):
+        return UNSURE
     if not leaps:
         return HEALTHY
-    if leaps < LEAPS or not leapt(growth):
-        return UNSURE
+    return _explosion(growth, "") if leaps >= LEAPS and leapt(growth) else UNSURE
+
+
+def _explosion(growth: Growth, then: str) -> Verdict:
     return sick(
         f"Gradients explode: their norm leaps to {times(growth.norm / growth.median)} times its "
-        "usual",
+        f"usual{then}",
         f"norm {number(growth.norm)} against a median of {number(growth.median)} before; the "
         f"largest part is in {growth.largest}",
         layer=growth.largest.rpartition(".")[0],

@@ -11,7 +11,7 @@ from nbtorchviz.analysis.findings.gradient_rules import (
     skipped_steps,
     vanishing,
 )
-from nbtorchviz.analysis.findings.growth_rules import NormHistory, exploding, growth_of, leapt
+from nbtorchviz.analysis.findings.growth_rules import NormHistory, exploding, growth_of
 from nbtorchviz.analysis.findings.names import SQUASHING, is_embedding, is_norm
 from nbtorchviz.analysis.findings.reach_rules import (
     no_gradient,
@@ -84,9 +84,8 @@ class ParameterWatch:
 
     def _exploding(self, rows: list[ParameterRow]) -> Verdict:
         growth = growth_of(self._norms, rows)
-        if math.isfinite(growth.norm):
-            self._norms.add(growth.norm, leapt=leapt(growth))
-        return exploding(growth, sum(self._norms.leaps))
+        self._norms.add(growth)
+        return exploding(growth, sum(self._norms.leaps), self._norms.leap)
 
     def _depth(self, weights: list[ParameterRow]) -> Depth:
         rms = {
@@ -111,6 +110,8 @@ class ParameterWatch:
 
     def _updates(self, weights: list[ParameterRow]) -> Verdicts:
         for row in weights:
+            if "." not in row.name and row.name != "weight":
+                continue  # a token or table of the model itself, which may begin at zero
             history = self._ratios.get(row.layer)
             if history is None:
                 if len(self._ratios) >= MOST_LAYERS:
