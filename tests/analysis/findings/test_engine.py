@@ -147,6 +147,12 @@ def test_steps_made_in_eval_mode_are_told_from_the_steps_alone():
     assert raised.layer == ""
 
 
+def test_dropout_switched_off_in_one_part_is_a_choice():
+    findings = listening()
+    events = [event for step in range(30) for event in (forward(step, off=["drop"]), stepped(step))]
+    assert observe(findings, events) == []
+
+
 def test_validation_between_steps_is_no_illness():
     findings = listening()
     for step in range(60):
@@ -198,6 +204,7 @@ def test_embeddings_and_scales_of_norms_are_no_depth():
     findings.observe(ModelAttached(model="Net", parameters=1, layers=tuple(layers)))
     small = {"words": 1e-7, "norm": 1e-7}
     rows = [row(f"{name}.weight", gradient=small.get(name, 1.0)) for name in kinds]
+    rows.insert(0, row("position", gradient=1e-7))
     assert observe(findings, [of_rows(step, rows) for step in range(30)]) == []
 
 
@@ -227,6 +234,9 @@ def test_steps_the_scaler_skips_now_and_then_are_no_finding():
     skipped = {"state": "skipped (inf)", "gradient": math.inf, "nonfinite": 5, "update": 0.0}
     at = [stepped(s, fc_weight=skipped, conv_weight=skipped) for s in range(16)]
     assert observe(findings, [*at, *map(stepped, range(16, 40))]) == []
+    infinite = {"gradient": math.inf, "nonfinite": 5, "update": 0.0}
+    at = [stepped(s, event={"skipped": True}, fc_weight=infinite) for s in range(40, 56)]
+    assert observe(findings, [*at, *map(stepped, range(56, 80))]) == []
 
 
 def test_other_events_are_ignored():
@@ -242,3 +252,11 @@ def test_without_the_optional_columns_nothing_is_said():
         type(stepped(0))(parameters=("a.weight", "b.weight"), gradient_norms=np.ones(2, "f")),
     ]
     assert observe(findings, bare * 60) == []
+
+
+def test_a_token_of_the_model_that_begins_at_zero_is_no_matrix():
+    findings = Findings()
+    findings.observe(MODEL)
+    for step in range(1, 60):
+        token = row("class_token", weight=0.001 * step, update=0.001 * 9)
+        assert observe(findings, [of_rows(step, [token, row("fc.weight")])]) == []
