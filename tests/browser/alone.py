@@ -1,5 +1,6 @@
 """A view in a page without Jupyter: a fake model in place of the kernel, real packets."""
 
+from pathlib import Path
 from typing import Any
 
 from nbtorchviz.widgets.base import BUNDLE
@@ -39,7 +40,12 @@ async ({code, traits, packets, width}) => {
 
 
 def show_alone(
-    context: Any, traits: dict[str, Any], packets: dict[str, str], *, width: int = 900
+    context: Any,
+    traits: dict[str, Any],
+    packets: dict[str, str],
+    *,
+    width: int = 900,
+    bundle: Path = BUNDLE,
 ) -> Any:
     """Return a page that shows one view; ``window.sent`` is what the view said.
 
@@ -48,10 +54,11 @@ def show_alone(
         traits: JSON values by name of the trait.
         packets: binary traits in base64.
         width: of the view's place, in CSS pixels.
+        bundle: the code that draws the view.
     """
     page = context.new_page()
     page.goto("about:blank")
-    code = BUNDLE.read_text(encoding="utf-8")
+    code = bundle.read_text(encoding="utf-8")
     page.evaluate(SHOW, {"code": code, "traits": traits, "packets": packets, "width": width})
     return page
 

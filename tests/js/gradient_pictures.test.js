@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ranked, viewOf } from "../../nbtorchviz/widgets/static/src/gradient_findings.js";
+import { markedBy, ranked, viewOf } from "../../nbtorchviz/widgets/static/src/gradient_findings.js";
 import { layoutOf, valuesOf } from "../../nbtorchviz/widgets/static/src/gradient_flow.js";
 import { heatCodes, runsOf, stepUnder } from "../../nbtorchviz/widgets/static/src/gradient_heat.js";
 import { countsOf, decadesIn, edgesOf, slots } from "../../nbtorchviz/widgets/static/src/gradient_histogram.js";
@@ -68,10 +68,11 @@ test("healthy is only said where rules look", () => {
   assert.equal(healthyWords(packet, { gradients: { findings: [], rules: 12 } })[0], "Nothing found in 40 steps.");
 });
 
-test("problems come before hints, older before newer, taken back ones not at all", () => {
-  const finding = (rule, severity, since_step, active = true) => ({ rule, severity, since_step, active });
-  const list = [finding("c", "hint", 1), finding("b", "problem", 9), finding("a", "problem", 3), finding("d", "problem", 1, false)];
-  assert.deepEqual(ranked(list).map(({ rule }) => rule), ["a", "b", "c"]);
+test("problems come before hints, else in the order given, taken back ones not at all", () => {
+  const finding = (rule, severity, active = true) => ({ rule, layer: rule, severity, active });
+  const list = [finding("c", "hint"), finding("b", "problem"), finding("d", "problem", false), { ...finding("a", "problem"), layers: ["x", "b"] }];
+  assert.deepEqual(ranked(list).map(({ rule }) => rule), ["b", "a", "c"]);
+  assert.deepEqual([...markedBy(list)], [["b", "problem"], ["x", "problem"], ["c", "hint"]]);
   assert.equal(viewOf({ rule: "no_update" }), "ratio");
   assert.equal(viewOf({ rule: "anything" }), "flow");
   assert.equal(viewOf({ rule: "anything", view: "time" }), "time");

@@ -3,16 +3,27 @@
 import { KEYS, h } from "./dom.js";
 import { worded } from "./map_status.js";
 
-const RANK = { problem: 0, hint: 1 };
-const VIEWS = { no_update: "ratio", update_ratio: "ratio", nonfinite: "time", saturated: "histograms" };
+const VIEWS = {
+  exploding_gradients: "time", nonfinite_loss: "time", nonfinite_gradients: "time", skipped_steps: "time", diverging_loss: "time",
+  no_optimizer: "ratio", no_update: "ratio", update_too_large: "ratio", update_too_small: "ratio",
+  dead_relu: "histograms", dead_channels: "histograms", constant_output: "histograms", saturated: "histograms",
+};
 
-/** Findings that hold, the worst first: problems before hints, then the oldest. */
+/** Findings that hold, problems before hints; else in the order in which Python ranked them. */
 export function ranked(findings) {
-  return findings.filter(({ active }) => active !== false).sort((a, b) => (RANK[a.severity] ?? 2) - (RANK[b.severity] ?? 2) || a.since_step - b.since_step);
+  const held = findings.filter(({ active }) => active !== false), problem = ({ severity }) => severity === "problem";
+  return [...held.filter(problem), ...held.filter((finding) => !problem(finding))];
 }
 
 /** The view that shows a finding best. */
 export const viewOf = (finding) => finding.view || VIEWS[finding.rule] || "flow";
+
+/** Ids of rows that findings are about: id -> severity of the worst. */
+export function markedBy(findings) {
+  const marked = new Map();
+  for (const { layer, layers, severity } of ranked(findings)) for (const id of layers && layers.length ? layers : [layer]) if (id && !marked.has(id)) marked.set(id, severity);
+  return marked;
+}
 
 /** Make the strip; `view.show(finding)` hears "Show me". */
 export function findingsOf(view) {

@@ -73,8 +73,9 @@ export function footOf(view) {
     flags.hidden = !some;
     ticks.hidden = !some || steps.length > 64;
     ticks.style.backgroundSize = `${100 / Math.max(1, steps.length - 1)}% 100%`;
-    const own = rows.findIndex(({ key: k, kind }) => kind !== "parameter" && k === scene.pick.layer);
-    layer.set(Math.max(0, own), rows.length - 1, own < 0 ? "not in the list" : `${own + 1} of ${rows.length}`);
+    const own = rows.findIndex(({ key: k }) => k === scene.pick.layer);
+    const around = own < 0 ? rows.findLastIndex(({ key: k }) => scene.pick.layer.startsWith(`${k}.`)) : own; // its closed block
+    layer.set(Math.max(0, around), rows.length - 1, own >= 0 ? `${own + 1} of ${rows.length}` : around >= 0 ? `in ${rows[around].name}` : rows.length ? "not in the list" : "");
     layer.input.setAttribute("aria-valuetext", `${scene.pick.layer}, ${layer.out.textContent}`);
     if (gone && !some) step.input.disabled = true;
   }

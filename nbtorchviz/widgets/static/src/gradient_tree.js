@@ -5,7 +5,7 @@ import { KEYS, h } from "./dom.js";
 
 export const ROW_PX = 24;
 
-/** Make the list; `view.choose({layer})`, `view.press(row)`, `view.hover(row)`, `view.ask()` hear of it. `open` holds ids. */
+/** Make the list; `view.press(row)`, `view.hover(row)`, `view.opened()`, `view.searched()` hear of it. `open` holds ids. */
 export function treeOf(view, open) {
   const search = h("input", { type: "search", "aria-label": "Search layers", ...KEYS });
   const canvas = h("canvas", { "aria-hidden": "true" });
@@ -15,10 +15,10 @@ export function treeOf(view, open) {
   const items = new Map();
   let seen = [], at = null, listKey = "", lastRow = "", all = [];
 
-  search.addEventListener("input", () => view.ask());
+  search.addEventListener("input", () => view.searched());
   search.addEventListener("keydown", (event) => {
     event.stopPropagation();
-    if (event.key === "Escape") { search.value = ""; view.ask(); }
+    if (event.key === "Escape") { search.value = ""; view.searched(); }
     else if (event.key === "ArrowDown" && seen.length) focus(seen[0].id);
     else if (event.key === "Enter" && seen.length && search.value) view.press(seen[0]);
     else return;
@@ -70,15 +70,15 @@ export function treeOf(view, open) {
   }
 
   function added(row) {
-    const mark = h("span", { class: "g-mark", "aria-hidden": "true" }), name = h("span", { class: "g-row-name" }), swatch = h("span", { class: "g-swatch", "aria-hidden": "true" });
-    const item = h("div", { class: "g-row", role: "treeitem", tabindex: "-1", "data-id": row.id, ...KEYS }, h("span", { class: "g-name-cell" }, mark, name, swatch));
-    const made = { el: item, mark, name, swatch, key: "" };
+    const mark = h("span", { class: "g-mark", "aria-hidden": "true" }), name = h("span", { class: "g-row-name" }), swatch = h("span", { class: "g-swatch", "aria-hidden": "true" }), flag = h("span", { class: "g-row-flag", "aria-hidden": "true" }, "!");
+    const item = h("div", { class: "g-row", role: "treeitem", tabindex: "-1", "data-id": row.id, ...KEYS }, h("span", { class: "g-name-cell" }, mark, name, flag, swatch));
+    const made = { el: item, mark, name, flag, swatch, key: "" };
     items.set(row.id, made);
     return made;
   }
 
-  /** `rows` in sight; `said(row)` the words of a row, `chosen` the id of the selected one, `swatchOf(row)` its line. */
-  function paint({ rows, total, chosen, said, swatchOf, searching }) {
+  /** `rows` in sight; `said(row)` the words of a row, `chosen` the id of the selected one, `swatchOf(row)` its line, `marked` who has findings. */
+  function paint({ rows, total, chosen, said, swatchOf, searching, marked }) {
     seen = rows;
     all = rows.map(({ id }) => id);
     search.placeholder = `Search ${total} layers`;
@@ -90,7 +90,7 @@ export function treeOf(view, open) {
       if (focused) items.get(at)?.el.focus({ preventScroll: true }); // moving a node takes its focus
     }
     if (!all.includes(at)) at = all.includes(chosen) ? chosen : all[0] ?? null;
-    for (const row of rows) update(row, items.get(row.id), chosen, said(row), swatchOf(row), searching);
+    for (const row of rows) update(row, items.get(row.id), chosen, said(row), swatchOf(row), searching, marked.get(row.id) || "");
     if (lastRow !== chosen) {
       lastRow = chosen;
       if (!list.contains(document.activeElement) && all.includes(chosen)) {
@@ -108,8 +108,8 @@ export function treeOf(view, open) {
     else if (top + ROW_PX > el.scrollTop + el.clientHeight) el.scrollTop = top + ROW_PX - el.clientHeight;
   }
 
-  function update(row, made, chosen, words, swatch, searching) {
-    const key = [chosen === row.id, open.has(row.id), at === row.id, words, swatch, searching].join("\n");
+  function update(row, made, chosen, words, swatch, searching, severity) {
+    const key = [chosen === row.id, open.has(row.id), at === row.id, words, swatch, searching, severity].join("\n");
     if (key === made.key && made.row === row) return;
     made.key = key;
     made.row = row;
@@ -120,10 +120,12 @@ export function treeOf(view, open) {
     made.name.textContent = label;
     made.swatch.style.background = swatch || "";
     made.swatch.hidden = !swatch;
+    made.flag.hidden = !severity;
+    made.flag.classList.toggle("g-bad", severity === "problem");
     made.el.title = row.kind === "parameter" ? row.id : `${row.id}: ${row.type}${row.detail ? ` ${row.detail}` : ""}`;
     made.el.setAttribute("aria-selected", String(chosen === row.id));
     made.el.setAttribute("aria-level", searching ? 1 : row.depth + 1);
-    made.el.setAttribute("aria-label", `${label}, ${made.el.title}: ${words}`); // begins with what is seen
+    made.el.setAttribute("aria-label", `${label}, ${made.el.title}: ${severity ? `${severity}, ` : ""}${words}`); // begins with what is seen
     if (row.opens && !searching) made.el.setAttribute("aria-expanded", String(open.has(row.id)));
     else made.el.removeAttribute("aria-expanded");
     made.el.tabIndex = row.id === at ? 0 : -1;

@@ -1,7 +1,7 @@
 // The GradientInspector: holds what the user chose, and paints at most once per animation frame.
 
 import { combobox, h, segmented } from "./dom.js";
-import { findingsOf, ranked, viewOf } from "./gradient_findings.js";
+import { findingsOf, markedBy, ranked, viewOf } from "./gradient_findings.js";
 import { layoutOf, paintAxis, paintRows, valuesOf } from "./gradient_flow.js";
 import { footOf, headOf } from "./gradient_head.js";
 import { paintHeat, paintHeatAxis, stepUnder } from "./gradient_heat.js";
@@ -37,14 +37,15 @@ export function render({ model, el }) {
   const memory = memoryOf(options.id), open = (memory.open ||= new Set());
   let { pick = { ...FIRST, view: options.view || FIRST.view, layer: options.layer || "" }, revision = -1, moved = false, touched = false } = memory;
   let packet = null, allRows = [], names = "", asked = false, acked = 0, skew = 0, narrow = false, rebuilt = true, dark = false;
-  let room = 16, shownLayer = null, hovered = null, pointed = null, spoken = "", oneWay = "", reach = { key: "" };
+  let room = 16, shownLayer = null, assumed = null, hovered = null, pointed = null, spoken = "", oneWay = "", reach = { key: "" };
 
   const view = {
     ask, choose, press, show,
     act: (id) => link.action(id),
     hold: (on) => choose({ step: on && packet ? packet.steps[packet.columns - 1] : null }),
     hover(row, x = null) { if ((row && row.id) !== hovered || x !== pointed) { hovered = row && row.id; pointed = x; ask(); } },
-    opened() { touched = true; ask(); },
+    opened() { touched = true; paint(); }, // at once: the next key goes by the rows that are there now
+    searched() { paint(); },
     say(words) { if (words !== spoken) { spoken = words; ask(); } },
     step: (step) => choose({ step: packet && step !== null && step >= packet.steps[packet.columns - 1] ? null : step }),
   };
@@ -61,7 +62,7 @@ export function render({ model, el }) {
   const tools = h("div", { class: "g-tools" }, tabs.el, total, h("span", { class: "g-grow" }), layers.el, metric.el, drawn.el, of.el, which.el);
   const axis = h("canvas", { "aria-hidden": "true" }), axisBox = h("div", { class: "g-axis" }, axis);
   const side = h("div", { class: "g-side" }, lines.el, histogram.el);
-  const twin = h("div", { class: "nbtv-sr", role: "img" });
+  const twin = h("div", { class: "nbtv-sr", role: "img", hidden: true });
   const wait = h("div", { class: "g-wait", hidden: true });
   const main = h("div", { class: "g-main" }, h("div", { class: "g-corner" }, tree.search), axisBox, tree.el, side, wait, status.board, twin, status.banner);
   const root = h("div", { class: `nbtv-gradient-inspector nbtv-view${compact ? " g-compact" : ""}` }, ...(compact ? [] : [head.el]), findings.el, tools, main, note.el, foot.el);
@@ -126,7 +127,8 @@ export function render({ model, el }) {
       touched = true;
     }
     tree.search.value = "";
-    choose({ view: viewOf(finding), ...(row ? { layer: row.key, of: row.kind === "parameter" ? row.name : "" } : {}), ...(row && !weighted(row) ? { rows: "all" } : {}) });
+    const shown = viewOf(finding), of = row && row.kind === "parameter" ? row.name : shown === "histograms" ? "@activation" : "";
+    choose({ view: shown, ...(row ? { layer: row.key, of } : {}), ...(row && !weighted(row) ? { rows: "all" } : {}) });
   }
 
   function ask() {
@@ -153,12 +155,12 @@ export function render({ model, el }) {
   /** Until the user opens or closes a block: as many levels as there is room for, all layers if they fit. */
   function arrange() {
     if (!allRows.length) return;
-    if (!pick.layer) pick = { ...pick, layer: (leavesOf()[0] || allRows[0]).key };
+    if (!pick.layer) pick = { ...pick, layer: (assumed = (leavesOf()[0] || allRows[0]).key) };
     if (!touched) {
       open.clear();
       for (const id of openAtFirst(allRows, room, wanted)) open.add(id);
     }
-    if (shownLayer !== pick.layer || !touched) for (const { key, kind, id } of allRows) if (kind === "block" && pick.layer.startsWith(`${key}.`)) open.add(id);
+    if (pick.layer !== assumed && (shownLayer !== pick.layer || !touched)) for (const { key, kind, id } of allRows) if (kind === "block" && pick.layer.startsWith(`${key}.`)) open.add(id);
     shownLayer = pick.layer;
   }
 
@@ -174,7 +176,7 @@ export function render({ model, el }) {
     const held = pick.step !== null, column = !some ? -1 : held ? Math.max(0, columnAt(packet.steps, pick.step)) : packet.columns - 1;
     const chosen = rows.find((row) => row.kind === "parameter" && row.key === pick.layer && row.name === pick.of) || allRows.find((row) => row.key === pick.layer && row.kind !== "parameter");
     const scene = {
-      state, gone, packet, rows, column, held, pick, skew, narrow, compact, chosen, mode, query, flags: flagsOf(state),
+      state, gone, packet, rows, column, held, pick, skew, narrow, compact, chosen, mode, query, flags: flagsOf(state), marked: markedBy((state.gradients || {}).findings || []),
       grey: Boolean(state.status && state.status.code === "model_gone"), live: !gone && (mode === "live" || mode === "background"),
     };
     if (!compact) head.paint(scene);
@@ -187,7 +189,8 @@ export function render({ model, el }) {
     root.classList.toggle("g-grey", scene.grey);
     if (some) paintBody(scene);
     else {
-      tree.paint({ rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: () => "no step yet", swatchOf: () => "", searching: Boolean(query) });
+      twin.hidden = true;
+      tree.paint({ rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: () => "no step yet", swatchOf: () => "", searching: Boolean(query), marked: scene.marked });
       note.paint({ words: "", legend: rows.length ? "early" : "" });
     }
     Object.assign(root.dataset, { view: pick.view, layer: chosen ? chosen.id : pick.layer, step: some ? packet.steps[column] : "", seq: packet && packet.header.seq ? packet.header.seq : "", mode });
@@ -206,14 +209,13 @@ export function render({ model, el }) {
   /** Banner, board or the words that wait for the first step. */
   function paintStatus({ gone, state, column }, some) {
     const said = gone ? { code: "kernel_gone", level: "gone", title: "Kernel gone.", lines: [some ? `All views still answer, on what was sent up to step ${packet.steps[packet.columns - 1]}.` : ""], actions: [] } : state.status;
-    const waiting = !some && (!said || said.code === "waiting");
+    const waiting = !some && (!said || said.code === "waiting"); // said here, not by the shared board
     const quiet = said && said.code === "one_way"; // the chip says more; a banner would cover rows as long as it lasts
     oneWay = quiet ? `${said.title} Views, layers and steps answer now.` : "";
     const shown = !said || quiet ? null : { ...said, lines: (said.lines || []).map((text) => text.replace(/^Below is/, "This is")) };
-    status.paint({ gone: false, frame: some ? { header: { step: packet.steps[column] } } : null, state: { ...state, status: shown }, header: null, rows: [], pick: { layer: "" } }, "");
+    status.paint({ gone: false, frame: some || waiting ? { header: { step: some ? packet.steps[column] : 0 } } : null, state: { ...state, status: shown }, header: null, rows: [], pick: { layer: "" } }, "");
     wait.hidden = !waiting;
     if (waiting) {
-      status.board.hidden = true;
       const words = said || { title: state.model ? `Waiting for the first step of ${state.model}.` : "Waiting for the first step.", lines: ["Run your training loop in the next cell; nothing in it has to change."] };
       const key = JSON.stringify(words);
       if (wait.dataset.key !== key) {
@@ -259,7 +261,7 @@ export function render({ model, el }) {
     root.classList.toggle("g-beside", beside);
     tree.paint({
       rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: (row) => rowWords(packet, row, valueOf(row), column, pick.view),
-      swatchOf: (row) => { const at = slots.indexOf(row.id); return at < 0 ? "" : `var(--l-line${at})`; }, searching: Boolean(scene.query),
+      swatchOf: (row) => { const at = slots.indexOf(row.id); return at < 0 ? "" : `var(--l-line${at})`; }, searching: Boolean(scene.query), marked: scene.marked,
     });
     lines.el.hidden = pick.view !== "time" || heat;
     histogram.el.hidden = pick.view !== "histograms";
