@@ -280,6 +280,7 @@ class Session(Runs, Diagnostics, Pins):
     def looked_at(self, owner: int) -> None:
         """Note that somebody sees widget ``owner`` again and waits for a fresh picture."""
         self.recorder.looks.hurry(owner)
+        self.recorder.recording.hurry(owner)
 
     def tick(self) -> None:
         """Note that time passes; widgets call it twice a second."""

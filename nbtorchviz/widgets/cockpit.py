@@ -8,25 +8,44 @@ from torch import nn
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.widgets.activation_browser import ActivationBrowser
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.gradient_inspector import GradientInspector, gradient_state
 from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
 from nbtorchviz.widgets.static_picture import StaticPicture, stacked
 
-TABS = ("Activations",)
+TABS = (
+    ("Activations", "activation-browser", False),
+    ("Gradients", "gradient-inspector", True),
+)
+"""Name of each tab, the kind of the view that it shows, and whether it counts the findings."""
 
 
 class CockpitHeader(ObserverWidget):
-    """The line above everything: model, step, chip, Pause, Step, Stop, and the tabs."""
+    """The line above everything: model, step, chip, Pause, Step, Stop."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, kind="cockpit-header", options={"tabs": list(TABS)})
+        super().__init__(session, kind="cockpit-header")
 
     def summary(self) -> str:
         """Return the model and the step."""
         return f"{self.session.model_name}, step {self.session.step}"
 
 
+class CockpitTabs(ObserverWidget):
+    """The line between the loss curve and what the chosen tab shows."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, kind="cockpit-tabs", options={"tabs": [list(t) for t in TABS]})
+
+    def summary(self) -> str:
+        """Return the names of the tabs."""
+        return ", ".join(name for name, *_ in TABS)
+
+    def _state(self) -> dict[str, Any]:
+        return {**super()._state(), "gradients": gradient_state(self.session)}
+
+
 class Cockpit(VBox):
-    """Everything about one training in 640 pixels: loss curve above, activations below.
+    """Everything about one training in 640 pixels: loss above, activations or gradients below.
 
     Args:
         model_or_session: a model, or the session that ``watch(model)`` returned.
@@ -41,7 +60,9 @@ class Cockpit(VBox):
         self.header = CockpitHeader(session)
         self.loss = LiveLossPlot(session, _compact=True)
         self.activations = ActivationBrowser(session, _compact=True)
-        parts = (self.header, self.loss, self.activations)
+        self.gradients = GradientInspector(session, _compact=True)
+        tabs = CockpitTabs(session)
+        parts = (self.header, self.loss, tabs, self.activations, self.gradients)
         for part in parts:
             part.together = parts
         self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)

@@ -1,4 +1,4 @@
-// The cockpit's first line: model, step, chip, Pause, Step, Stop; below it the tabs.
+// The cockpit's first line: model, step, chip, Pause, Step, Stop.
 
 import { chipOf } from "./chip.js";
 import { KEYS, h } from "./dom.js";
@@ -6,7 +6,6 @@ import { connect } from "./link.js";
 import { watchTheme } from "./theme.js";
 
 export function render({ model, el }) {
-  const tabs = (model.get("options") || {}).tabs || [];
   const what = h("div", { class: "nbtv-what" });
   const when = h("div", { class: "nbtv-when" });
   const chip = chipOf();
@@ -17,9 +16,7 @@ export function render({ model, el }) {
   const summary = h("summary", KEYS), printed = h("pre", {});
   const log = h("details", { class: "nbtv-log", hidden: true }, summary, printed);
   const line = h("div", { class: "nbtv-head" }, what, when, h("span", { class: "nbtv-grow" }), chip.el, pause, step, stop);
-  const row = h("div", { class: "nbtv-tabs", role: "tablist" }, ...tabs.map((name, i) =>
-    h("button", { type: "button", role: "tab", "aria-selected": String(i === 0), ...KEYS, onclick: () => choose(name) }, name)));
-  const root = h("div", { class: "nbtv-cockpit-header nbtv-view" }, line, status, log, ...(tabs.length > 1 ? [row] : []));
+  const root = h("div", { class: "nbtv-cockpit-header nbtv-view" }, line, status, log);
   el.append(root);
 
   const link = connect({ model, el: root });
@@ -29,11 +26,6 @@ export function render({ model, el }) {
 
   function button(name, pressed) {
     return h("button", { type: "button", onclick: pressed, ...KEYS }, name);
-  }
-
-  function choose(name) {
-    for (const tab of row.children) tab.setAttribute("aria-selected", String(tab.textContent === name));
-    link.action(`tab:${name}`);
   }
 
   function update() {

@@ -73,7 +73,8 @@ export function linesOf(view) {
   const canvas = h("canvas");
   const focus = h("div", { class: "g-canvas", role: "img", tabindex: 0, "aria-label": "No samples yet.", ...KEYS }, canvas);
   const lane = h("div", { class: "g-lane" }), readout = h("div", { class: "g-readout", hidden: true, "aria-hidden": "true" });
-  const el = h("div", { class: "g-lines" }, focus, lane, readout);
+  const spoken = h("div", { class: "nbtv-sr", "aria-live": "polite" });
+  const el = h("div", { class: "g-lines" }, focus, lane, readout, spoken);
   let scene = null, scales = null, cursor = null, steps = [], flagKey = "";
 
   function paint(next, { packet, width, height, palette, description, step, hovered }) {
@@ -186,8 +187,11 @@ export function linesOf(view) {
     if (!steps.length || event.metaKey || event.altKey || event.ctrlKey) return;
     const at = cursor === null ? steps.length - 1 : nearest(steps, cursor), jump = event.shiftKey ? 10 : 1;
     const to = { ArrowLeft: cursor === null ? at : at - jump, ArrowRight: at + jump, Home: 0, End: steps.length - 1 }[event.key];
-    if (to !== undefined) cursor = steps[Math.min(steps.length - 1, Math.max(0, to))];
-    else if (event.key === "Enter" && cursor !== null) view.step(cursor);
+    if (to !== undefined) {
+      cursor = steps[Math.min(steps.length - 1, Math.max(0, to))];
+      const points = pointsAt({ ...scene, lines: scene.lines.filter((l) => l.current && !l.rug) }, cursor);
+      spoken.textContent = points.map((p) => `${p.item.label} ${Number.isNaN(p.value) ? "NaN" : short(p.value)} at step ${p.step}`).join(", ");
+    } else if (event.key === "Enter" && cursor !== null) view.step(cursor);
     else if (event.key === "Escape" && cursor !== null) cursor = null;
     else return;
     view.ask();

@@ -1,4 +1,9 @@
 // The GradientInspector: holds what the user chose, and paints at most once per animation frame.
+//
+// Reads the traits `picture` (gradient_packet.js); `state`, as all views, with `gradients`: {findings: [{rule,
+// layer, layers, title, evidence, remedy, severity, since_step, active}], the worst first, rules: how many look},
+// no `findings`: no strip for them; `options`: {compact, view, layer, id}; `selection`: {rev, heard, and any of
+// what is in FIRST}. Sends an intent for everything in FIRST that is chosen, acks stream "gradients".
 
 import { combobox, h, segmented } from "./dom.js";
 import { findingsOf, markedBy, ranked, viewOf } from "./gradient_findings.js";
@@ -68,7 +73,8 @@ export function render({ model, el }) {
   const root = h("div", { class: `nbtv-gradient-inspector nbtv-view${compact ? " g-compact" : ""}` }, ...(compact ? [] : [head.el]), findings.el, tools, main, note.el, foot.el);
   el.append(root);
 
-  const link = connect({ model, el: root, onVisible: ask });
+  // A view is made before it is in the page, where no style applies yet.
+  const link = connect({ model, el: root, onVisible() { colours(); ask(); } });
   link.onKernel(ask);
   followFocus(root, memory);
   root.addEventListener("keydown", (event) => {
@@ -210,9 +216,10 @@ export function render({ model, el }) {
   function paintStatus({ gone, state, column }, some) {
     const said = gone ? { code: "kernel_gone", level: "gone", title: "Kernel gone.", lines: [some ? `All views still answer, on what was sent up to step ${packet.steps[packet.columns - 1]}.` : ""], actions: [] } : state.status;
     const waiting = !some && (!said || said.code === "waiting"); // said here, not by the shared board
+    const above = compact && said && some && ["fault", "model_gone", "run_failed"].includes(said.code); // the cockpit's first line says it
     const quiet = said && said.code === "one_way"; // the chip says more; a banner would cover rows as long as it lasts
     oneWay = quiet ? `${said.title} Views, layers and steps answer now.` : "";
-    const shown = !said || quiet ? null : { ...said, lines: (said.lines || []).map((text) => text.replace(/^Below is/, "This is")) };
+    const shown = !said || quiet || above ? null : { ...said, lines: (said.lines || []).map((text) => text.replace(/^Below is/, "This is")) };
     status.paint({ gone: false, frame: some || waiting ? { header: { step: some ? packet.steps[column] : 0 } } : null, state: { ...state, status: shown }, header: null, rows: [], pick: { layer: "" } }, "");
     wait.hidden = !waiting;
     if (waiting) {

@@ -3,11 +3,13 @@
 import { addStyles } from "./styles.js";
 import { render as activationBrowser } from "./browser_view.js";
 import { render as cockpitHeader } from "./cockpit_header.js";
+import { render as cockpitTabs } from "./cockpit_tabs.js";
 import { render as liveLossPlot } from "./loss_view.js";
 
 const VIEWS = {
   "activation-browser": activationBrowser,
   "cockpit-header": cockpitHeader,
+  "cockpit-tabs": cockpitTabs,
   "live-loss-plot": liveLossPlot,
 };
 
