@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.checkup import checkup as look_over
 from nbtorchviz.session.diagnosis import Diagnosis
 from nbtorchviz.session.facts import SessionFacts
-from nbtorchviz.session.knobs import Change, Knobs
+from nbtorchviz.session.knobs import Change, Knobs, KnobValue
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pinned import check_probe
 from nbtorchviz.session.rate_watch import RateWatch
@@ -79,6 +80,21 @@ class Diagnostics:
         """Learning rate, weight decay, frozen layers and dropout, changed between two steps."""
         self.recorder.hold = self._hold  # from now on; most sessions never need it
         return self._knobs
+
+    @property
+    def knob_values(self) -> tuple[KnobValue, ...]:
+        """Where every knob stands now. Reading them leaves training as it is."""
+        return self._knobs.read()
+
+    @property
+    def knob_settings(self) -> tuple[KnobValue, ...]:
+        """The same, of the optimizers' parameter groups only, which costs microseconds."""
+        return self._knobs.read_settings()
+
+    @property
+    def knobs_waiting(self) -> dict[tuple[str, str], str]:
+        """What waits for the end of a step, by (knob, target): ``{("lr", "all"): "lr 0.005"}``."""
+        return self._knobs.waiting
 
     def checkup(self, batch: object, *, labels: object = None) -> CheckupReport:
         """Look the model over on copies before it is trained; nothing of yours is changed.
@@ -152,7 +168,8 @@ class Diagnostics:
     def _turn_knobs(self) -> None:
         try:
             model = self.tap.model
-            for change in self._knobs.apply(self.tap.optimizers, model) if model else ():
+            for made in self._knobs.apply(self.tap.optimizers, model) if model else ():
+                change = replace(made, step=self.tap.step)
                 self.knob_changes = (*self.knob_changes[-MOST_CHANGES:], change)
                 if change.applied:
                     self.metrics.flag(self.tap.step, change.text, target=change.layer)

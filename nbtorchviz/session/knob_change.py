@@ -17,6 +17,8 @@ class Change:
     """Layer key that a click on the flag shows; may be empty."""
     applied: bool = True
     """False: the model or the optimizer had changed meanwhile; ``note`` says why."""
+    step: int | None = None
+    """The step after which it was made; None where nobody counted."""
 
     def __str__(self) -> str:
         return f"{self.text}. {self.note}" if self.note else self.text
@@ -31,3 +33,5 @@ class KnobValue:
     """Label of a parameter group, or a layer key."""
     value: float | tuple[float, ...] | bool | None
     """None: on another device, which is not waited for."""
+    group: int | None = None
+    """Index of the parameter group; None for a layer."""

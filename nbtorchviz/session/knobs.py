@@ -42,7 +42,12 @@ class Knobs:
     @property
     def pending(self) -> tuple[str, ...]:
         """What waits for the end of a step, in words: ``("lr 0.005", "freeze conv1")``."""
-        return tuple(request.text for request in tuple(self._waiting.values()))
+        return tuple(self.waiting.values())
+
+    @property
+    def waiting(self) -> dict[tuple[str, str], str]:
+        """The same by (knob, target): ``{("lr", "all"): "lr 0.005"}``."""
+        return {request.key: request.text for request in tuple(self._waiting.values())}
 
     def set(
         self,
@@ -123,15 +128,25 @@ class Knobs:
 
     def read(self) -> tuple[KnobValue, ...]:
         """Return where every knob stands now, those that wait not counted."""
-        rows = [
-            KnobValue(knob=name, target=group.label, value=value_of(group.entries[name]))
-            for group in groups_of(self._optimizers())
+        return (*self.read_settings(), *self.read_layers())
+
+    def read_settings(self) -> tuple[KnobValue, ...]:
+        """Return the settings of all parameter groups; costs microseconds."""
+        return tuple(
+            KnobValue(
+                knob=name, target=group.label, value=value_of(group.entries[name]), group=index
+            )
+            for index, group in enumerate(groups_of(self._optimizers()))
             for name in SETTINGS
             if name in group.entries
-        ]
+        )
+
+    def read_layers(self) -> tuple[KnobValue, ...]:
+        """Return which layers are frozen and how much drops out; walks the whole model."""
         model = self._model()
         if model is None:
-            return tuple(rows)
+            return ()
+        rows: list[KnobValue] = []
         for name, module in modules_of(model).items():
             own = list(module.parameters(recurse=False))
             if own:
