@@ -106,6 +106,7 @@ _IN_ORDER = (
     Rule(
         name="zero_gradient",
         remedy="Look in ActivationBrowser for a layer after it that puts out a constant.",
+        raise_after=15,  # its causes speak first
         explained_by=frozenset({"dead_relu", "constant_output"}),
         about=About.LAYERS,
     ),

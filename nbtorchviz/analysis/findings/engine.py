@@ -66,7 +66,8 @@ class Findings:
     def _judgements(self, event: Event) -> Iterator[tuple[Sequence[str], Verdicts]]:
         match event:
             case ParameterStatisticsCaptured():
-                yield self._parameters.rules, self._parameters.verdicts(event)
+                if event.parameters:  # else it only tells that a step was made, and in which phase
+                    yield self._parameters.rules, self._parameters.verdicts(event)
                 yield self._modes.step_rules, self._modes.of_step(event)
             case LayerStatisticsCaptured():
                 self._facts.called(event.layers)

@@ -34,6 +34,7 @@ Verdicts = Iterator[tuple[str, str, Verdict]]
 MOST_LAYERS = 4_096
 """Layers whose update ratios are remembered."""
 SKIPPED = "skipped (inf)"
+NOT_STEPPED = "not stepped"
 
 
 class ParameterWatch:
@@ -64,6 +65,8 @@ class ParameterWatch:
             yield "no_optimizer", row.name, no_optimizer(row)
         if skipped:  # the gradients hold infinities that nobody uses, and nothing was updated
             return
+        # A step of another optimizer (a GAN's other half) shows nothing about these.
+        rows = [row for row in rows if row.state != NOT_STEPPED]
         trained = [row for row in rows if row.trained]
         weights = main_weights(trained)
         yield "nonfinite_gradients", "", nonfinite_gradients(trained)
@@ -106,7 +109,10 @@ class ParameterWatch:
             yield "no_gradient", row.name, no_gradient(row, others=others)
         for row in weights:
             yield "zero_gradient", row.layer, zero_gradient(row, others=others)
-            yield "no_update", row.layer, no_update(row)
+            # Updates are estimated from some values, which may all lie in rows of an embedding
+            # that the batch did not meet.
+            if not is_embedding(self._facts.kind(row.layer)):
+                yield "no_update", row.layer, no_update(row)
 
     def _updates(self, weights: list[ParameterRow]) -> Verdicts:
         for row in weights:

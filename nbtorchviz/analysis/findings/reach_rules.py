@@ -17,8 +17,11 @@ def no_optimizer(row: ParameterRow) -> Verdict:
     """Find a parameter that no optimizer updates though it asks for gradients."""
     if row.state != "no optimizer":
         return HEALTHY
-    gradient = f"gradient norm {number(row.gradient)}" if row.gradient >= 0 else "no gradient kept"
-    return sick("No optimizer updates {who}", f"{row.name}: {gradient}, never applied")
+    if row.gradient >= 0:
+        evidence = f"{row.name}: gradient norm {number(row.gradient)}, never applied"
+    else:
+        evidence = f"{row.name} asks for a gradient, and no optimizer was given it"
+    return sick("No optimizer updates {who}", evidence)
 
 
 def no_gradient(row: ParameterRow, *, others: bool) -> Verdict:

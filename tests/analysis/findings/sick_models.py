@@ -37,7 +37,7 @@ def with_a_dead_relu() -> nn.Module:
 def with_a_saturated_tanh() -> nn.Module:
     model = deep(4, nn.Tanh)
     with torch.no_grad():
-        model[3].weight.mul_(60)
+        model[3].weight.mul_(150)
     return model
 
 

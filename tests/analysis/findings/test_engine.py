@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from nbtorchviz.analysis.findings import Findings
 from nbtorchviz.events import (
@@ -82,13 +83,15 @@ def test_the_worst_comes_first_and_hints_last():
     assert [f.severity for f in findings.active] == ["problem"] * 4 + ["hint"]
 
 
-def test_a_dead_relu_speaks_for_all_that_follows_from_it():
+@pytest.mark.parametrize("step_first", [True, False])
+def test_a_dead_relu_speaks_for_all_that_follows_from_it(step_first):
     findings = listening()
     changes = []
     for step in range(30):
         zero = {f"{name}_weight": {"gradient": 0.0} for name in ("conv", "bn")}
         events = [forward(step, relu={"zero_share": 1.0}, spreads={"fc": 0.0})]
-        changes += observe(findings, [*events, stepped(step, **zero)])
+        events.insert(0 if step_first else 1, stepped(step, **zero))
+        changes += observe(findings, events)
     assert [(c.rule, c.layer) for c in changes] == [("dead_relu", "relu")]
 
 
@@ -145,6 +148,33 @@ def test_steps_made_in_eval_mode_are_told_from_the_steps_alone():
     (raised,) = observe(findings, ill)
     assert raised.title == "Training in eval mode: the whole model (steps 1-3)"
     assert raised.layer == ""
+
+
+def test_an_event_without_parameters_tells_the_phase_of_a_step_and_nothing_else():
+    findings = listening()
+    dead = [stepped(step, conv_weight={"gradient": 1e-6}) for step in range(10)]
+    observe(findings, dead)
+    bare = [of_rows(step, [], phase="eval") for step in range(10, 100)]
+    (raised,) = observe(findings, bare)
+    assert raised.title.startswith("Training in eval mode")
+    assert len(findings.active) == 2
+
+
+def test_the_half_of_a_gan_that_was_not_stepped_is_not_judged():
+    findings = listening()
+    rest = {name: {"state": "not stepped", "gradient": math.nan} for name in ("fc_weight",)}
+    unused = {"fc_weight": {"state": "unused", "gradient": math.nan}}
+    events = [stepped(step, **(unused if step % 2 else rest)) for step in range(1, 30)]
+    (raised,) = observe(findings, events)
+    assert (raised.rule, raised.layer) == ("no_gradient", "fc.weight")
+
+
+def test_rows_of_an_embedding_that_no_batch_met_need_no_update():
+    findings = Findings()
+    words = LayerInfo(key="words", type="Embedding", depth=0, block=False)
+    findings.observe(ModelAttached(model="Net", parameters=1, layers=(words,)))
+    rows = [row("words.weight", update=0.0), row("fc.weight")]
+    assert observe(findings, [of_rows(step, rows) for step in range(40)]) == []
 
 
 def test_dropout_switched_off_in_one_part_is_a_choice():

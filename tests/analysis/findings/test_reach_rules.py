@@ -16,6 +16,8 @@ def test_no_optimizer_tells_the_gradient_that_is_lost():
     verdict = no_optimizer(row("fc.weight", state="no optimizer", gradient=0.25))
     assert verdict.claim == "No optimizer updates {who}"
     assert verdict.evidence == "fc.weight: gradient norm 0.25, never applied"
+    unread = no_optimizer(row("fc.weight", state="no optimizer", gradient=math.nan))
+    assert unread.evidence == "fc.weight asks for a gradient, and no optimizer was given it"
     assert no_optimizer(row("fc.weight")) is HEALTHY
 
 
