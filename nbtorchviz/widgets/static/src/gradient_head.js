@@ -24,7 +24,8 @@ export function headOf(view) {
     hold.disabled = !some || scene.gone;
     tell(step, some ? `${scene.grey ? "last seen at " : ""}step ${packet.steps[scene.column]}` : "");
     const age = some && packet.header.captured_at_s != null && !scene.held ? ago(Date.now() / 1000 + scene.skew - packet.header.captured_at_s) : "";
-    tell(since, some ? [packet.header.phase, scene.held ? `${state.step > packet.steps[scene.column] ? `training is at ${state.step}` : "held"}` : age].filter(Boolean).join(", ") : "");
+    const newer = state.step > packet?.steps[scene.column];
+    tell(since, !some ? "" : scene.held ? `held${newer ? `, training is at step ${state.step}` : ""}` : [packet.header.phase, age].filter(Boolean).join(", "));
   }
 
   return { el, paint };

@@ -61,7 +61,7 @@ export function paintHeatAxis(ctx, scene, plot, palette) {
   for (let x = 0; x < key; x += 1) {
     const pixel = table[Math.round((LEVELS * x) / (key - 1))];
     ctx.fillStyle = `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
-    ctx.fillRect(from + x, 5, 1, 10);
+    ctx.fillRect(from + x, 5, Math.min(1.7, key - x), 10); // overlapping: no seams at fractional pixels
   }
   ctx.fillStyle = palette.quiet;
   ctx.fillText("×100", from + key + 6, 10);

@@ -147,40 +147,36 @@ export function histogramOf(view, words) {
     const edges = columnEdges(n, bottom - top);
     box = { top, bottom, n, g };
     const y = (step) => top + (edges[n - 1 - Math.max(0, columnAt(fitted.steps, step))] + edges[n - Math.max(0, columnAt(fitted.steps, step))]) / 2;
-    const first = strip.steps[0], last = strip.steps[strip.steps.length - 1], used = [];
-    for (const step of [last, first, ...ticks(first, last, 5).filter((s) => Number.isInteger(s))]) {
+    const first = strip.steps[0], last = strip.steps[strip.steps.length - 1], now = strip.steps[shown], used = [];
+    for (const step of [...(held ? [now] : []), last, first, ...ticks(first, last, 5).filter((s) => Number.isInteger(s))]) {
       const at = Math.min(bottom - 5, Math.max(top + 5, y(step)));
       if (used.some((other) => Math.abs(other - at) < 15)) continue;
       used.push(at);
-      write(ctx, step === last ? `step ${step}` : String(step), g.left - 8, at, palette.quiet, "right");
+      ctx.font = `${held && step === now ? "600 " : ""}11px ${palette.family}`;
+      write(ctx, step === last ? `step ${step}` : String(step), g.left - 8, at, held && step === now ? palette.fg : palette.quiet, "right");
     }
+    ctx.font = `11px ${palette.family}`;
     if (held) {
-      const at = Math.round(y(strip.steps[shown])) + 0.5;
-      ctx.strokeStyle = palette.bg;
-      ctx.lineWidth = 3;
-      rule(ctx, g.left, g.right, at);
-      ctx.strokeStyle = palette.fg;
-      ctx.lineWidth = 1;
-      rule(ctx, g.left, g.right + 8, at);
-      write(ctx, String(strip.steps[shown]), g.right + 12, at, palette.fg);
+      const at = Math.round(y(now)) + 0.5;
+      for (const [color, width] of [[palette.bg, 3], [palette.fg, 1]]) {
+        ctx.strokeStyle = color;
+        ctx.lineWidth = width;
+        ctx.beginPath();
+        ctx.moveTo(g.left - 4, at);
+        ctx.lineTo(g.right, at);
+        ctx.stroke();
+      }
     }
-    key(ctx, g.right + 14, top + (held ? 0 : 0), Math.min(96, bottom - top - 16), (code) => colour(code), most, palette, held);
-  }
-
-  function rule(ctx, a, b, y) {
-    ctx.beginPath();
-    ctx.moveTo(a, y);
-    ctx.lineTo(b, y);
-    ctx.stroke();
+    key(ctx, g.right + 14, Math.min(96, bottom - top - 16), colour, most, palette);
   }
 
   /** Colours of counts, in the lower right. */
-  function key(ctx, x, top, tall, colour, most, palette) {
+  function key(ctx, x, tall, colour, most, palette) {
     const from = box.bottom - tall;
     for (let y = 0; y < tall; y += 1) {
       const pixel = colour(Math.max(1, Math.round((most * (tall - 1 - y)) / (tall - 1))));
       ctx.fillStyle = `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
-      ctx.fillRect(x, from + y, 8, 1);
+      ctx.fillRect(x, from + y, 8, Math.min(1.7, tall - y)); // overlapping: no seams at fractional pixels
     }
     const marks = [1, 10, 100, 1000, 10000].filter((n) => 16 * Math.log2(n + 1) <= most);
     for (const n of marks) write(ctx, String(n), x + 14, Math.min(box.bottom - 5, from + tall - (16 * Math.log2(n + 1) * tall) / most), palette.quiet);

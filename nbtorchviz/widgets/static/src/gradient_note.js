@@ -15,10 +15,10 @@ function legendOf({ legend, zones = {}, smoothed, narrow }) {
   if (narrow && legend === "time") return [["Thin: every sample. Thick: two-sided mean of logs."], ["Layer adds a line. Grey: the other layers."]];
   if (narrow && legend === "histograms") return [["Bins are powers of two; zero in the middle."], ["Strip: one line per kept step, the newest on top."]];
   if (legend === "flow") {
-    return [[mark("dot", "d loss/d parameters"), mark("ring", "d loss/d output"), mark("band", `range of the last ${BAND} samples`), ...(gradient ? [mark("zone", `within ×${gradient.factor} of the layer next to the loss`)] : [])],
-      [`Rows run from the input down to the loss.${gradient ? ` Zone: ${gradient.source}.` : ""}`]];
+    return [[mark("dot", "d loss/d parameters"), mark("ring", "d loss/d output"), mark("band", `last ${BAND} samples`), ...(gradient ? [mark("zone", `within ×${gradient.factor} of the layer next to the loss`)] : [])],
+      [`Input at the top, loss below.${gradient ? ` Zone: ${gradient.source}.` : ""}`]];
   }
-  if (legend === "ratio") return [[mark("dot", "‖update‖ ÷ ‖weights‖"), mark("band", `range of the last ${BAND} samples`), ...(ratio ? [mark("zone", `${ratio.low} to ${ratio.high}`)] : [])], [ratio ? `Zone: ${ratio.source}.` : "", " Effective learning rate: ‖update‖ ÷ ‖gradient‖."]];
+  if (legend === "ratio") return [[mark("dot", "‖update‖ ÷ ‖weights‖"), mark("band", `last ${BAND} samples`), ...(ratio ? [mark("zone", `${ratio.low} to ${ratio.high}`)] : [])], [ratio ? `Zone: ${ratio.source}.` : "", " Effective learning rate: ‖update‖ ÷ ‖gradient‖."]];
   if (legend === "time") return [["Press a layer to draw its line or to take it away. Grey: the other layers."], [`Thin: every sample. Thick: two-sided mean of the logarithm, weight ${smoothed} per sample.`]];
   if (legend === "heat") return [["Each row in proportion to its own median over the run: white is the median."], ["Red hatching: NaN or Inf. Blank: not measured."]];
   if (legend === "histograms") return [["Bins are powers of two, from large negative over zero to large positive values; bars and strip share the axis."], ["Strip: one line per kept step, the newest at the top. Counts above 20 are right to 2 %."]];
