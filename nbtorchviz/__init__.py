@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nbtorchviz.widgets.cockpit import Cockpit
     from nbtorchviz.widgets.gradient_inspector import GradientInspector
     from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
+    from nbtorchviz.widgets.training_controls import TrainingControls
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ _HOMES = {
     "GradientInspector": "nbtorchviz.widgets.gradient_inspector",
     "LiveLossPlot": "nbtorchviz.widgets.live_loss_plot",
     "Session": "nbtorchviz.session",
+    "TrainingControls": "nbtorchviz.widgets.training_controls",
     "demo": "nbtorchviz.cli.demo",
     "watch": "nbtorchviz.session",
 }
@@ -35,6 +37,7 @@ __all__ = [
     "GradientInspector",
     "LiveLossPlot",
     "Session",
+    "TrainingControls",
     "demo",
     "watch",
 ]

@@ -92,6 +92,11 @@ class Diagnostics:
         return self._knobs.read_settings()
 
     @property
+    def knob_layers(self) -> tuple[KnobValue, ...]:
+        """The same, of the layers: frozen or not, and dropout. Walks the whole model."""
+        return self._knobs.read_layers()
+
+    @property
     def knobs_waiting(self) -> dict[tuple[str, str], str]:
         """What waits for the end of a step, by (knob, target): ``{("lr", "all"): "lr 0.005"}``."""
         return self._knobs.waiting

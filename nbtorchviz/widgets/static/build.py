@@ -14,9 +14,9 @@ from pathlib import Path
 ESBUILD = "esbuild@0.25.9"
 LIMIT_BYTES = 127_000
 """45 kB when gzipped, as notebook servers send it. It travels once for each widget."""
-ENTRIES = {"nbtv.js": "index.js", "gradients.js": "gradients.js"}
-"""Each bundle and the source it begins with. GradientInspector has one of its own."""
-LIMITS_BYTES = {"nbtv.js": LIMIT_BYTES, "gradients.js": 100_000}
+ENTRIES = {"nbtv.js": "index.js", "gradients.js": "gradients.js", "controls.js": "controls.js"}
+"""Each bundle and the source it begins with. Widgets apart have one of their own."""
+LIMITS_BYTES = {"nbtv.js": LIMIT_BYTES, "gradients.js": 100_000, "controls.js": 40_000}
 _HERE = Path(__file__).parent
 
 
