@@ -49,7 +49,8 @@ export function paintAxis(ctx, scene, layout, palette) {
   powerTexts(powers).forEach((words, i) => {
     const at = Math.round(x(powers[i])) + 0.5;
     line(ctx, at, 36, at, 40, palette.edge);
-    text(ctx, words, at, 28, palette.quiet, { align: "center" });
+    ctx.font = `11px ${ctx.family}`;
+    text(ctx, words, Math.max(at, ctx.measureText(words).width / 2 + 2), 28, palette.quiet, { align: "center" });
   });
   if (spark && scene.columns) {
     text(ctx, `step ${scene.steps[0]}`, spark[0], 28, palette.quiet);

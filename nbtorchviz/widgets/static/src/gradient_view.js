@@ -6,31 +6,24 @@
 // what is in FIRST}. Sends an intent for everything in FIRST that is chosen, acks stream "gradients".
 
 import { combobox, h, segmented } from "./dom.js";
+import { bodyOf, isBeside, isHeat } from "./gradient_body.js";
 import { findingsOf, markedBy, ranked, viewOf } from "./gradient_findings.js";
-import { layoutOf, paintAxis, paintRows, valuesOf } from "./gradient_flow.js";
 import { footOf, headOf } from "./gradient_head.js";
-import { paintHeat, paintHeatAxis, stepUnder } from "./gradient_heat.js";
-import { edgesOf, countsOf, histogramOf } from "./gradient_histogram.js";
-import { SLOTS, WEIGHT, linesOf, sceneOf } from "./gradient_lines.js";
-import { decades, medianOf, reachOf, zoneAround } from "./gradient_math.js";
+import { histogramOf } from "./gradient_histogram.js";
+import { SLOTS, WEIGHT, linesOf } from "./gradient_lines.js";
 import { noteOf } from "./gradient_note.js";
-import { columnAt, measuredAt, read } from "./gradient_packet.js";
+import { columnAt, read } from "./gradient_packet.js";
 import { openAtFirst, rowsOf, visible, weighted } from "./gradient_rows.js";
-import { METRICS, healthyWords, normText, ofWords, rowWords, totalWords } from "./gradient_words.js";
 import { ROW_PX, treeOf } from "./gradient_tree.js";
+import { METRICS, cellWords, healthyWords, metricWords, rowWords, totalWords } from "./gradient_words.js";
 import { connect } from "./link.js";
-import { sized } from "./map_colours.js";
 import { statusOf, worded } from "./map_status.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { watchTheme } from "./theme.js";
 
-const NARROW_PX = 700, RAIL_PX = 184, NARROW_RAIL_PX = 116;
+const NARROW_PX = 700;
 const VIEWS = [["flow", "flow"], ["time", "over time"], ["ratio", "ratio"], ["histograms", "histograms"]];
 const FIRST = { view: "flow", layer: "", of: "", step: null, metric: "gradient", drawn: "lines", rows: "", picked: null };
-const SHOWS = {
-  flow: { main: "gradient", ring: "activation", raw: "raw", number: "ratio", spark: "gradient" },
-  ratio: { main: "ratio", number: "effective", spark: "ratio" },
-};
 const COLOURS = {
   nbtv: ["fg", "quiet", "bg", "panel", "rule", "edge", "accent", "on", "warn", "error", "live", "bar"],
   g: ["zone", "band", "hover", "range"],
@@ -42,7 +35,7 @@ export function render({ model, el }) {
   const memory = memoryOf(options.id), open = (memory.open ||= new Set());
   let { pick = { ...FIRST, view: options.view || FIRST.view, layer: options.layer || "" }, revision = -1, moved = false, touched = false } = memory;
   let packet = null, allRows = [], names = "", asked = false, acked = 0, skew = 0, narrow = false, rebuilt = true, dark = false;
-  let room = 16, shownLayer = null, assumed = null, hovered = null, pointed = null, spoken = "", oneWay = "", reach = { key: "" };
+  let room = 16, shownLayer = null, assumed = null, hovered = null, pointed = null, spoken = "", oneWay = "", last = null;
 
   const view = {
     ask, choose, press, show,
@@ -67,6 +60,7 @@ export function render({ model, el }) {
   const tools = h("div", { class: "g-tools" }, tabs.el, total, h("span", { class: "g-grow" }), layers.el, metric.el, drawn.el, of.el, which.el);
   const axis = h("canvas", { "aria-hidden": "true" }), axisBox = h("div", { class: "g-axis" }, axis);
   const side = h("div", { class: "g-side" }, lines.el, histogram.el);
+  const body = bodyOf({ tree, axis, side, lines, histogram, of, open });
   const twin = h("div", { class: "nbtv-sr", role: "img", hidden: true });
   const wait = h("div", { class: "g-wait", hidden: true });
   const main = h("div", { class: "g-main" }, h("div", { class: "g-corner" }, tree.search), axisBox, tree.el, side, wait, status.board, twin, status.banner);
@@ -95,11 +89,8 @@ export function render({ model, el }) {
   function press(row, only = false, x = null) {
     const changes = { layer: row.key, of: row.kind === "parameter" ? row.name : "" };
     if (pick.view === "time" && pick.drawn === "lines" && !only) changes.picked = toggled(row.id);
-    if (pick.view === "time" && pick.drawn === "heat" && x !== null && packet) {
-      const plot = heatPlot(tree.el.clientWidth - rail());
-      if (x >= plot[0] && x <= plot[1]) changes.step = stepUnder(packet.steps, x, plot);
-    }
-    choose(changes);
+    const step = isHeat(pick) && last ? body.stepAt(last, x) : null;
+    choose(step === null ? changes : { ...changes, step });
   }
 
   /** A layer was chosen from the list of narrow views: drawn, if it is not yet. */
@@ -116,11 +107,12 @@ export function render({ model, el }) {
     return picked;
   }
 
-  /** Ids by colour: those chosen, or the first, the selected, the middle, the last and what the worst finding is about. */
+  /** Ids by colour: those chosen, or the first, middle, last and selected layer, and the one of the worst finding. */
   function picks() {
     if (pick.picked) return [...pick.picked];
     const leaves = leavesOf(), worst = ranked(((model.get("state") || {}).gradients || {}).findings || [])[0];
-    const some = [leaves[0], leaves.find(({ key }) => key === pick.layer), leaves[leaves.length >> 1], leaves[leaves.length - 1], leaves.find(({ key }) => worst && key === worst.layer)];
+    const named = (name) => leaves.find(({ key }) => key === name);
+    const some = [leaves[0], leaves[leaves.length >> 1], leaves[leaves.length - 1], named(pick.layer), worst && named(worst.layer)]; // what changes comes last: colours stay
     return [...new Set(some.filter(Boolean).map(({ id }) => id))];
   }
 
@@ -149,14 +141,11 @@ export function render({ model, el }) {
     Object.assign(palette, { text: palette.fg, second: palette.quiet, background: palette.bg, family: style.fontFamily || "sans-serif" });
   }
 
-  const rail = () => (narrow ? NARROW_RAIL_PX : RAIL_PX);
-  const heatPlot = (width) => [narrow ? 10 : 20, width - (narrow ? 16 : 28)];
   const leavesOf = () => allRows.filter((row) => row.kind === "layer" && weighted(row));
   /** Rows without weights have something to show in some views only. */
   const wanted = (row) => weighted(row) || (rowsShown() === "all" && (pick.view === "flow" || pick.view === "histograms" || (pick.view === "time" && pick.metric === "activation")));
   /** What was chosen, else all layers if there is room for them. */
   const rowsShown = () => pick.rows || (countOfLayers() <= room ? "all" : "weights");
-  const valueAt = (row, name, column) => { const s = packet.series(row, name), c = measuredAt(s, column); return c < 0 ? NaN : s[c]; };
 
   /** Until the user opens or closes a block: as many levels as there is room for, all layers if they fit. */
   function arrange() {
@@ -183,8 +172,10 @@ export function render({ model, el }) {
     const chosen = rows.find((row) => row.kind === "parameter" && row.key === pick.layer && row.name === pick.of) || allRows.find((row) => row.key === pick.layer && row.kind !== "parameter");
     const scene = {
       state, gone, packet, rows, column, held, pick, skew, narrow, compact, chosen, mode, query, flags: flagsOf(state), marked: markedBy((state.gradients || {}).findings || []),
+      allRows, wanted, palette, hovered, pointed, leaves: leavesOf(), slots: pick.view === "time" && !isHeat(pick) ? picks() : [], over: hovered && allRows.find(({ id }) => id === hovered),
       grey: Boolean(state.status && state.status.code === "model_gone"), live: !gone && (mode === "live" || mode === "background"),
     };
+    last = scene;
     if (!compact) head.paint(scene);
     findings.paint({ findings: (state.gradients || {}).findings, healthy: some ? healthyWords(packet, state) : ["Nothing to judge yet.", "Rules look at every sampled step once training runs."], early: !some });
     paintTools(scene, some);
@@ -233,7 +224,7 @@ export function render({ model, el }) {
   }
 
   function paintTools(scene, some) {
-    const { view: shown } = pick, time = shown === "time", heat = time && pick.drawn === "heat";
+    const { view: shown } = pick, time = shown === "time", heat = isHeat(pick);
     tabs.set(shown);
     which.set(rowsShown());
     drawn.set(pick.drawn);
@@ -255,108 +246,19 @@ export function render({ model, el }) {
   }
 
   function paintBody(scene) {
-    const { rows, column, chosen } = scene, zones = packet.header.zones || {}, heat = pick.view === "time" && pick.drawn === "heat";
-    const beside = pick.view === "flow" || pick.view === "ratio" || heat; // painted beside the names
-    const shows = SHOWS[pick.view] || SHOWS.flow, slots = pick.view === "time" && !heat ? picks() : [];
-    const around = zones.gradient ? zoneAround(leavesOf().map((row) => valueAt(row, "gradient", column)), zones.gradient.factor) : null;
-    const healthy = zones.ratio ? [zones.ratio.low, zones.ratio.high] : null, zone = pick.view === "ratio" ? healthy : around;
-    const kept = new Map();
-    const valueOf = (row) => {
-      if (!kept.has(row.id)) kept.set(row.id, valuesOf(packet, row, column, shows, { zone, healthy: shows.number === "ratio" ? healthy : null }));
-      return kept.get(row.id);
-    };
+    const { rows, column, chosen, slots } = scene, known = body.values(scene), beside = isBeside(pick);
+    const said = (row) => rowWords(packet, row, known.valueOf(row), column, pick.view);
     root.classList.toggle("g-beside", beside);
     tree.paint({
-      rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: (row) => rowWords(packet, row, valueOf(row), column, pick.view),
-      swatchOf: (row) => { const at = slots.indexOf(row.id); return at < 0 ? "" : `var(--l-line${at})`; }, searching: Boolean(scene.query), marked: scene.marked,
+      rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said, searching: Boolean(scene.query), marked: scene.marked,
+      swatchOf: (row) => { const at = slots.indexOf(row.id); return at < 0 ? "" : `var(--l-line${at})`; },
     });
-    lines.el.hidden = pick.view !== "time" || heat;
-    histogram.el.hidden = pick.view !== "histograms";
-    if (heat) paintStrips(scene);
-    else if (beside) paintFlow(scene, { shows, zone, valueOf });
-    else if (pick.view === "time") paintLines(scene, slots, healthy);
-    else paintHistogram(scene);
-    const over = hovered && allRows.find(({ id }) => id === hovered);
-    const pointedAt = pick.view === "histograms" ? spoken : over && heat && pointed !== null ? heatWords(over) : over ? `${over.id}: ${rowWords(packet, over, valueOf(over), column, pick.view)}` : "";
-    note.paint({ words: pointedAt, status: oneWay || status.line.textContent, legend: heat ? "heat" : pick.view, narrow: narrow || compact, zones, smoothed: WEIGHT });
-    const said = beside ? `${heat ? metricWords() : pick.view} at step ${packet.steps[column]}. ${rows.slice(0, 40).map((row) => `${row.id}: ${rowWords(packet, row, valueOf(row), column, pick.view)}`).join("; ")}.` : "";
+    body.paint(scene, known);
+    const words = pick.view === "histograms" ? spoken : body.wordsOf(scene, known);
+    note.paint({ words, status: oneWay || status.line.textContent, legend: isHeat(pick) ? "heat" : pick.view, narrow: narrow || compact, zones: packet.header.zones, smoothed: WEIGHT });
+    const all = beside ? `${isHeat(pick) ? metricWords(pick.metric) : pick.view} at step ${packet.steps[column]}. ${rows.slice(0, 40).map((row) => `${row.id}: ${said(row)}`).join("; ")}.` : "";
     twin.hidden = !beside;
-    if (said && twin.getAttribute("aria-label") !== said) twin.setAttribute("aria-label", said);
-  }
-
-  const metricWords = () => `${METRICS.find(([name]) => name === pick.metric)[1]}`;
-
-  function draw(canvas, width, height, painter) {
-    const dpr = window.devicePixelRatio || 1, ctx = sized(canvas, width, height);
-    ctx.scale(dpr, dpr);
-    ctx.family = palette.family;
-    painter(ctx);
-  }
-
-  function paintFlow(scene, { shows, zone, valueOf }) {
-    const { rows, chosen } = scene, width = tree.el.clientWidth - rail(), height = tree.el.clientHeight, top = tree.el.scrollTop, layout = layoutOf(width);
-    const key = [packet.header.seq, pick.view, ...rows.map(({ id }) => id)].join("\n");
-    if (reach.key !== key || reach.packet !== packet) {
-      const norms = rows.flatMap((row) => [shows.main, shows.ring, shows.raw].filter(Boolean).flatMap((name) => Array.from(packet.series(row, name))));
-      reach = { key, packet, ends: reachOf(Float64Array.from(norms)) };
-    }
-    const now = rows.flatMap((row) => { const v = valueOf(row); return [v.main, v.ring, v.raw].filter((x) => x !== undefined); });
-    const flow = {
-      rows, axis: decades(reach.ends, now), zone, aim: pick.view === "ratio" ? ((packet.header.zones || {}).ratio || {}).aim : null, column: scene.column, columns: packet.columns, steps: packet.steps, chosen: chosen ? chosen.id : "", hovered, open, of: valueOf,
-      titles: pick.view === "ratio" ? ["norm of update ÷ norm of weights, log", "effective lr", "ratio so far"] : [narrow ? "gradient norm, log" : "norm of the gradient, log", narrow ? "upd ÷ w" : "update ÷ weight", "norm so far"],
-    };
-    draw(axis, width, 40, (ctx) => paintAxis(ctx, flow, layout, palette));
-    draw(tree.canvas, width, height, (ctx) => paintRows(ctx, flow, layout, palette, { top, height, width }));
-  }
-
-  function paintStrips(scene) {
-    const { rows, chosen } = scene, width = tree.el.clientWidth - rail(), height = tree.el.clientHeight, plot = heatPlot(width);
-    const heat = {
-      rows, steps: packet.steps, chosen: chosen ? chosen.id : "", hovered, open, title: `${metricWords()}${narrow ? "" : " ÷ own median"}`, step: scene.held ? packet.steps[scene.column] : null,
-      series: (row) => packet.series(row, pick.metric), word: (row) => packet.wordAt(row, scene.column),
-    };
-    draw(axis, width, 40, (ctx) => paintHeatAxis(ctx, heat, plot, palette));
-    draw(tree.canvas, width, height, (ctx) => paintHeat(ctx, heat, plot, palette, { top: tree.el.scrollTop, height, width }));
-  }
-
-  function heatWords(row) {
-    const plot = heatPlot(tree.el.clientWidth - rail());
-    if (pointed < plot[0] || pointed > plot[1]) return row.id;
-    const step = stepUnder(packet.steps, pointed, plot), series = packet.series(row, pick.metric), c = measuredAt(series, columnAt(packet.steps, step));
-    if (c < 0) return `${row.id}: not measured by step ${step}`;
-    return `${row.id} at step ${packet.steps[c]}: ${normText(series[c])}; median of the run ${normText(medianOf(series))}`;
-  }
-
-  function paintLines(scene, slots, healthy) {
-    const picked = slots.map((id, slot) => ({ row: allRows.find((row) => row.id === id), slot })).filter(({ row }) => row);
-    const others = allRows.filter((row) => row.kind === "layer" && !slots.includes(row.id) && wanted(row));
-    const title = `${metricWords()}, log`;
-    const chart = sceneOf(packet, { picked, others, metric: pick.metric, title, zone: pick.metric === "ratio" ? healthy : null });
-    const said = chart.lines.filter((l) => l.current && l.line.latest).map((l) => `${l.label} ${normText(l.line.latest[1])} at step ${l.line.latest[0]}`);
-    lines.paint(chart, { packet, width: side.clientWidth, height: side.clientHeight, palette, description: `${title}, against step. ${said.join("; ")}.`, step: scene.held ? packet.steps[scene.column] : null, hovered });
-  }
-
-  function paintHistogram(scene) {
-    const mine = packet.strips.filter(({ layer, of: name }) => layer === pick.layer || (layer ? `${layer}.${name}` : name) === pick.layer), strip = mine.find((each) => each.of === pick.of) || (pick.of && !mine.length ? null : mine[0]) || null;
-    of.el.hidden = !mine.length;
-    if (mine.length) of.set(mine.map((each) => [each.of, ofWords(each.of)]), strip.of);
-    const read = strip && (strip.elements > strip.read ? `${strip.read.toLocaleString("en")} of ${strip.elements.toLocaleString("en")} values read` : `${strip.read.toLocaleString("en")} values`);
-    const at = strip ? Math.max(0, columnAt(strip.steps, packet.steps[scene.column])) : -1;
-    const name = pick.layer, title = strip ? `${narrow ? "" : `${name}, `}${ofWords(strip.of)}, step ${strip.steps[at]}: ${read}, log count` : "";
-    const found = strip && countsOf(strip, at);
-    const why = scene.gone ? "and the kernel is gone." : scene.mode === "one-way" ? "it comes when the cell ends." : "it comes with the next picture.";
-    histogram.paint(strip, {
-      width: side.clientWidth, height: side.clientHeight, palette, step: packet.steps[scene.column], held: scene.held, title,
-      said: strip ? `${title}. ${found.zeros} zeros, ${found.nan} NaN, ${found.posinf + found.neginf} infinite.` : "",
-      missing: scene.chosen && packet.wordAt(scene.chosen, scene.column) ? `${name} is ${packet.wordAt(scene.chosen, scene.column)}: there is no gradient to count.` : `No histogram of ${name} is here yet; ${why}`,
-    });
-  }
-
-  /** One cell of a strip in words. */
-  function cellWords(strip, at, k) {
-    const found = countsOf(strip, at), [low, high] = edgesOf(strip, k), n = [...found.negative, found.zeros, ...found.positive][k];
-    const where = k === strip.bins ? "exactly 0" : `from ${normText(low)} to ${normText(high)}${k === 0 || k === 2 * strip.bins || k === strip.bins - 1 || k === strip.bins + 1 ? " or beyond" : ""}`;
-    return `step ${strip.steps[at]}: ${n > 20 ? "about " : ""}${n.toLocaleString("en")} ${n === 1 ? "value" : "values"} ${where}`;
+    if (all && twin.getAttribute("aria-label") !== all) twin.setAttribute("aria-label", all);
   }
 
   function flagsOf(state) {

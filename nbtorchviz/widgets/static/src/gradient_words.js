@@ -1,6 +1,7 @@
 // Numbers of the gradient views as words.
 
-import { BROKEN, measuredAt, together } from "./gradient_packet.js";
+import { countsOf, edgesOf } from "./gradient_histogram.js";
+import { BROKEN, measuredAt } from "./gradient_packet.js";
 import { BAND, bandOf, drawable } from "./gradient_math.js";
 import { short } from "./map_math.js";
 
@@ -8,6 +9,8 @@ export const METRICS = [
   ["gradient", "parameter gradient"], ["activation", "gradient of the output"], ["weight", "weights"], ["update", "update"],
   ["ratio", "update ÷ weight"], ["effective", "effective learning rate"], ["raw", "gradient before clipping"],
 ];
+
+export const metricWords = (metric) => (METRICS.find(([name]) => name === metric) || METRICS[0])[1];
 
 /** A norm, or the word that stands for it. */
 export const normText = (v) => (v === BROKEN ? "NaN" : v === 0 ? "exactly 0" : short(v));
@@ -31,6 +34,14 @@ export function rowWords(packet, row, v, column, view) {
     if (v.number !== undefined && !Number.isNaN(v.number)) parts.push(`update ÷ weight ${normText(v.number)}${at(v.numberStep)}`);
   }
   return [...parts, ...packet.wordsWithin(row, column)].join(", ") || "not measured";
+}
+
+/** One cell of a strip of histograms. */
+export function cellWords(strip, at, k) {
+  const found = countsOf(strip, at), [low, high] = edgesOf(strip, k), n = [...found.negative, found.zeros, ...found.positive][k];
+  const outermost = [0, strip.bins - 1, strip.bins + 1, 2 * strip.bins].includes(k); // also holds what lies beyond
+  const where = k === strip.bins ? "exactly 0" : `from ${normText(low)} to ${normText(high)}${outermost ? " or beyond" : ""}`;
+  return `step ${strip.steps[at]}: ${n > 20 ? "about " : ""}${n.toLocaleString("en")} ${n === 1 ? "value" : "values"} ${where}`;
 }
 
 const totals = new WeakMap();
