@@ -2,7 +2,7 @@
 
 from typing import Any
 
-GRADIENT_FACTOR = 100.0
+GRADIENT_FACTOR = 1_000.0
 """Within this factor of the layer next to the loss, a gradient neither vanishes nor explodes."""
 RATIO_LOW, RATIO_AIM, RATIO_HIGH = 1e-4, 1e-3, 1e-2
 

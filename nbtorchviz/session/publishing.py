@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from nbtorchviz.capture.parameters import ParameterStatistics
 from nbtorchviz.capture.plans import Catch, Caught, ForwardFailure
 from nbtorchviz.events import (
@@ -93,6 +95,14 @@ def parameters_event(
     """Return the event of what the optimizers did in one step."""
     columns = {column.name: getattr(read, column.name) for column in fields(read)}
     return ParameterStatisticsCaptured(**columns, step=step, forward=forward, elapsed_s=elapsed_s)
+
+
+def eval_step_event(**position: Any) -> ParameterStatisticsCaptured:
+    """Return the event of a step whose forwards ran in eval mode: nothing was read of it."""
+    nothing = np.empty(0, np.float32)
+    return ParameterStatisticsCaptured(
+        parameters=(), gradient_norms=nothing, phase="eval", **position
+    )
 
 
 def failure_event(failure: ForwardFailure, elapsed_s: float) -> ForwardFailed:

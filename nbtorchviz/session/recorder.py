@@ -90,6 +90,7 @@ class Recorder:
         self._probed_at = self._sampled_at = float("-inf")
         self.recording = Recording(audience, lambda: budget.share, clock=clock)
         self._planned_step = -1
+        self._asked_at: tuple[int, float | None] = (0, None)
         self._layer_cost_s: float | None = None
         self._thread = threading.current_thread()
         self._thread_id = threading.get_ident()
@@ -181,6 +182,12 @@ class Recorder:
         allowed_s = self._budget.share * FASTEST_S * KEPT_SHARE
         affordable = int(allowed_s / max(self._layer_cost_s, 1e-6)) - len(self.looks)
         return max(1, min(MOST_EXTRA, affordable))
+
+    def learns_in_eval(self) -> bool:
+        """Whether steps were finished since this was last asked, all of eval-mode forwards."""
+        before, self._asked_at = self._asked_at, (self.tap.step, self.times.get("matched"))
+        stepped = self.boundary_kind == "step" and self.tap.step > before[0]
+        return stepped and self.unmatched > 2 and before[1] == self.times.get("matched")
 
     # CatchSink ------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from nbtorchviz.session.faults import Faults
 from nbtorchviz.session.line import Line
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pins import Pins
+from nbtorchviz.session.publishing import eval_step_event
 from nbtorchviz.session.rate_watch import RateWatch
 from nbtorchviz.session.recorder import Recorder
 from nbtorchviz.session.runs import Runs
@@ -223,6 +224,7 @@ class Session(Runs, Diagnostics, Pins):
         self._close_rest()
 
     def _close_rest(self) -> None:
+        self._nonfinite.close()
         self.tap.close()
         self.sender.close()
         self.bus.close()
@@ -309,6 +311,8 @@ class Session(Runs, Diagnostics, Pins):
             self.budget.spent("log", self._scalars.take_cost_s())
             self._rate.look(self.tap.learning_rate, self.step)
             self.diagnosis.tend()
+            if self.recorder.learns_in_eval():
+                self.bus.publish(eval_step_event(**self._common()))
             if self.bus.wants(OverheadMeasured):
                 self.bus.publish(self.overhead)
         self.sender.boundary()

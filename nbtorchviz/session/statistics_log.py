@@ -25,6 +25,7 @@ HISTOGRAM_BYTES = 16_000_000
 LAYER_FIELDS = ("mean", "std", "minimum", "maximum", "zero_share", "nonfinite")
 """Statistics of activations that are kept over time."""
 PARAMETER_FIELDS = (
+    "nonfinite",
     "gradient_norms",
     "raw_gradient_norms",
     "norms",
@@ -131,7 +132,7 @@ class StatisticsLog:
         if isinstance(event, LayerStatisticsCaptured):
             with self._lock:
                 self._observe_layers(event)
-        elif isinstance(event, ParameterStatisticsCaptured):
+        elif isinstance(event, ParameterStatisticsCaptured) and event.parameters:
             with self._lock:
                 self._observe_parameters(event)
         else:

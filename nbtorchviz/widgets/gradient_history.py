@@ -49,10 +49,7 @@ def gradient_history(log: StatisticsLog, infos: Sequence[LayerInfo]) -> Gradient
     if parameters is not None and parameters.states is not None:
         for word in np.unique(parameters.states):
             states[parameters.states == word] = _WORDS.get(str(word), 0)
-        newest = log.newest_parameters
-        if newest is not None and len(newest.nonfinite) == len(names):
-            norm = norms["gradient"][:, -1]
-            broken["gradient"][:, -1] = (newest.nonfinite > 0) & ~np.isinf(norm)
+        broken["gradient"] = (columns["nonfinite"] > 0) & ~np.isinf(norms["gradient"])
     rates = columns.get("learning_rates", empty)
     return GradientHistory(
         layers=infos,

@@ -21,6 +21,7 @@ def start(page, loop):
     page.run_cell(1)
     page.wait_done(1)
     loop.begun()
+    page.view().scroll_into_view_if_needed()
     page.wait_painted(layer="conv", from_step=1, mode="background")
 
 
@@ -82,6 +83,7 @@ def test_a_reloaded_page_shows_pictures_at_once_and_goes_on_live(open_notebook, 
     start(page, loop)
     page.save()
     page.reload()
+    page.view().scroll_into_view_if_needed()
     first = page.wait_painted(layer="conv", from_step=1, mode="background")
     page.wait_painted(layer="conv", after=int(first["seq"]), from_step=int(first["step"]) + 1)
     slider = page.view().get_by_role("slider", name="Layer")

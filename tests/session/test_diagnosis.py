@@ -137,3 +137,19 @@ def test_a_stop_reaches_the_loop_though_a_breakpoint_fails(sick):
     session.line.gate._stopping = True
     with pytest.raises(StopTraining):
         train(model, optimizer, session, 1)
+
+
+def test_a_model_left_in_eval_mode_is_named():
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    session = nbv.watch(model, optimizer)
+    browser = nbv.ActivationBrowser(session)
+    browser._on_message(None, {"type": "ready", "view": "v", "visible": True}, [])
+    train(model, optimizer, session, 3)
+    assert not session.recorder.learns_in_eval()
+    model.eval()
+    deadline = time.monotonic() + 30
+    while not any(finding.rule == "eval_mode" for finding in session.findings()):
+        assert time.monotonic() < deadline
+        train(model, optimizer, session, 1)
+    session.close()
