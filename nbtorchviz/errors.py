@@ -7,6 +7,7 @@
     ├── LayerNotFoundError (also KeyError)     no such layer in this model
     ├── MetricNotFoundError (also KeyError)    no number of this name was logged
     ├── ModelGoneError (also RuntimeError)     the watched model was garbage-collected
+    ├── NonFiniteError                         NaN or Inf, where ``on_nonfinite("raise")`` asked
     ├── SessionClosedError (also RuntimeError) the session was closed
     └── RunRefusedError (also RuntimeError)    pause, step, probe or a second run not possible now
 
@@ -17,6 +18,10 @@ A wrong type is a ``TypeError`` and a wrong value a ``ValueError``, as everywher
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbtorchviz.nonfinite import NonFiniteReport
 
 
 class NbTorchVizError(Exception):
@@ -51,6 +56,18 @@ class MetricNotFoundError(NbTorchVizError, KeyError):
 
 class ModelGoneError(NbTorchVizError, RuntimeError):
     """The watched model no longer exists; watch the new one."""
+
+
+class NonFiniteError(NbTorchVizError):
+    """Training made a NaN or an infinite value, and ``on_nonfinite("raise")`` asked to be told."""
+
+    def __init__(self, report: "NonFiniteReport") -> None:
+        self.report = report
+        """Where it came from, as far as it could be traced."""
+        super().__init__(report)
+
+    def __str__(self) -> str:
+        return self.report.text
 
 
 class SessionClosedError(NbTorchVizError, RuntimeError):
