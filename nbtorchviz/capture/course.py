@@ -17,6 +17,7 @@ from nbtorchviz.capture.plans import Boundary, Catch, CatchSink, Inputs, Plan, P
 from nbtorchviz.capture.reading import Reading
 from nbtorchviz.capture.subject import UNSEEN, Subject, as_twin
 from nbtorchviz.capture.windows import Window
+from nbtorchviz.errors import NonFiniteError
 
 MOST_WAITING = 2
 BLIND_STEPS = 2
@@ -26,7 +27,7 @@ class Course:
     """Hears the root hooks and the optimizer hook; opens, closes and develops windows.
 
     Runs on the training thread. No exception of ours leaves it; what the sink raises on purpose
-    (``StopTraining``, ``KeyboardInterrupt``) does.
+    (``StopTraining``, ``NonFiniteError``, ``KeyboardInterrupt``) does.
     """
 
     def __init__(
@@ -37,8 +38,7 @@ class Course:
         steps: Steps,
         fault: Callable[[str, BaseException], None],
     ) -> None:
-        self.forward = 0
-        self.micro = 0
+        self.forward = self.micro = 0
         self.looking = False
         self.dozing = False
         """The root hooks are off although somebody looks: steps are heard, forwards are not."""
@@ -56,8 +56,7 @@ class Course:
         self._twin: tuple[Inputs | None, Plan] | None = None
         self._late = False
         """A step happened inside a backward; the next root forward is its boundary."""
-        self._steps_in_backward = False
-        self._blind = 0
+        self._steps_in_backward, self._blind = False, 0
         self._seen_forward = 0
         self._alone = False
         """Whether the end of the present root forward is a boundary."""
@@ -212,10 +211,9 @@ class Course:
 
     def _completes(self) -> bool:
         """Tell whether the end of this root forward is a boundary."""
-        if self._alone:
-            return True
         window = self._window  # an eval forward has no backward to wait for
-        return window is not None and window.phase == "eval" and window.forward == self.forward
+        seen = window is not None and window.phase == "eval" and window.forward == self.forward
+        return self._alone or seen
 
     def criterion_began(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Read the labels of the batch."""
@@ -232,8 +230,8 @@ class Course:
     def can_doze(self) -> bool:
         """Whether nothing would be missed if root forwards went unnoticed until the next sample."""
         busy = self._window is not None or self._twin is not None or bool(self._waiting)
-        busy = busy or self.reading
-        return self.looking and not self.dozing and not busy and not self._steps_in_backward
+        busy = busy or self.reading or self.dozing or self._steps_in_backward
+        return self.looking and not busy
 
     @property
     def reading(self) -> bool:
@@ -269,6 +267,8 @@ class Course:
         cost_s, self._cost_s = self._cost_s, 0.0
         try:
             self._sink.step_passed(cost_s)
+        except NonFiniteError:  # asked for, as StopTraining is
+            raise
         except Exception as error:
             self._fault("step_passed", error)
 
@@ -290,6 +290,8 @@ class Course:
         boundary = Boundary(self._steps.count, self.forward, self.micro, kind, catch, cost)
         try:
             self._sink.at_boundary(boundary)
+        except NonFiniteError:
+            raise
         except Exception as error:
             self._fault("at_boundary", error)
 

@@ -32,7 +32,7 @@ def no_trace(root: nn.Module) -> Iterator[None]:
     modules = list(root.modules())
     _refuse(root)
     with ExitStack() as stack:
-        _keep_random(stack)
+        keep_random(stack)
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.no_grad())
         # A cast made here, without grad, would be reused by the user's own autocast region.
@@ -110,7 +110,8 @@ def _copy(tensor: Tensor, copies: dict[int, Tensor]) -> Tensor:
     return copies[id(tensor)]
 
 
-def _keep_random(stack: ExitStack) -> None:
+def keep_random(stack: ExitStack) -> None:
+    """Put every random stream back where it is now when ``stack`` is closed."""
     stack.callback(torch.set_rng_state, torch.get_rng_state())
     stack.callback(random.setstate, random.getstate())
     # The legacy global stream is the one that user code draws from.

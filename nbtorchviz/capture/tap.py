@@ -115,6 +115,11 @@ class ModelTap:
         return self._subject.root()
 
     @property
+    def entry(self) -> nn.Module | None:
+        """Where root hooks belong; None: the model is gone or hides its forwards."""
+        return self._subject.entry
+
+    @property
     def gone(self) -> bool:
         """True when the model no longer exists."""
         return self._subject.root() is None
@@ -244,7 +249,7 @@ class ModelTap:
             post = entry.register_forward_hook(RootPostHook(course), always_call=True)
             self._hooks.callback(pre.remove)
             self._hooks.callback(post.remove)
-        criterion = self._criterion() if self._criterion is not None else None
+        criterion = self.criterion
         if criterion is not None:
             label = criterion.register_forward_pre_hook(CriterionPreHook(course), with_kwargs=True)
             self._hooks.callback(label.remove)

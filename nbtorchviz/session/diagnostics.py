@@ -18,6 +18,7 @@ from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.checkup import checkup as look_over
 from nbtorchviz.session.diagnosis import Diagnosis
 from nbtorchviz.session.facts import SessionFacts
+from nbtorchviz.session.guarding import Guarding
 from nbtorchviz.session.knobs import Change, Knobs, KnobValue
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pinned import check_probe
@@ -28,7 +29,7 @@ from nbtorchviz.session.statistics_log import StatisticsLog
 MOST_CHANGES = 99
 
 
-class Diagnostics:
+class Diagnostics(Guarding):
     """The part of a ``Session`` that judges, holds and changes a training."""
 
     bus: EventBus
@@ -59,6 +60,7 @@ class Diagnostics:
         )
         self.knob_changes: tuple[Change, ...] = ()
         """What the knobs did so far, with notes; the newest last."""
+        self._begin_guarding(clock)
         self._knobs = Knobs(lambda: self.tap.model, lambda: self.tap.optimizers)
 
     @property
@@ -166,6 +168,8 @@ class Diagnostics:
     def _hold(self) -> None:
         """Finish a boundary on the training thread; changes, pause and stop take effect here."""
         self.diagnosis.at_boundary()
+        if self._nonfinite.waiting:
+            self._nonfinite.at_boundary()
         self.gate.at_boundary()
         if self._knobs.pending and self.recorder.boundary_kind == "step":
             self._turn_knobs()  # also what was asked for while training was held

@@ -1,5 +1,6 @@
 """Take the numbers that users log, without making training or a device wait for them."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -45,6 +46,8 @@ class ScalarLog:
     ) -> None:
         self.epoch: float | None = None
         """The last epoch that was logged."""
+        self.alarm: Callable[[str, float], None] | None = None
+        """Called with each number that is not finite, by the thread that logged it."""
         self._metrics, self._bus, self._position = metrics, bus, position
         self._clock, self._began = clock, clock()
         self._cost_s = 0.0
@@ -75,7 +78,17 @@ class ScalarLog:
             self.settle(wait=False)
         elif waiting == 1:
             self._metrics.touch()
+        if self.alarm is not None:
+            self._sound(self.alarm, values)
         self._cost_s += self._clock() - began
+
+    @staticmethod
+    def _sound(
+        alarm: Callable[[str, float], None], values: list[tuple[str, float | Tensor]]
+    ) -> None:
+        for name, value in values:
+            if isinstance(value, float) and not math.isfinite(value):
+                alarm(name, value)
 
     def take_cost_s(self) -> float:
         """Return the seconds spent in ``log`` since this was last asked."""

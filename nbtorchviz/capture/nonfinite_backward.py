@@ -1,0 +1,116 @@
+"""Follow one backward of a copy node by node, and find the first that made NaN or infinity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nbtorchviz.capture.nonfinite_ranges import bad_in, readable
+
+MOST_NODES = 50_000
+
+
+@dataclass(slots=True)
+class BrokenNode:
+    """The autograd node that was given finite gradients and made others."""
+
+    name: str
+    """``"SqrtBackward0"``."""
+    number: int
+    """Nodes are numbered in the order of the forward."""
+    custom: str
+    """Class of a custom ``autograd.Function``; ``""``: it is none."""
+    bad: tuple[int, int]
+    total: int
+    given: Tensor | None
+    """The gradient it was given."""
+
+    @property
+    def op(self) -> str:
+        """The forward's operation, as autograd calls it: ``"sqrt"``."""
+        return self.custom or op_of(self.name)
+
+
+class _Stop(BaseException):
+    pass
+
+
+def first_broken(
+    outputs: Sequence[Tensor], gradients: Sequence[Tensor], leaves: Sequence[Tensor]
+) -> BrokenNode | None:
+    """Run the backward of ``outputs`` and stop at the first node that breaks.
+
+    Args:
+        outputs: with a graph.
+        gradients: of the loss with respect to these, finite.
+        leaves: with respect to which the gradient is taken; their ``grad`` stays as it is.
+    """
+    found: list[BrokenNode] = []
+    nodes = nodes_of(outputs)
+    handles = [node.register_hook(partial(_look, node, found)) for node in nodes]
+    try:
+        torch.autograd.grad(
+            outputs, [leaf for leaf in leaves if leaf.requires_grad], gradients, allow_unused=True
+        )
+    except _Stop:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
+def nodes_of(outputs: Sequence[Tensor], *, until: frozenset[int] = frozenset()) -> list[Any]:
+    """List the autograd nodes behind some tensors, at most ``MOST_NODES``.
+
+    Args:
+        outputs: where to begin.
+        until: numbers of nodes that are not entered.
+    """
+    waiting = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+    seen: dict[Any, None] = {}
+    while waiting and len(seen) < MOST_NODES:
+        node = waiting.pop()
+        if node in seen or number_of(node) in until:
+            continue
+        seen[node] = None
+        waiting += [after for after, _ in node.next_functions if after is not None]
+    return list(seen)
+
+
+def number_of(node: Any) -> int:
+    """Return the place of a node in the order of the forward."""
+    return int(node._sequence_nr())
+
+
+def op_of(name: str) -> str:
+    """Turn ``"SqrtBackward0"`` into ``"sqrt"`` and ``"NativeLayerNorm..."`` into snake case."""
+    stem = name.rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")
+    letters = [
+        f"_{c.lower()}" if c.isupper() and at and not stem[at - 1].isupper() else c.lower()
+        for at, c in enumerate(stem)
+    ]
+    return "".join(letters)
+
+
+def _look(node: Any, found: list[BrokenNode], made: Sequence[Any], given: Sequence[Any]) -> None:
+    if found:
+        return
+    bad = [bad_in(tensor) for tensor in made if _usable(tensor)]
+    if not any(sum(counts) for counts in bad):
+        return
+    usable = [tensor for tensor in given if _usable(tensor)]
+    worst = max(range(len(bad)), key=lambda at: sum(bad[at]))
+    total = [tensor for tensor in made if _usable(tensor)][worst].numel()
+    forward = getattr(node, "_forward_cls", None)
+    custom = forward.__name__ if forward is not None else ""
+    first = usable[0].detach().clone() if usable else None
+    found.append(BrokenNode(node.name(), number_of(node), custom, bad[worst], total, first))
+    raise _Stop
+
+
+def _usable(value: object) -> bool:
+    return isinstance(value, Tensor) and readable(value)

@@ -1,0 +1,92 @@
+"""Tell whether tensors hold NaN or infinite values, and describe them in a few numbers."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nbtorchviz.capture.leaves import dtype_name, refusal
+from nbtorchviz.nonfinite import TensorRange
+
+MOST_VALUES = 4_096
+"""Of a tensor that is shown."""
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether a tensor has floating values that can be looked at."""
+    if not (tensor.is_floating_point() or tensor.is_complex()) or refusal(tensor):
+        return False
+    plain = tensor.layout is torch.strided and not tensor.is_nested
+    return plain and not hasattr(tensor, "to_local")
+
+
+def flag_of(tensors: Iterable[Tensor]) -> Tensor | None:
+    """Return one number on the device that is finite only if all values of all tensors are.
+
+    It may overflow where no value is infinite: ask ``bad_in`` then. One fused pass, no waiting.
+    """
+    by_device: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.layout is torch.strided and tensor.is_floating_point() and tensor.numel():
+            by_device.setdefault(tensor.device, []).append(tensor)
+    if not by_device:
+        return None
+    with torch.no_grad():
+        first = next(iter(by_device))
+        totals = [
+            torch.stack([norm.float() for norm in torch._foreach_norm(group)]).sum().to(first)
+            for group in by_device.values()
+        ]
+        return totals[0] if len(totals) == 1 else torch.stack(totals).sum()
+
+
+def bad_in(tensor: Tensor) -> tuple[int, int]:
+    """Count NaN and infinite values, exactly."""
+    values = tensor.detach()
+    nan = int(torch.isnan(values).sum())
+    return nan, int((~torch.isfinite(values)).sum()) - nan
+
+
+def has_nan(tensor: Tensor) -> bool:
+    """Whether any value is NaN; infinite values alone are not."""
+    values = tensor.detach()
+    if not values.numel():
+        return False
+    # One pass without a mask: only where the sum is NaN is it worth to look closely.
+    return bool(torch.isnan(values.sum())) and bool(torch.isnan(values).any())
+
+
+def described(name: str, tensor: Tensor) -> TensorRange:
+    """Describe a tensor that is ``readable``."""
+    values = tensor.detach()
+    if values.is_complex():
+        values = values.abs()
+    nan, infinite = bad_in(values)
+    lowest = highest = None
+    if nan + infinite < values.numel():
+        finite = values if not nan + infinite else values[torch.isfinite(values)]
+        low, high = torch.aminmax(finite)
+        lowest, highest = float(low), float(high)
+    shape = tuple(int(size) for size in tensor.shape)
+    return TensorRange(
+        name=name,
+        shape=shape,
+        dtype=dtype_name(tensor),
+        lowest=lowest,
+        highest=highest,
+        nan=nan,
+        infinite=infinite,
+    )
+
+
+def sample_of(tensor: Tensor) -> NDArray[np.float32]:
+    """Copy a tensor, or as many of its first rows as ``MOST_VALUES`` allow, to float32."""
+    values = tensor.detach()
+    if values.is_complex():
+        values = values.abs()
+    while values.numel() > MOST_VALUES:
+        rows = MOST_VALUES // (values.numel() // max(values.shape[0], 1))
+        values = values[:rows] if rows else values[0]
+    return values.to("cpu", torch.float32, copy=True).contiguous().numpy()
