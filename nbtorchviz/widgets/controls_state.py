@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from nbtorchviz.analysis.conditions import parse_condition
@@ -20,6 +21,12 @@ LAYERS_S = 2.0
 """The layers' own knobs are read so often, because that walks the model; sooner after a change."""
 TITLES = {"lr": "Learning rate", "weight_decay": "Weight decay", "momentum": "Momentum",
           "betas": "Betas", "dropout": "Dropout p"}  # fmt: skip
+_ENDINGS = {
+    "finished": "ended after",
+    "stopped": "was stopped after",
+    "failed": "failed after",
+    "interrupted": "was interrupted after",
+}
 GONE = "the model is gone"
 DEAF = "this host reads controls only when the cell ends"
 
@@ -89,13 +96,18 @@ def _phase(session: Session, shared: Mapping[str, Any]) -> dict[str, Any]:
         fired = hit is not None and hit.step == session.step and not hit.refused
         text = hit.text if hit is not None and fired else f"paused at step {session.step}"
         head, _, why = text.partition(": ")
-        return {"phase": "paused", "title": head[:1].upper() + head[1:], "why": why}
+        return {"phase": "paused", "title": _sentence(head), "why": why}
     if control["state"] == "running":
         refused = hit.text if hit is not None and hit.refused else ""
-        return {"phase": "running", "title": "Running", "why": refused[:1].upper() + refused[1:]}
+        goals = [
+            each.text for each in session.breakpoints if each.once and "step() >=" in each.text
+        ]
+        title = f"Running to step {goals[0].rpartition(' ')[2]}" if goals else "Running"
+        return {"phase": "running", "title": title, "why": _sentence(refused)}
     if control["pause"]["reason"] == DEAF:
         return {"phase": "one-way", "title": "Running.", "why": f"{_sentence(DEAF)}."}
-    why = "Breakpoints and knobs can be set now; they act once training runs."
+    last = f"The last run {_ENDINGS[session.ended]} step {session.step}. " if session.ended else ""
+    why = f"{last}Breakpoints and knobs can be set now; they act once training runs."
     return {"phase": "idle", "title": "Nothing is training.", "why": why}
 
 
@@ -228,6 +240,7 @@ def _metric(name: str) -> str:
     return name if name.isidentifier() else f"metric({name})"
 
 
+@lru_cache(maxsize=512)  # the same texts each second
 def _works(text: str) -> bool:
     try:
         parse_condition(text)

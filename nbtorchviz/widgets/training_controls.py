@@ -9,6 +9,7 @@ from traitlets import Dict as DictTrait
 from traitlets import Int
 
 from nbtorchviz.analysis.controls_picture import controls_picture, hits_text
+from nbtorchviz.events import RunEnded
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
@@ -21,6 +22,7 @@ from nbtorchviz.widgets.controls_state import (
 )
 
 MOST_ANSWERS = 16
+NOTHING = {"enabled": False, "reason": "nothing is training"}
 BEAT_BYTES = 100
 
 
@@ -81,7 +83,7 @@ class TrainingControls(ObserverWidget):
 
     def _bind(self, session: Session) -> None:
         self._layer_knobs = LayerKnobs(session)
-        self._beaten = -1
+        self._beaten = self._ended_at = -1
         super()._bind(session)
         self._vocabulary_stream = self._stream(
             "vocabulary",
@@ -96,7 +98,13 @@ class TrainingControls(ObserverWidget):
             "beat", self._produce_beat, self._deliver_beat, max_hz=2, kind="state"
         )
         self._bound.callback(session.gate.listen(lambda _: self._state_stream.mark(urgent=True)))
+        ended = session.bus.subscribe(RunEnded, self._run_ended, inline=True)
+        self._bound.callback(ended.cancel)
         self._vocabulary_stream.mark()
+
+    def _run_ended(self, event: RunEnded) -> None:
+        self._ended_at = event.step
+        self._state_stream.mark(urgent=True)
 
     def _dispatch(self, content: dict[str, Any]) -> None:
         if content.get("type") != "intent":
@@ -131,6 +139,11 @@ class TrainingControls(ObserverWidget):
 
     def _state(self) -> dict[str, Any]:
         shared = super()._state()
+        if not self.session.run_active and self.session.step == self._ended_at:
+            # At once, where others wait some seconds to see whether another step comes.
+            shared["control"] = dict.fromkeys(("pause", "step", "stop"), NOTHING) | {
+                "state": "idle"
+            }
         controls = controls_state(
             self.session, shared, layer_knobs=self._layer_knobs(), answers=self._answers
         )

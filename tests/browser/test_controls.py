@@ -10,6 +10,11 @@ CELLS = [
     MODEL + "session = nbv.watch(model, optimizer)",
     "controls = nbv.TrainingControls(session)\ndisplay(controls)",
 ]
+FOCUSED = """() => {
+  const { activeElement: element } = document, style = getComputedStyle(element);
+  if (style.outlineStyle === "none" || element.dataset.lmSuppressShortcuts !== "true") return null;
+  return element.getAttribute("aria-label") || element.textContent;
+}"""
 SHOTS = os.environ.get("NBTORCHVIZ_SHOTS")
 NOTEBOOK = """() => {
   const { content } = window.jupyterapp.shell.currentWidget;
@@ -44,7 +49,7 @@ def field(page, name):
     return view(page).get_by_role("textbox", name=name, exact=True)
 
 
-def wait_phase(page, phase, **more):
+def wait_phase(page, phase):
     """Return the step at which the view shows this phase."""
     page.page.wait_for_selector(f'.nbtv-{KIND}[data-phase="{phase}"]')
     return int(page.painted(KIND)["step"])
@@ -59,10 +64,27 @@ def shot(page, name):
         view(page).screenshot(path=str(Path(SHOTS) / f"{name}.png"))
 
 
+def tab_stops(page, count):
+    """Return the accessible names met by pressing Tab, from Pause on."""
+    button(page, "Pause").focus()
+    names = []
+    for _ in range(count):
+        names.append(page.page.evaluate(FOCUSED))
+        page.page.keyboard.press("Tab")
+    return names
+
+
 def test_hold_steer_and_end_a_plain_loop(open_notebook, loop):
     page = opened(open_notebook, loop)
     loop.until("session.step > 3")
+    assert view(page).bounding_box()["height"] <= 320
     shot(page, "lab_running")
+    assert tab_stops(page, 17) == [
+        *("Pause", "Step", "Number of steps", "Run to step", "Step to run to", "Stop"),
+        *("Condition", "Add", "grad_norm(conv) > 100", "isnan(loss)", "loss > 2 * previous(loss)"),
+        *("Learning rate", "Learning rate divided by 10", "Learning rate times 10"),
+        *("Weight decay", "Momentum", "Dropout p of drop"),
+    ]
 
     button(page, "Pause").click()
     held = wait_phase(page, "paused")
@@ -75,7 +97,7 @@ def test_hold_steer_and_end_a_plain_loop(open_notebook, loop):
     assert field(page, "Learning rate").input_value() == "fast"
     field(page, "Learning rate").fill("0.0005")
     button(page, "Set Learning rate").click()
-    said(page, "lr 0.0005 when training goes on")
+    said(page, "→ 0.0005 when training goes on")
     shot(page, "lab_waiting")
 
     field(page, "Number of steps").fill("3")
@@ -124,6 +146,5 @@ def test_hold_steer_and_end_a_plain_loop(open_notebook, loop):
     page.wait_text(2, "after")
     page.wait_done(2)
     assert "ended" not in page.text(2)
-    assert loop is not None
     wait_phase(page, "idle")
     assert [line for line in page.console if "nbtv" in line.lower()] == []

@@ -3,6 +3,8 @@
 import { KEYS, h, taken } from "./dom.js";
 import { wholeOf } from "./controls_words.js";
 
+const LOUD = new Set(["model_gone", "run_failed", "forward_failed", "one_way"]); // said in place of the state
+
 /** A button that stays focusable while it cannot be used, and then says why: {el, set(reason)}. */
 export function buttonOf(name, pressed, refused) {
   const el = h("button", { type: "button", ...KEYS, onclick: () => (el.ariaDisabled === "true" ? refused(el.title) : pressed()) }, name);
@@ -22,7 +24,7 @@ export function buttonOf(name, pressed, refused) {
 function counted(name, label, draft, pressed, refused) {
   const button = buttonOf(name, press, refused);
   const input = h("input", { type: "text", inputmode: "numeric", "aria-label": label, value: draft.text, autocomplete: "off", ...KEYS });
-  function press() { pressed(wholeOf(input.value)); }
+  function press() { pressed(wholeOf(input.value.trim() || input.placeholder)); }
   input.addEventListener("input", () => { draft.text = input.value; });
   input.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
@@ -36,7 +38,7 @@ function counted(name, label, draft, pressed, refused) {
 export function barOf(view, memory) {
   const mark = h("span", { class: "c-mark", "aria-hidden": "true" });
   const title = h("b"), why = h("span", { class: "c-why" }), code = h("code", { hidden: true }), acts = h("span", { class: "c-acts" });
-  const said = h("div", { class: "c-state", role: "status" }, mark, title, why, code, acts);
+  const said = h("div", { class: "c-state", role: "status" }, mark, h("span", { class: "c-words" }, title, " ", why, " ", code), acts);
   const error = h("div", { class: "c-error", role: "alert", hidden: true });
   const ask = (name, value) => view.ask("bar", name, value);
   const refuse = (text) => fail(text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "");
@@ -58,9 +60,10 @@ export function barOf(view, memory) {
   function paint({ controls, status, gone }) {
     const phase = gone ? "gone" : controls.phase || "idle", can = controls.can || {};
     const lost = gone ? "the kernel is gone" : "";
-    const loud = !gone && status && ["model_gone", "run_failed", "fault", "forward_failed", "one_way"].includes(status.code) ? status : null;
+    const loud = !gone && status && LOUD.has(status.code) ? status : null;
+    const fault = !gone && status && status.code === "fault" ? `Something in nbtorchviz failed: ${(status.lines || [])[0] || ""}` : "";
     const words = gone ? ["Kernel gone.", "It was restarted or has ended; nothing can be steered from here."]
-      : loud && phase !== "paused" ? [loud.title, (loud.lines || [])[0] || ""] : [controls.title || "", controls.why || ""];
+      : loud && phase !== "paused" ? [loud.title, (loud.lines || [])[0] || ""] : [controls.title || "", phase === "idle" && fault ? fault : [controls.why, fault].filter(Boolean).join(" ")];
     if (title.textContent !== words[0]) title.textContent = words[0];
     if (why.textContent !== words[1]) why.textContent = why.title = words[1];
     const line = (loud && phase !== "paused" && loud.code_line) || "";

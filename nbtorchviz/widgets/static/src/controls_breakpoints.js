@@ -76,7 +76,7 @@ export function breakpointsOf(view, memory) {
     if (key !== suggested) {
       suggested = key;
       known.replaceChildren(...texts.map((value) => h("option", { value })));
-      input.placeholder = texts.length ? `pause when … ${texts[0]}` : "pause when …";
+      input.placeholder = `pause when … ${texts.slice(0, EXAMPLES).sort((a, b) => a.length - b.length)[0] || ""}`;
       empty.replaceChildren(h("span", { class: "nbtv-quiet" }, "Training pauses at the end of the step in which one becomes true. For instance:"),
         ...texts.slice(0, EXAMPLES).map((text) => h("button", { type: "button", class: "c-example", disabled: Boolean(reason), title: `Put ${text} into the field`, ...KEYS, onclick: () => { put(text); input.focus(); } }, h("code", {}, text))));
     }

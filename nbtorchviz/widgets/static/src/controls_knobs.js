@@ -1,13 +1,13 @@
 // Knobs: present values, edits that wait for the end of a step, and what was changed.
 
 import { KEYS, h, taken } from "./dom.js";
-import { layerText, placeOf, timesTen, whenText } from "./controls_words.js";
+import { layerText, placeOf, timesTen, valueOf, whenText } from "./controls_words.js";
 
 /** One value: label, field, and beside it "Set", what waits, or what went wrong below. */
 function fieldOf(view, row, memory) {
   const place = placeOf(row), drafts = (memory.drafts ||= {});
   const name = [row.title, row.where].filter(Boolean).join(" of ");
-  const label = h("span", { class: "c-label" }, row.title, ...(row.where ? [h("span", { class: "c-where", title: row.where }, row.where)] : []));
+  const label = h("span", { class: "c-label" }, ...(row.next ? [] : [row.title]), ...(row.where ? [h("span", { class: "c-where", title: row.where }, row.where)] : []));
   const input = h("input", { type: "text", "aria-label": name, spellcheck: "false", autocomplete: "off", ...KEYS });
   const set = h("button", { type: "button", class: "nbtv-primary", "aria-label": `Set ${name}`, ...KEYS, onclick: send }, "Set");
   const less = tenth("÷10", false), more = tenth("×10", true);
@@ -58,7 +58,7 @@ function fieldOf(view, row, memory) {
     set.hidden = !dirty() || Boolean(reason);
     less.hidden = more.hidden = dirty() || Boolean(waiting) || Boolean(reason) || !Number(value);
     el.classList.toggle("c-dirty", dirty());
-    const text = dirty() ? `now ${value || "unknown"}` : waiting ? `${waiting} ${whenText(phase)}` : now.more || "";
+    const text = dirty() ? `now ${value || "unknown"}` : waiting ? `→ ${valueOf(waiting)} ${whenText(phase)}` : now.more || "";
     if (note.textContent !== text) note.textContent = note.title = text;
     note.classList.toggle("c-waits", !dirty() && Boolean(waiting));
   }
@@ -99,8 +99,9 @@ export function knobsOf(view, memory) {
     const all = [...(controls.settings || []), ...(controls.dropout || [])], waiting = new Map((controls.waiting || []).map(([knob, target, text]) => [`${knob}:${target}`, text]));
     const kept = new Set(all.map((row) => placeOf(row)));
     for (const [place, { field }] of rows) if (!kept.has(place)) { field.el.remove(); rows.delete(place); }
-    all.forEach((row, at) => {
-      const place = placeOf(row), shape = row.title + row.where;
+    all.forEach((each, at) => {
+      const row = { ...each, next: at > 0 && all[at - 1].knob === each.knob }; // its title stands above
+      const place = placeOf(row), shape = `${row.title}${row.where}${row.next}`;
       if (rows.get(place)?.shape !== shape) {
         rows.get(place)?.field.el.remove();
         rows.set(place, { shape, field: fieldOf(view, row, memory) });

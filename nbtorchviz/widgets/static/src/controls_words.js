@@ -15,6 +15,9 @@ export function whenText(phase) {
   return phase === "running" || phase === "stopping" ? "after this step" : "after the next step";
 }
 
+/** The value in "lr 0.005 (0)": beside the field the knob's name and group are known. */
+export const valueOf = (text) => text.replace(/^(lr|weight decay|momentum|betas|dropout p) /, "").replace(/(.) \([^()]*\)$/, "$1");
+
 /** Name of the row of one knob, the same in questions, drafts and what waits. */
 export const placeOf = ({ knob, target }) => `${knob}:${target}`;
 
@@ -42,7 +45,6 @@ export function questionsOf(memory) {
   const open = (memory.open ||= {});
   return {
     asked(view, n, place) { open[`${view}/${n}`] = place; },
-    waits: (place) => Object.values(open).includes(place),
     /** [place, error] of each answer that is new; the last one of each place. */
     heard(answers) {
       const found = new Map();
