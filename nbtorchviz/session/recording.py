@@ -72,7 +72,7 @@ class Recording:
     @property
     def wanted(self) -> bool:
         """Whether statistics are taken at all."""
-        return bool(self._demands) or self._viewers.displayed()
+        return self._viewers.displayed() or any(it() for it in self._demands.values())
 
     def due(self) -> bool:
         """Whether the forward that begins now is to be read."""

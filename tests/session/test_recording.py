@@ -76,6 +76,19 @@ def test_what_is_watched_comes_often_and_only_while_it_is():
     assert recording.wanted
 
 
+def test_what_was_never_displayed_records_only_while_somebody_asks_for_it():
+    recording, clock = make(displayed=False)
+    asked = [False]
+    recording.demand(1, lambda: asked[0])
+    clock.now = 10.0
+    assert not recording.due()
+    asked[0] = True
+    assert recording.due()
+    asked[0] = None  # for good
+    recording.begin()
+    assert not recording._demands
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(0)
