@@ -62,6 +62,7 @@ class Diagnostics(Guarding):
         """What the knobs did so far, with notes; the newest last."""
         self._begin_guarding(clock)
         self._knobs = Knobs(lambda: self.tap.model, lambda: self.tap.optimizers)
+        self.recorder.hold = self._pause_only
 
     @property
     def statistics(self) -> StatisticsLog:
@@ -171,6 +172,15 @@ class Diagnostics(Guarding):
         if self._nonfinite.waiting:
             self._nonfinite.at_boundary()
         self.gate.at_boundary()
+        self._turn_waiting()
+
+    def _pause_only(self) -> None:
+        """Pause and stop here: all there is to do before a knob or a breakpoint is used."""
+        self.gate.at_boundary()
+        if self.recorder.hold != self._pause_only:  # first used while training was held here
+            self._turn_waiting()
+
+    def _turn_waiting(self) -> None:
         if self._knobs.pending and self.recorder.boundary_kind == "step":
             self._turn_knobs()  # also what was asked for while training was held
 

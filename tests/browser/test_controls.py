@@ -104,6 +104,7 @@ def test_hold_steer_and_end_a_plain_loop(open_notebook, loop):
     button(page, "Step").click()
     said(page, f"Paused at step {held + 3}")
     said(page, "lr 0.001 → 0.0005")
+    said(page, f"step {held}")  # before the first of the three
 
     # A bad condition keeps what was typed, and the notebook keeps its cells.
     condition = view(page).get_by_role("combobox", name="Condition")

@@ -186,6 +186,19 @@ def test_a_knob_is_turned_at_the_next_step_and_marked_on_the_curve(training):
     assert session.faults == []
 
 
+def test_the_first_knob_of_all_counts_at_once_if_turned_while_held(training):
+    session, view = training.session, training.view
+    training.start()
+    until(lambda: session.step > 2)
+    view.ask("pause")
+    until(lambda: session.gate.state == "paused")
+    held = session.step
+    view.ask("knob", {"knob": "lr", "target": "all", "value": "0.01"})
+    view.ask("step", 1)
+    until(lambda: session.step == held + 1 and session.gate.state == "paused")
+    assert [change.step for change in session.knob_changes] == [held]
+
+
 def test_what_waits_can_be_cancelled(training):
     training.view.ask("knob", {"knob": "momentum", "target": 0, "value": "0.5"})
     assert controls_of(training.controls)["waiting"]
@@ -239,7 +252,7 @@ def test_answers_belong_to_one_view_and_are_few(training):
 def test_reading_adds_no_work_to_a_step_and_asking_does(training):
     session = training.session
     controls_of(training.controls)
-    assert session.recorder.hold == session.gate.at_boundary
+    assert session.recorder.hold == session._pause_only
     training.view.ask("knob", {"knob": "lr", "value": "0.01"})
     assert session.recorder.hold == session._hold
 
