@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -38,23 +39,48 @@ class ParameterStatistics:
     skipped: bool = False
 
 
+class WeightNorms:
+    """Norms of the weights, which change slowly: each is computed at every tenth reading."""
+
+    EVERY = 10
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[weakref.ref[Tensor], int, HostCopy]] = {}
+
+    def norm(self, at: int, parameter: Tensor) -> HostCopy:
+        """Return the norm of parameter number ``at``, at most nine readings old."""
+        ref, age, copy = self._kept.get(at, (None, self.EVERY, None))
+        if copy is None or ref is None or ref() is not parameter or age >= self.EVERY - 1:
+            age, copy = -1, HostCopy(_norm(parameter))
+        self._kept[at] = weakref.ref(parameter), age + 1, copy
+        return copy
+
+
 class ParameterReader:
     """Reads one step: armed in a forward, called by the optimizers' hooks, developed afterwards.
 
     Gradients are read in the step-pre hook, accumulated and after the user's clipping; those of
-    an optimizer with a closure (LBFGS) after its step, because it computes them inside. Norms are
-    exact; updates and histograms come from at most ``LIMIT`` values of each parameter. On the CPU
-    nothing waits; on another device the copies are asynchronous.
+    an optimizer with a closure (LBFGS) after its step, because it computes them inside. Norms
+    are exact (those of the weights at most nine readings old); updates, histograms and the norms
+    before clipping come from at most ``LIMIT`` values of each parameter. On the CPU nothing
+    waits; on another device the copies are asynchronous.
 
     Args:
         root: the model.
         optimizers: those that are known to train it.
-        raw: also read norms before clipping, by hooks on the parameters.
+        raw: also read gradients before clipping, by hooks on the parameters.
+        weight_norms: kept from one reader to the next.
     """
 
     def __init__(
-        self, root: nn.Module, optimizers: Iterable[Optimizer], *, raw: bool = True
+        self,
+        root: nn.Module,
+        optimizers: Iterable[Optimizer],
+        *,
+        raw: bool = True,
+        weight_norms: "WeightNorms | None" = None,
     ) -> None:
+        self._weight_norms = weight_norms or WeightNorms()
         self._named = [
             (name, parameter)
             for name, parameter in root.named_parameters()
@@ -87,10 +113,10 @@ class ParameterReader:
     # Called by the hooks
 
     def accumulated(self, name: str, parameter: Tensor) -> None:
-        """Read the norm of a gradient before anybody clips it; the last micro-batch counts."""
+        """Read some of a gradient before anybody clips it; the last micro-batch counts."""
         began, gradient = time.monotonic(), parameter.grad
         if gradient is not None and _dense(gradient):
-            self._raw[int(name)] = HostCopy(_norm(gradient))
+            self._raw[int(name)] = HostCopy(spread(gradient.detach(), LIMIT))
         self.cost_s += time.monotonic() - began
 
     def before_step(self, optimizer: Optimizer, *, closure: bool) -> None:
@@ -100,7 +126,7 @@ class ParameterReader:
         for at in self._mine(optimizer) - self._norms.keys():
             parameter = self._named[at][1]
             if _dense(parameter):
-                self._norms[at] = HostCopy(_norm(parameter))
+                self._norms[at] = self._weight_norms.norm(at, parameter)
                 if parameter.requires_grad:
                     self._before[at] = spread(parameter.detach(), LIMIT).clone()
         if not closure:
@@ -140,7 +166,7 @@ class ParameterReader:
 
     def overflowed(self) -> bool:
         """Whether a gradient before clipping was infinite or NaN. Waits for no device."""
-        return any(not math.isfinite(float(copy.host())) for copy in self._raw.values())
+        return any(not bool(copy.host().isfinite().all()) for copy in self._raw.values())
 
     def develop(
         self, summarise_many: SummariseMany, scale: float | None, *, skipped: bool = False
@@ -155,13 +181,11 @@ class ParameterReader:
         """
         total, counts = len(self._named), [p.numel() for _, p in self._named]
         norms, gradients, raw, updates = (np.full(total, math.nan, np.float32) for _ in range(4))
-        for column, copies in (
-            (norms, self._norms),
-            (gradients, self._gradient_norms),
-            (raw, self._raw),
-        ):
+        for column, copies in ((norms, self._norms), (gradients, self._gradient_norms)):
             for at, copy in copies.items():
                 column[at] = float(copy.host())
+        for at, copy in self._raw.items():
+            raw[at] = self._raw_norm(at, copy, counts[at]) / (scale or 1.0)
         for at, copy in self._updates.items():
             update = copy.host().numpy()
             if update.size:
@@ -181,7 +205,7 @@ class ParameterReader:
         return ParameterStatistics(
             parameters=tuple(name for name, _ in self._named),
             gradient_norms=gradients,
-            raw_gradient_norms=raw / np.float32(scale or 1.0),
+            raw_gradient_norms=raw,
             norms=norms,
             update_norms=updates,
             learning_rates=rates,
@@ -191,6 +215,19 @@ class ParameterReader:
             histograms=tuple(histograms),
             skipped=skipped,
         )
+
+    def _raw_norm(self, at: int, copy: HostCopy, count: int) -> float:
+        """Norm before clipping, which scaled the values that were read as it scaled the others.
+
+        Reading all values twice would take as long again as everything else here.
+        """
+        before = _length(copy)
+        if at not in self._gradient_norms:  # no optimizer: nothing else was read
+            return before * math.sqrt(count / max(1, math.prod(copy.shape)))
+        after, norm = _length(self._gradients[at]), float(self._gradient_norms[at].host())
+        if before == after:
+            return norm
+        return norm * before / after if after > 0 else before
 
     def _word(self, at: int, *, skipped: bool) -> str:
         parameter = self._named[at][1]
@@ -240,6 +277,10 @@ class ParameterReader:
         handles, self._handles = self._handles, []
         for handle in handles:
             handle.remove()
+
+
+def _length(copy: HostCopy) -> float:
+    return float(torch.linalg.vector_norm(readable(copy.host()), dtype=torch.float64))
 
 
 def _dense(tensor: Tensor) -> bool:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.boundaries import Steps
-from nbtorchviz.capture.parameters import ParameterReader
+from nbtorchviz.capture.parameters import ParameterReader, WeightNorms
 from nbtorchviz.capture.plans import CatchSink
 from nbtorchviz.capture.subject import Subject
 
@@ -23,6 +23,7 @@ class Reading:
     ) -> None:
         self._subject, self._steps, self._sink, self._fault = subject, steps, sink, fault
         self._clock = subject.setting.clock
+        self._weight_norms = WeightNorms()
         self.reader: ParameterReader | None = None
         """None most of the time."""
 
@@ -30,7 +31,9 @@ class Reading:
         """Read the step that this forward belongs to; one that is being read goes on."""
         if self.reader is None:
             raw = self._subject.compiled_how is None  # a hook on a parameter would recompile it
-            self.reader = ParameterReader(root, self._steps.known, raw=raw)
+            self.reader = ParameterReader(
+                root, self._steps.known, raw=raw, weight_norms=self._weight_norms
+            )
 
     def drop(self) -> None:
         """Forget it, hooks and copies."""

@@ -18,7 +18,7 @@ from nbtorchviz.events import Histogram, Statistics
 SummariseMany = Callable[
     [Sequence[NDArray[Any]], Sequence[int]], tuple[list[Statistics], list[Histogram]]
 ]
-LIMIT = 1_024
+LIMIT = 512
 """Values read of each tensor."""
 _SAMPLES, _PLACES = 8, 64
 """Samples and positions that are compared to tell whether an output depends on its input."""

@@ -30,6 +30,9 @@ class Pace:
         clock: returns seconds; tests replace it.
     """
 
+    slowest_s = SLOWEST_PACE_S
+    """It is not put off for longer than this, whatever it cost."""
+
     def __init__(
         self, share: float, fastest_s: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -50,8 +53,8 @@ class Pace:
         self.due_at = self._clock() + self.fastest_s
 
     def spent(self, seconds: float) -> None:
-        """Repay what it cost: by waiting, at most ``SLOWEST_PACE_S``."""
-        self.due_at += min(seconds / self.share, SLOWEST_PACE_S)
+        """Repay what it cost by waiting."""
+        self.due_at = min(self.due_at + seconds / self.share, self._clock() + self.slowest_s)
 
 
 class Budget:

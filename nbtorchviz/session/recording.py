@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from nbtorchviz.session.budget import Pace
+from nbtorchviz.session.budget import SLOWEST_PACE_S, Pace
 
 SHARE = 0.002
 """Of wall time, for statistics that nobody watches."""
@@ -18,6 +18,8 @@ PERIOD_S = 1.0
 WATCHED_SHARE = 0.5
 """Of the session's budget, for statistics that somebody watches or that a breakpoint needs."""
 WATCHED_PERIOD_S = 0.1
+WATCHED_SLOWEST_S = 2.0
+"""What is watched comes at least so often, so that a live picture stays live."""
 
 
 class Viewers(Protocol):
@@ -87,6 +89,7 @@ class Recording:
         watched = any(demands.values())
         self._pace.share = WATCHED_SHARE * self._budget_share() if watched else SHARE
         self._pace.fastest_s = WATCHED_PERIOD_S if watched else PERIOD_S
+        self._pace.slowest_s = WATCHED_SLOWEST_S if watched else SLOWEST_PACE_S
         self._pace.begin()
 
     def spent(self, seconds: float) -> None:
