@@ -27,19 +27,18 @@ def flag_of(tensors: Iterable[Tensor]) -> Tensor | None:
 
     It may overflow where no value is infinite: ask ``bad_in`` then. One fused pass, no waiting.
     """
-    by_device: dict[torch.device, list[Tensor]] = {}
+    groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     for tensor in tensors:
         if tensor.layout is torch.strided and tensor.is_floating_point() and tensor.numel():
-            by_device.setdefault(tensor.device, []).append(tensor)
-    if not by_device:
+            groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    if not groups:
         return None
     with torch.no_grad():
-        first = next(iter(by_device))
-        totals = [
-            torch.stack([norm.float() for norm in torch._foreach_norm(group)]).sum().to(first)
-            for group in by_device.values()
-        ]
-        return totals[0] if len(totals) == 1 else torch.stack(totals).sum()
+        totals = [torch.stack(torch._foreach_norm(group)).sum() for group in groups.values()]
+        if len(totals) == 1:
+            return totals[0]
+        first = totals[0].device
+        return torch.stack([total.to(first, torch.float32) for total in totals]).sum()
 
 
 def bad_in(tensor: Tensor) -> tuple[int, int]:
@@ -55,7 +54,8 @@ def has_nan(tensor: Tensor) -> bool:
     if not values.numel():
         return False
     # One pass without a mask: only where the sum is NaN is it worth to look closely.
-    return bool(torch.isnan(values.sum())) and bool(torch.isnan(values).any())
+    total = values.sum().item()
+    return total != total and bool(torch.isnan(values).any())  # NaN differs from itself
 
 
 def described(name: str, tensor: Tensor) -> TensorRange:

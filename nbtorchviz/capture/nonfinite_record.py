@@ -105,27 +105,31 @@ class Streams:
     """Where every random stream stood."""
 
     torch: Tensor
-    python: Any
-    numpy: Any
     cuda: list[Tensor]
+    python: Any = None
+    numpy: Any = None
 
     @classmethod
-    def now(cls) -> "Streams":
-        """Read them."""
+    def now(cls, *, every: bool) -> "Streams":
+        """Read them, those of Python and NumPy only where asked for ``every`` one.
+
+        Reading NumPy's takes 40 us, which is too much for each step.
+        """
         used = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         devices = range(torch.cuda.device_count()) if used else ()
         return cls(
             torch.get_rng_state(),
-            random.getstate(),
-            np.random.get_state(),  # noqa: NPY002 - the stream that user code draws from
             [torch.cuda.get_rng_state(device) for device in devices],
+            random.getstate() if every else None,
+            np.random.get_state() if every else None,  # noqa: NPY002 - user code draws from it
         )
 
     def restore(self) -> None:
         """Put them back there."""
         torch.set_rng_state(self.torch)
-        random.setstate(self.python)
-        np.random.set_state(self.numpy)  # noqa: NPY002
+        if self.python is not None:
+            random.setstate(self.python)
+            np.random.set_state(self.numpy)  # noqa: NPY002
         for device, state in enumerate(self.cuda):
             torch.cuda.set_rng_state(state, device)
 
@@ -155,24 +159,42 @@ class Record:
 
     @classmethod
     def begin(
-        cls, root: nn.Module, step: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+        cls,
+        step: int,
+        buffers: "Buffers",
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        streams: Streams,
     ) -> "Record":
         """Note everything that the forward which begins now depends on."""
-        size = 0
-        buffers: dict[str, Tensor] = {}
-        for name, buffer in root.named_buffers():
-            size += buffer.numel() * buffer.element_size()
-            if size > MOST_BUFFER_BYTES:
-                buffers.clear()
-                break
-            buffers[name] = buffer
-        return cls(
-            step=step,
-            batch=Kept.of(args, kwargs),
-            streams=Streams.now(),
-            context=capture_thread_state(),
-            buffers={name: buffer.detach().clone() for name, buffer in buffers.items()},
-        )
+        batch = Kept.of(args, kwargs)
+        return cls(step, batch, streams, capture_thread_state(), buffers.copied())
+
+
+class Buffers:
+    """The places of a model's buffers, so that they need not be looked for at each step.
+
+    Args:
+        root: the model; the places are held, not the module.
+    """
+
+    def __init__(self, root: nn.Module) -> None:
+        self._places = [
+            (f"{name}.{own}" if name else own, module._buffers, own)
+            for name, module in root.named_modules()
+            for own in module._buffers
+        ]
+
+    def copied(self) -> dict[str, Tensor]:
+        """Return copies by name; none where they are more than ``MOST_BUFFER_BYTES``."""
+        held = {name: owner.get(own) for name, owner, own in self._places}
+        buffers = {name: buffer for name, buffer in held.items() if buffer is not None}
+        if sum(buffer.numel() * buffer.element_size() for buffer in buffers.values()) > (
+            MOST_BUFFER_BYTES
+        ):
+            return {}
+        return {name: buffer.detach().clone() for name, buffer in buffers.items()}
 
 
 def floating_outputs(output: object) -> list[Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nbtorchviz.capture.boundaries import dispatcher
+from nbtorchviz.capture.boundaries import PATIENCE, dispatcher
 from nbtorchviz.capture.hooks import (
     CriterionPreHook,
     GradientHook,
@@ -23,8 +23,10 @@ from nbtorchviz.capture.hooks import (
 from nbtorchviz.capture.nonfinite_ranges import bad_in, flag_of, has_nan
 from nbtorchviz.capture.nonfinite_record import (
     MOST_OUTPUT_BYTES,
+    Buffers,
     Kept,
     Record,
+    Streams,
     floating_outputs,
 )
 from nbtorchviz.capture.tensors import HostCopy
@@ -45,8 +47,14 @@ class Post(Protocol):
     def broke(self, record: Record, word: str, seen: str) -> None:
         """Hear that a guarded forward or its backward was not finite."""
 
-    def passed(self, cost_s: float) -> None:
-        """Hear that one was, and what looking cost."""
+    def cleared(self) -> None:
+        """Hear that the gradients of a guarded step are finite."""
+
+    def overdue(self) -> None:
+        """Hear that training goes on without a step since something broke. May raise."""
+
+    def spent(self, cost_s: float) -> None:
+        """Hear what looking cost."""
 
     def fault(self, where: str, error: BaseException) -> None:
         """Hear that something of ours failed."""
@@ -79,13 +87,22 @@ class Sentinel:
     ) -> None:
         self.record: Record | None = None
         self.every_step = every_step
-        self._root, self._post = weakref.ref(root), post
+        self.done = False
+        """Whether something broke: nothing is kept any more."""
+        self._unanswered = 0
+        """Forwards since then that no boundary came before."""
+        own = weakref.ref(self)
+        self._root, self._post = weakref.ref(root, lambda _: _close(own)), post
         self._late: list[tuple[HostCopy, Record, str]] = []
         self._owned: weakref.WeakKeyDictionary[Optimizer, list[tuple[str, Tensor]]]
         self._owned = weakref.WeakKeyDictionary()
         self._checked_step = -1
         self._seen = False
         """Whether the present record was looked at before a step."""
+        self._buffers = Buffers(root)
+        # Flags of another device arrive after the step has changed the weights.
+        self._remote = every_step and any(not p.is_cpu for p in root.parameters())
+        self._cost_s = 0.0
         self._hooks = hooks = ExitStack()
         pre = entry.register_forward_pre_hook(RootPreHook(self), with_kwargs=True)
         hooks.callback(pre.remove)
@@ -102,8 +119,13 @@ class Sentinel:
         """Take every hook off and forget the batch."""
         dispatcher.leave(self)
         self._hooks.close()
-        self.record = None
+        self.finish()
+
+    def finish(self) -> None:
+        """Keep nothing any more; the hooks stay until ``close``."""
+        self.done, self.record = True, None
         self._late.clear()
+        self._owned.clear()
 
     # Called by the hooks
 
@@ -111,21 +133,30 @@ class Sentinel:
         """Keep what the forward depends on; finish with the one before."""
         if not torch.is_grad_enabled() or in_backward() or module.__dict__.get("_is_replica"):
             return
+        if self.done:
+            self._unanswered += 1
+            if self._unanswered > PATIENCE:  # every step is skipped by a GradScaler
+                self._post.overdue()
+            return
         began = time.perf_counter()
         try:
             self._poll()
             before, self.record = self.record, None
             root = self._root()
-            if root is None or not (self.every_step or self._post.due()):
+            tracing = torch._C._get_tracing_state() is not None
+            if self.done or root is None or tracing or not (self.every_step or self._post.due()):
                 return
             self._seen = False
-            record = self.record = Record.begin(root, self._post.step() + 1, args, kwargs)
+            streams = Streams.now(every=not self.every_step)
+            step = self._post.step() + 1
+            record = self.record = Record.begin(step, self._buffers, args, kwargs, streams=streams)
             record.checked_before = self._checked_step == record.step - 1 and before is not None
-            if self.every_step and any(not p.is_cpu for p in root.parameters()):
+            if self._remote:
                 record.weights = _weights(root)
         except Exception as error:
             self._post.fault("keeping the batch", error)
-        self._post.passed(time.perf_counter() - began)
+        self._post.spent(self._cost_s + time.perf_counter() - began)
+        self._cost_s = 0.0
 
     def root_ended(self, module: nn.Module, output: object) -> None:
         """Look at the output, and wait for its gradient."""
@@ -149,7 +180,7 @@ class Sentinel:
                     self._late.append((HostCopy(flag), record, "the model's output"))
         except Exception as error:
             self._post.fault("looking at the output", error)
-        self._post.passed(time.perf_counter() - began)
+        self._cost_s += time.perf_counter() - began
 
     def gradient_came(self, index: int, gradient: Tensor) -> None:
         """Keep the gradient of the loss with respect to an output."""
@@ -196,9 +227,11 @@ class Sentinel:
                 elif not math.isfinite(float(flag)) and (found := first_bad_gradient(mine)):
                     self._post.broke(record, found[1], f"the gradient of {found[0]}")
                     return
+                else:
+                    self._post.cleared()
         except Exception as error:
             self._post.fault("looking at gradients", error)
-        self._post.passed(time.perf_counter() - began)
+        self._cost_s += time.perf_counter() - began
 
     def _poll(self) -> None:
         """Read flags that have arrived from the device."""
@@ -233,6 +266,12 @@ def first_bad_gradient(named: Sequence[tuple[str, Tensor]]) -> tuple[str, str] |
 def word_of(value: float) -> str:
     """Return "NaN" or "Inf"."""
     return "NaN" if math.isnan(value) else "Inf"
+
+
+def _close(sentinel: "weakref.ref[Sentinel]") -> None:
+    """Close when the model is gone: the parameters are not to outlive it."""
+    if (alive := sentinel()) is not None:
+        alive.close()
 
 
 def _nan_flag(tensor: Tensor) -> Tensor:

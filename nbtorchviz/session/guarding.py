@@ -33,11 +33,12 @@ class Guarding:
             self.bus,
             lambda: self.tap,
             hold=self.gate,
+            boundary=lambda: self.recorder.hold(),
             runs=lambda: self.run_active,
             flag=partial(self.metrics.flag, kind="finding"),
             position=self._common,
             fail=self.fault,
-            spent=self.budget.spent,
+            cost=self.budget.spent,
             clock=clock,
         )
 

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from torch import nn
-
 from nbtorchviz.analysis.findings.loss_rules import is_loss
 from nbtorchviz.bus import EventBus
-from nbtorchviz.capture.nonfinite_loss import find_loss
+from nbtorchviz.capture.nonfinite_loss import LossChain, find_loss
 from nbtorchviz.capture.nonfinite_record import Record
 from nbtorchviz.capture.nonfinite_sentinel import Sentinel, word_of
 from nbtorchviz.capture.tap import ModelTap
@@ -53,11 +51,12 @@ class NonFiniteWatch:
         bus: of the session; statistics are heard and the report is published there.
         tap: knows the model.
         hold: pauses and stops training.
+        boundary: called where no step was finished for long: what ``hold`` was asked takes effect.
         runs: whether a run is active that a stop can end cleanly.
         flag: marks a step, as ``flag(step, text)``.
         position: fields that every event carries, for now.
         fail: called as ``fail(where, error)`` with failures of ours.
-        spent: told what this costs, as ``spent(channel, seconds)``.
+        cost: told what this costs, as ``cost(channel, seconds)``.
         clock: seconds, monotonic.
     """
 
@@ -67,11 +66,12 @@ class NonFiniteWatch:
         tap: Callable[[], ModelTap],
         *,
         hold: Hold,
+        boundary: Callable[[], None],
         runs: Callable[[], bool],
         flag: Callable[[int, str], None],
         position: Callable[[], dict[str, Any]],
         fail: Callable[[str, BaseException], None],
-        spent: Callable[[str, float], None],
+        cost: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.report: NonFiniteReport | None = None
@@ -79,11 +79,11 @@ class NonFiniteWatch:
         self.action: str | None = None
         self.waiting = False
         """Whether the action is to be taken at this boundary."""
-        self._bus, self._tap, self._hold, self._runs = bus, tap, hold, runs
-        self._flag, self._position, self._fail, self._spent = flag, position, fail, spent
+        self._bus, self._tap, self._runs = bus, tap, runs
+        self._hold, self._boundary = hold, boundary
+        self._flag, self._position, self._fail, self._cost = flag, position, fail, cost
         self._pace = Pace(SHARE, PERIOD_S, clock=clock)
         self._sentinel: Sentinel | None = None
-        self._criterion: nn.Module | None = None
         self._suspect: NonFiniteReport | None = None
         """What statistics showed while armed; told if the next guarded step shows nothing."""
         for kind in (LayerStatisticsCaptured, ParameterStatisticsCaptured, FindingRaised):
@@ -119,8 +119,7 @@ class NonFiniteWatch:
                 "model.compile() hides the forwards of this model, so that no batch can be kept. "
                 "Use torch.compile(model) instead."
             )
-        self._criterion = tap.criterion
-        return Sentinel(root, entry, self._criterion, self, every_step=every_step)
+        return Sentinel(root, entry, tap.criterion, self, every_step=every_step)
 
     def at_boundary(self) -> None:
         """Do what was asked for, at the end of the step in which it was found.
@@ -171,10 +170,22 @@ class NonFiniteWatch:
             return True
         return False
 
-    def passed(self, cost_s: float) -> None:
+    def cleared(self) -> None:
+        """Tell what statistics showed, now that gradients are known to be finite."""
+        if self._suspect is not None and self.report is None:
+            note = "The gradients of a step that was looked at closely are finite."
+            self._tell(replace(self._suspect, notes=(note,)))
+
+    def overdue(self) -> None:
+        """Act although no step was finished since."""
+        if self.waiting:
+            self._boundary()
+        self._disarm()
+
+    def spent(self, cost_s: float) -> None:
         """Count what looking cost."""
         self._pace.spent(cost_s)
-        self._spent("nonfinite", cost_s)
+        self._cost("nonfinite", cost_s)
 
     def fault(self, where: str, error: BaseException) -> None:
         """Count a failure of ours."""
@@ -187,15 +198,21 @@ class NonFiniteWatch:
             return
         began = time.monotonic()
         try:
-            numbers = [number for number in record.outputs if number is not None]
-            chain = find_loss(numbers)
-            report = replay(record, root, self._criterion, chain, word=word, seen=seen)
+            chain = self._loss_of(record)
+            report = replay(record, root, self._tap().criterion, chain, word=word, seen=seen)
             report = self._qualified(report, record)
         except Exception as error:
             self._fail("tracing NaN", error)
             report = NonFiniteReport(step=record.step, word=word, direction=UNKNOWN, seen=seen)
-        self._spent("nonfinite", time.monotonic() - began)
+        self._cost("nonfinite", time.monotonic() - began)
         self._tell(report)
+
+    def _loss_of(self, record: Record) -> LossChain | None:
+        try:
+            return find_loss(number for number in record.outputs if number is not None)
+        except Exception as error:  # anything may lie in the variables of the user's
+            self._fail("looking for the loss", error)
+            return None
 
     def _qualified(self, report: NonFiniteReport, record: Record) -> NonFiniteReport:
         notes = report.notes
@@ -215,7 +232,7 @@ class NonFiniteWatch:
     def _tell(self, report: NonFiniteReport) -> None:
         self.report, self.waiting = report, self.action is not None
         if self._sentinel is not None:
-            self._sentinel.record = None  # the hooks come off at the boundary
+            self._sentinel.finish()  # its hooks come off at the boundary
         self._flag(report.step, report.title)
         fields = {**self._position(), "step": report.step}
         self._bus.publish(NonFiniteFound(report=report, **fields))
@@ -237,12 +254,13 @@ class NonFiniteWatch:
         if self.report is not None:
             return
         seen = _in_statistics(event)
-        if seen is None:
-            return
-        if self._sentinel is not None:  # the next forward is kept, and shows more
-            self._suspect = self._suspect or seen
-            self._pace.due_at = 0.0
-        else:
+        if self._sentinel is not None:
+            if seen is not None:  # the next forward is kept, and shows more
+                self._suspect = self._suspect or seen
+                self._pace.due_at = 0.0
+        elif self._suspect is None and isinstance(event, ParameterStatisticsCaptured):
+            self._suspect = seen  # the layers of that forward follow, and say more
+        elif (seen := seen or self._suspect) is not None:
             hint = "session.on_nonfinite('tell') before training names the operation."
             self._tell(replace(seen, notes=(hint,)))
 
