@@ -1,4 +1,4 @@
-"""Sort the suite by folder: fast tests first, then notebooks, then the browser.
+"""Sort the suite by folder: fast tests first, then trainings, notebooks, the browser.
 
 Tests carry no marks of their own for this: where a file lies says what it needs.
 """
@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent
 NOTEBOOKS = ROOT / "notebooks"
 BROWSER = ROOT / "tests" / "browser"
-MARKS = ("fast", "notebook", "browser")
+TRAININGS = ROOT / "tests" / "trainings"
+MARKS = ("fast", "training", "notebook", "browser")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,7 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _mark(path: Path) -> str:
     if path.suffix == ".ipynb":
         return "notebook"
-    return "browser" if BROWSER in path.parents else "fast"
+    folders = {BROWSER: "browser", TRAININGS: "training"}
+    return next((mark for folder, mark in folders.items() if folder in path.parents), "fast")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -307,7 +307,7 @@ def test_a_large_offset_does_not_spoil_the_standard_deviation(tap_on, desk):
     with torch.no_grad():
         model(inputs)
     assert of(desk.catch, "0").statistics.std == pytest.approx(1.0, abs=0.06)
-    assert desk.catch.statistics.statistics[0].std == pytest.approx(1.0, abs=0.06)
+    assert desk.catch.statistics.statistics[0].std == pytest.approx(1.0, abs=0.15)  # of 500 values
 
 
 def test_pruned_and_spectral_norm_modules_keep_their_own_hooks(tap_on, desk):
