@@ -4,6 +4,7 @@ import { KEYS, h, taken } from "./dom.js";
 import { wholeOf } from "./controls_words.js";
 
 const LOUD = new Set(["model_gone", "run_failed", "forward_failed", "one_way"]); // said in place of the state
+const WHY = { model_gone: "", one_way: "To steer while training:" }; // their other words are about pictures
 
 /** A button that stays focusable while it cannot be used, and then says why: {el, set(reason)}. */
 export function buttonOf(name, pressed, refused) {
@@ -63,7 +64,7 @@ export function barOf(view, memory) {
     const loud = !gone && status && LOUD.has(status.code) ? status : null;
     const fault = !gone && status && status.code === "fault" ? `Something in nbtorchviz failed: ${(status.lines || [])[0] || ""}` : "";
     const words = gone ? ["Kernel gone.", "It was restarted or has ended; nothing can be steered from here."]
-      : loud && phase !== "paused" ? [loud.title, (loud.lines || [])[0] || ""] : [controls.title || "", phase === "idle" && fault ? fault : [controls.why, fault].filter(Boolean).join(" ")];
+      : loud && phase !== "paused" ? [loud.title, loud.code in WHY ? WHY[loud.code] : (loud.lines || [])[0] || ""] : [controls.title || "", phase === "idle" && fault ? fault : [controls.why, fault].filter(Boolean).join(" ")];
     if (title.textContent !== words[0]) title.textContent = words[0];
     if (why.textContent !== words[1]) why.textContent = why.title = words[1];
     const line = (loud && phase !== "paused" && loud.code_line) || "";
@@ -82,7 +83,8 @@ export function barOf(view, memory) {
     runTo.button.set(lost || can.run_to);
     stop.set(lost || can.stop);
     // One reason holds for all of them nearly always; it is told once, in words.
-    const told = !gone && !held && can.pause && can.pause !== "nothing is training" ? can.pause : "";
+    const told = !gone && !held && !loud && can.pause && can.pause !== "nothing is training" ? can.pause : "";
+    reason.hidden = !told;
     if (reason.textContent !== told) reason.textContent = reason.title = told;
     if (!runTo.input.value && document.activeElement !== runTo.input) runTo.input.placeholder = String(100 * (Math.floor((view.step() || 0) / 100) + 1));
   }

@@ -76,7 +76,7 @@ export function knobsOf(view, memory) {
   const frozen = h("div", { class: "c-knob c-freeze" }, h("span", { class: "c-label" }, "Freeze"), layer, h("span", { class: "c-beside" }, freeze, unfreeze, frozenNote), frozenError);
   const cancel = h("button", { type: "button", ...KEYS, onclick: () => view.ask("cancel", "cancel", null) }, "Cancel");
   const waits = h("div", { class: "c-waiting", role: "status", hidden: true }, h("span", { class: "c-words" }), cancel);
-  const log = h("ol", { class: "c-log", "aria-label": "Changes", hidden: true });
+  const log = h("ol", { class: "c-log", "aria-label": "Changes", hidden: true, ...KEYS });
   const el = h("section", { class: "c-panel c-knobs", "aria-label": "Knobs" }, h("div", { class: "c-title" }, h("b", {}, "Knobs"), h("span", { class: "nbtv-quiet" }, "change at the end of a step")), none, fields, frozen, waits, log);
   const rows = new Map();
   let tree = "", logged = "", layers = [];
@@ -142,6 +142,7 @@ export function knobsOf(view, memory) {
     if (waits.firstChild.textContent !== words) waits.firstChild.textContent = words;
     const changes = controls.changes || [], key = JSON.stringify(changes);
     log.hidden = !changes.length;
+    log.tabIndex = log.scrollHeight > log.clientHeight + 1 ? 0 : -1; // what scrolls has to be reached by keyboard
     if (key === logged) return;
     logged = key;
     log.replaceChildren(...changes.map(({ step, text, note, applied }) => h("li", { class: applied ? null : "c-faulty" },
