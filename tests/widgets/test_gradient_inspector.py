@@ -1,4 +1,4 @@
-"""GradientInspector: its numbers are autograd's, its views hear what they need, bad input is refused."""
+"""GradientInspector: numbers are autograd's, views hear what they need, nonsense is refused."""
 
 import math
 
