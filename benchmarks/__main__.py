@@ -12,6 +12,7 @@ NAMES = {
     "cache": "cache_cost",
     "attach": "attach",
     "bus": "bus_cost",
+    "nonfinite": "nonfinite_cost",
     "soak": "soak",
     "latency": "latency",
 }

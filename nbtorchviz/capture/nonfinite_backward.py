@@ -38,28 +38,31 @@ class _Stop(BaseException):
     pass
 
 
-def first_broken(
-    outputs: Sequence[Tensor], gradients: Sequence[Tensor], leaves: Sequence[Tensor]
-) -> BrokenNode | None:
+def first_broken(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> BrokenNode | None:
     """Run the backward of ``outputs`` and stop at the first node that breaks.
 
     Args:
         outputs: with a graph.
-        gradients: of the loss with respect to these, finite.
-        leaves: with respect to which the gradient is taken; their ``grad`` stays as it is.
+        gradients: of the loss with respect to these, finite; every leaf keeps its ``grad``.
     """
     found: list[BrokenNode] = []
     nodes = nodes_of(outputs)
+    # Also tensors of the user's that are no part of the copy: a global that its forward reads.
+    leaves = [node.variable for node in nodes if hasattr(node, "variable")]
+    before = [leaf.grad for leaf in leaves]
     handles = [node.register_hook(partial(_look, node, found)) for node in nodes]
     try:
-        torch.autograd.grad(
-            outputs, [leaf for leaf in leaves if leaf.requires_grad], gradients, allow_unused=True
-        )
+        for leaf in leaves:
+            leaf.grad = None  # or it would be added to in place
+        # Not autograd.grad: a reentrant checkpoint refuses it.
+        torch.autograd.backward(outputs, gradients)
     except _Stop:
         pass
     finally:
         for handle in handles:
             handle.remove()
+        for leaf, gradient in zip(leaves, before, strict=True):
+            leaf.grad = gradient
     return found[0] if found else None
 
 

@@ -41,6 +41,16 @@ def flag_of(tensors: Iterable[Tensor]) -> Tensor | None:
         return torch.stack([total.to(first, torch.float32) for total in totals]).sum()
 
 
+def own_values(tensor: Tensor) -> Tensor:
+    """Return the values that lie here: of a sparse tensor, or of a shard of one."""
+    if type(tensor) is Tensor and tensor.layout is torch.strided:  # the usual case
+        return tensor
+    if hasattr(tensor, "to_local"):  # looking at the whole would be a collective
+        shard: Tensor = tensor.to_local()
+        return shard
+    return tensor._values() if tensor.is_sparse else tensor
+
+
 def bad_in(tensor: Tensor) -> tuple[int, int]:
     """Count NaN and infinite values, exactly."""
     values = tensor.detach()

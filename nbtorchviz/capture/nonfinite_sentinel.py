@@ -20,7 +20,7 @@ from nbtorchviz.capture.hooks import (
     RootPreHook,
     in_backward,
 )
-from nbtorchviz.capture.nonfinite_ranges import bad_in, flag_of, has_nan
+from nbtorchviz.capture.nonfinite_ranges import bad_in, flag_of, has_nan, own_values
 from nbtorchviz.capture.nonfinite_record import (
     MOST_OUTPUT_BYTES,
     Buffers,
@@ -138,13 +138,16 @@ class Sentinel:
             if self._unanswered > PATIENCE:  # every step is skipped by a GradScaler
                 self._post.overdue()
             return
+        due = self.every_step or self._post.due()
+        if not due and self.record is None and not self._late:
+            return  # most forwards, where only some a second are guarded
         began = time.perf_counter()
         try:
             self._poll()
             before, self.record = self.record, None
             root = self._root()
             tracing = torch._C._get_tracing_state() is not None
-            if self.done or root is None or tracing or not (self.every_step or self._post.due()):
+            if self.done or root is None or tracing or not due:
                 return
             self._seen = False
             streams = Streams.now(every=not self.every_step)
@@ -219,7 +222,7 @@ class Sentinel:
         began = time.perf_counter()
         try:
             mine = self._parameters(optimizer)
-            flag = flag_of([p.grad for _, p in mine if p.grad is not None])
+            flag = flag_of([own_values(p.grad) for _, p in mine if p.grad is not None])
             if flag is not None and mine:
                 self._seen, self._checked_step = True, record.step
                 if not flag.is_cpu:
@@ -255,9 +258,8 @@ class Sentinel:
 def first_bad_gradient(named: Sequence[tuple[str, Tensor]]) -> tuple[str, str] | None:
     """Return the name and the word of the last parameter, in backward order, that broke."""
     for name, parameter in reversed(named):
-        gradient = parameter.grad
-        if gradient is not None and gradient.layout is torch.strided:
-            nan, infinite = bad_in(gradient)
+        if parameter.grad is not None:
+            nan, infinite = bad_in(own_values(parameter.grad))
             if nan or infinite:
                 return name, "NaN" if nan else "Inf"
     return None

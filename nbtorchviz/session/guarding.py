@@ -65,7 +65,9 @@ class Guarding:
                 plain loop; ``"raise"`` raises ``NonFiniteError`` out of ``optimizer.step()``;
                 ``"tell"`` lets training go on; None looks no more.
             every_step: guard every step, not only some a second: what happens in one step is then
-                found in that step.
+                found in that step. That takes about 0.25 ms and one pass over the gradients:
+                1.36x of a step of 0.7 ms, lost in the noise (1.00x and 1.01x) of steps of 120 and
+                280 ms, on one loaded CPU core; ``python -m benchmarks nonfinite``.
 
         Raises:
             ValueError: no such action.

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from nbtorchviz.capture.compiled import compiled_how, eager
 from nbtorchviz.capture.layers import join_key
@@ -86,8 +85,7 @@ def _traced(
     if trace.passed_on is not None:
         note = "A tensor from outside the batch and the parameters brought it in."
         return replace(_forward(trace.passed_on, blank, "forward"), notes=(note,))
-    leaves = [*twin.parameters(), *(leaf for leaf in _leaves(args, kwargs) if leaf.requires_grad)]
-    return _after_forward(record, criterion, chain, blank, trace, outputs, leaves)
+    return _after_forward(record, criterion, chain, blank, trace, outputs)
 
 
 def _after_forward(
@@ -97,7 +95,6 @@ def _after_forward(
     blank: NonFiniteReport,
     trace: OpTrace,
     outputs: list[Tensor],
-    leaves: list[Tensor],
 ) -> NonFiniteReport:
     """Go on where the forward stayed finite: the loss, its gradient, the model's backward."""
     if criterion is not None and record.criterion is not None:
@@ -123,7 +120,7 @@ def _after_forward(
                 notes=notes,
             )
     if known:
-        node = first_broken([outputs[at] for at, _ in known], [g for _, g in known], leaves)
+        node = first_broken([outputs[at] for at, _ in known], [g for _, g in known])
         if node is not None:
             return _backward(node, trace, blank)
     if "loss" in blank.seen:
@@ -263,11 +260,10 @@ def _loss(criterion: nn.Module, kept: Kept, blank: NonFiniteReport) -> NonFinite
     cause = trace.found or trace.origin_of(outputs)
     if cause is not None:
         return replace(_forward(cause, blank, "loss"), layer=name)
-    leaves = [leaf for leaf in _leaves(args, kwargs) if leaf.requires_grad]
     graded = [tensor for tensor in outputs if tensor.requires_grad]
-    if not graded or not leaves:
+    if not graded:
         return None
-    node = first_broken(graded, [torch.ones_like(tensor) for tensor in graded], leaves)
+    node = first_broken(graded, [torch.ones_like(tensor) for tensor in graded])
     return None if node is None else replace(_backward(node, trace, blank), layer=name)
 
 
@@ -301,11 +297,6 @@ def _restore(twin: nn.Module, record: Record) -> None:
         for name, before in {**record.buffers, **record.weights}.items():
             if name in own and own[name].shape == before.shape:
                 own[name].copy_(before)
-
-
-def _leaves(args: object, kwargs: object) -> list[Tensor]:
-    found = pytree.tree_leaves((args, kwargs))
-    return [leaf for leaf in found if isinstance(leaf, Tensor)]
 
 
 @contextmanager

@@ -1,8 +1,13 @@
 """Models that go bad in a known place; each is trained for a few steps."""
 
+import contextlib
+
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from nbtorchviz.errors import NonFiniteError
 
 STEPS = 6
 
@@ -164,3 +169,33 @@ class ClampedBackward(nn.Module):
 
 def squares(y):
     return (y.float() ** 2).mean()
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+def train(model, optimizer, *, loss=squares, data=None, steps=STEPS, autocast=None):
+    for step in range(steps):
+        x = torch.randn(4, 4) if data is None else data(step)
+        optimizer.zero_grad()
+        with autocast() if autocast else contextlib.nullcontext():
+            y = model(x)
+        value = loss(y)
+        value.backward()
+        optimizer.step()
+
+
+def caught(guard, model, *, rate=0.01, criterion=None, **how):
+    """Train until it raises; return the report."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    session = guard(model, optimizer, criterion=criterion)
+    with pytest.raises(NonFiniteError) as error:
+        train(model, optimizer, **how)
+    assert error.value.report is session.first_nonfinite
+    return error.value.report

@@ -1,17 +1,13 @@
 """The first NaN of a training is traced to the module and the operation that made it."""
 
-import contextlib
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-import nbtorchviz as nbv
-from nbtorchviz.errors import NonFiniteError
 from nbtorchviz.events import NonFiniteFound
 from tests.session import nonfinite_cases as cases
-from tests.session.nonfinite_cases import squares
+from tests.session.nonfinite_cases import caught, train
 
 
 @pytest.fixture(autouse=True)
@@ -20,49 +16,11 @@ def _seeded():
     torch.manual_seed(0)
 
 
-@pytest.fixture
-def guard():
-    """Arm a session; close it after the test."""
-    sessions = []
-
-    def arm(model, optimizer=None, action="raise", *, every_step=True, **options):
-        session = nbv.watch(model, optimizer, **options)
-        sessions.append(session)
-        session.on_nonfinite(action, every_step=every_step)
-        return session
-
-    yield arm
-    for session in sessions:
-        assert session.faults == []
-        session.close()
-
-
-def train(model, optimizer, *, loss=squares, data=None, steps=cases.STEPS, autocast=None):
-    for step in range(steps):
-        x = torch.randn(4, 4) if data is None else data(step)
-        optimizer.zero_grad()
-        with autocast() if autocast else contextlib.nullcontext():
-            y = model(x)
-        value = loss(y)
-        value.backward()
-        optimizer.step()
-
-
-def caught(guard, model, *, rate=0.01, criterion=None, **how):
-    """Train until it raises; return the report."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-    session = guard(model, optimizer, criterion=criterion)
-    with pytest.raises(NonFiniteError) as error:
-        train(model, optimizer, **how)
-    assert error.value.report is session.first_nonfinite
-    return error.value.report
-
-
 FORWARD = {
     "log of a negative": (lambda: cases.Nested(cases.Log()), "head.loss", "log"),
     "0/0 in a normalisation": (lambda: cases.Zeroed(cases.ZeroDivided()), "inner", "div"),
     "exp overflow": (
-        lambda: nn.Sequential(nn.Linear(4, 4), Scaled(1e4), cases.ExpShare()),
+        lambda: nn.Sequential(nn.Linear(4, 4), cases.Scaled(1e4), cases.ExpShare()),
         "2",
         "exp",
     ),
@@ -92,15 +50,6 @@ BACKWARD = {
     "where hides it": (lambda: cases.Zeroed(cases.ClampedBackward(), 1.0), "inner", "sqrt"),
     "outside every layer": (lambda: FunctionalBackward(), "", "sqrt"),
 }
-
-
-class Scaled(nn.Module):
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        return x * self.factor
 
 
 class Power(nn.Module):
