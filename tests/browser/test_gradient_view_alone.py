@@ -31,6 +31,17 @@ BOXES = f"""() => [...document.querySelectorAll(
   .map((el) => {{ const b = el.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; }})"""
 
 
+def frames(page, count=4):
+    """Let some animation frames pass: what was asked for is painted then."""
+    page.evaluate(
+        """(count) => new Promise((done) => {
+          const next = (left) => (left ? requestAnimationFrame(() => next(left - 1)) : done());
+          next(count);
+        })""",
+        count,
+    )
+
+
 def packet(names=("stem.conv", "stem.relu", "head.fc"), frozen=(), steps=STEPS, seq=1, strip=True):
     """Norms of layers with a weight and a bias each (not of relu), in blocks."""
     blocks = dict.fromkeys(name.partition(".")[0] for name in names)
@@ -164,7 +175,7 @@ def test_python_and_the_view_take_each_others_selection(show):
     painted(page, "view", "flow")
     # Python has not heard of that press yet: what it selected before must not undo it.
     page.evaluate("model.set('selection', {rev: 3, heard: {}, view: 'ratio', layer: 'stem.conv'})")
-    page.wait_for_timeout(100)
+    frames(page)
     assert page.locator(ROOT).get_attribute("data-view") == "flow"
 
 
@@ -248,7 +259,7 @@ def test_words_stand_for_what_has_no_norm(show):
 def test_nothing_moves_when_the_state_changes(show):
     for width in (900, 400):
         page = show(width=width)
-        page.wait_for_timeout(100)
+        frames(page)
         before = page.evaluate(BOXES)
         assert max(box[3] for box in before) <= 640
         for code in ("one_way", "model_gone", "stale", "paused", "fault"):
