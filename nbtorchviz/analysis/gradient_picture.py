@@ -20,7 +20,7 @@ class FlowRow:
 
     name: str
     gradient: float
-    """L2 of the gradients of its parameters; NaN: none."""
+    """L2 of the gradients of its parameters; NaN: it holds NaN, or ``word`` says why it is none."""
     activation: float
     """L2 of d loss / d output; NaN: none."""
     low: float
@@ -56,20 +56,27 @@ def gradient_picture(
     picture = Picture(WIDTH_PX, height, theme, scale=scale)
     _heading(picture, state, step)
     ends = _ends(shown)
-    if ends is None:
+    if step is None or not shown:
         middle = (WIDTH_PX / 2, _TOP + 24)
         picture.text(middle, "No gradient yet.", align="center", bold=True)
         return picture.png(limit_bytes=LIMIT_BYTES)
-    _zone(picture, shown, ends)
-    _axis(picture, ends, len(shown))
+    if ends is None:
+        ends = (0, 1)  # no number can be drawn: rows say why in words
+    else:
+        _zone(picture, shown, ends)
+        _axis(picture, ends, len(shown))
     for place, row in enumerate(shown):
         _row(picture, row, ends, _TOP + _ROW * place, marked=row.name == selected)
     left_out = len(rows) - len(shown)
-    note = "● gradient of the parameters   ○ of the layer's output   grey: the newest samples"
+    note = (
+        "● gradient of the parameters   ○ of the layer's output   "
+        f"grey bar: the newest samples   shaded: within a factor of {GRADIENT_FACTOR:,.0f} of the "
+        "last layer"
+    )
     if left_out:
         note += f"   {left_out} more layers are not drawn"
-    at = (_LEFT, height - 22)
-    picture.text(at, note, size=11, color=theme.second, max_width=WIDTH_PX - _LEFT - 8)
+    at = (16, height - 22)
+    picture.text(at, note, size=11, color=theme.second, max_width=WIDTH_PX - 32)
     return picture.png(limit_bytes=LIMIT_BYTES)
 
 
@@ -80,9 +87,10 @@ def _heading(picture: Picture, state: Mapping[str, Any], step: int | None) -> No
     picture.text((x + 24, 10), f"gradients by depth, {said}", color=theme.second)
     findings = (state.get("gradients") or {}).get("findings") or []
     if findings:
-        worst = findings[0]
+        more = f"   and {len(findings) - 1} more" if len(findings) > 1 else ""
         picture.rect((0, 34, WIDTH_PX, 60), fill=theme.error_panel)
-        picture.text((16, 38), worst["title"], bold=True, max_width=WIDTH_PX - 32)
+        x = 16 + picture.text((16, 38), findings[0]["title"], bold=True, max_width=WIDTH_PX - 132)
+        picture.text((x, 38), more, color=theme.second)
     elif step is not None:
         picture.text((16, 38), "Nothing found so far.", color=theme.live)
     for x, word in ((_LEFT, ""), (WIDTH_PX - _RIGHT + 90, "update / weight")):
@@ -147,7 +155,8 @@ def _row(
         picture.text((_LEFT + 8, top + 2), said, color=theme.warn)
     if math.isfinite(row.ratio):
         at = (WIDTH_PX - _RIGHT + 90, top + 2)
-        picture.text(at, f"{row.ratio:.1e}".replace("e-0", "e-"), size=12)
+        ratio = f"{row.ratio:.1e}".replace("e-0", "e-") if row.ratio else "0"
+        picture.text(at, ratio, size=12)
 
 
 def _drawable(value: float) -> bool:
@@ -157,4 +166,4 @@ def _drawable(value: float) -> bool:
 def _not_drawable(value: float) -> str:
     if math.isinf(value):
         return "Inf"
-    return "exactly 0" if value == 0 else ""
+    return "exactly 0" if value == 0 else "NaN"

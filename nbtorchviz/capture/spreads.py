@@ -178,5 +178,5 @@ def _norm(values: NDArray[Any], count: int) -> float:
 def _spread_over_batch(copy: HostCopy | None) -> float:
     if copy is None:
         return math.nan
-    rows = readable(copy.host()).numpy()
+    rows = readable(copy.host()).numpy().astype(np.float64)  # float32 overflows when training does
     return float(rows.std(axis=0).max()) if rows.size and np.isfinite(rows).all() else math.nan

@@ -74,7 +74,7 @@ class Diagnostics(Guarding):
 
         Each finding has a sentence (``title``), ``evidence`` with numbers and steps, and a
         ``remedy`` to try. Empty: nothing was found so far. Statistics are taken from the first
-        display of a widget on, or with ``every=``.
+        display of a widget on; with ``every=`` while there is a widget, displayed or not.
         """
         return self.diagnosis.findings
 

@@ -95,7 +95,6 @@ def flow_rows(history: GradientHistory) -> list[FlowRow]:
         update, weight = _together(norms["update"][mine]), _together(norms["weight"][mine])
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = update / weight
-        known = ratio[np.isfinite(ratio)]
         words = {STATES[history.states[row, -1]] for row in mine}
         activation = norms["activation"][places[key]] if key in places else None
         result.append(
@@ -105,7 +104,7 @@ def flow_rows(history: GradientHistory) -> list[FlowRow]:
                 activation=math.nan if activation is None else float(activation[-1]),
                 low=float(recent.min()) if len(recent) else math.nan,
                 high=float(recent.max()) if len(recent) else math.nan,
-                ratio=float(known[-1]) if len(known) else math.nan,
+                ratio=float(ratio[-1]) if np.isfinite(ratio[-1]) else math.nan,
                 word=words.pop() if len(words) == 1 else "",
             )
         )

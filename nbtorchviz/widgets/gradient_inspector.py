@@ -128,11 +128,13 @@ class GradientInspector(ObserverWidget):
         title = f"GradientInspector of {self.session.model_name}"
         norms = [norm for norm in self.norms().values() if not math.isnan(norm)]
         newest = self.session.statistics.newest_parameters
-        if newest is None or not norms:
+        if newest is None:
             return f"{title}: no step yet"
         total = math.sqrt(math.fsum(norm * norm for norm in norms))
         over = f"over {len(norms)} parameters, step {newest.step}"
         text = f"{title}: gradient norm {total:.4g} {over}"
+        if not norms:
+            text = f"{title}: no gradient norm is a number, step {newest.step}"
         return "\n  ".join([text, *(finding.title for finding in self.findings())])
 
     def snapshot(self) -> bytes:
