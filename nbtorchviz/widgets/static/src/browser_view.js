@@ -27,7 +27,7 @@ export function render({ model, el }) {
   const options = model.get("options") || {}, compact = Boolean(options.compact);
   const memory = memoryOf(options.id), kept = (memory.kept ||= store());
   let { pick = FIRST, revision = -1, moved = false, cross = null, zoomed = false, lock = "auto", counts = "log", mapped = false } = memory;
-  let seq = 0, acked = 0, asked = false, scene = null;
+  let seq = 0, acked = 0, asked = false, scene = null, size = null;
   let hovered = null, skew = 0, narrow = false, middling = false, rebuilt = true;
 
   const view = {
@@ -171,6 +171,11 @@ export function render({ model, el }) {
     if (narrow) picker.set(scene.rows.map((r) => [r.key, r.key]), pick.layer);
   }
 
+  /** Kept by the observer: asking in the middle of a paint lays the whole page out. */
+  function bodySize() {
+    return (size ||= [body.clientWidth, body.clientHeight]);
+  }
+
   function paintBody() {
     const { frame, header } = scene;
     const kind = !frame ? "none" : header.view === "scalar" || (header.view === "strip" && header.total <= LISTED) ? "values" : header.view === "maps" && !zoomed ? "maps" : "plane";
@@ -180,11 +185,13 @@ export function render({ model, el }) {
     back.hidden = !(frame && header.view === "maps");
     middle.classList.toggle("nbtv-no-picture", kind === "none");
     if (kind === "maps") {
-      grid.resize(body.clientWidth, body.clientHeight, body.clientHeight + status.banner.offsetHeight);
+      const [across, down] = bodySize();
+      grid.resize(across, down, down + (status.banner.hidden ? 0 : status.banner.offsetHeight));
       grid.paint(scene);
     } else if (kind === "plane") {
       const room = back.hidden ? 0 : 32, most = header.view === "maps" ? 392 : Infinity;
-      wide.paint(scene, [Math.min(most, body.clientWidth - 4), Math.min(most, body.clientHeight - 4 - room)]);
+      const [across, down] = bodySize();
+      wide.paint(scene, [Math.min(most, across - 4), Math.min(most, down - 4 - room)]);
     } else if (kind === "values") values.paint(scene);
   }
 
@@ -242,7 +249,10 @@ export function render({ model, el }) {
     ask();
   });
   resizes.observe(root);
-  const bodies = new ResizeObserver(ask);
+  const bodies = new ResizeObserver(() => {
+    size = [body.clientWidth, body.clientHeight];
+    ask();
+  });
   bodies.observe(body);
   const listeners = [["change:picture", onPicture], ["change:selection", onSelection], ["change:layers", ask], ["change:state", onState], ["msg:custom", onMessage]];
   for (const [event, listener] of listeners) model.on(event, listener);

@@ -16,7 +16,12 @@ export function gridOf(view) {
   let scene = null, plan = null, order = [], firstSeen = 0, width = 0, height = 0, room = 0, lastShown = "";
   let paintedFrame = null, paintedLooks = "";
 
-  el.addEventListener("scroll", () => scene && draw());
+  // Kept, because asking the element in the middle of a paint lays the whole page out.
+  let scrolled = 0;
+  el.addEventListener("scroll", () => {
+    scrolled = el.scrollTop;
+    if (scene) draw();
+  });
   el.addEventListener("click", (event) => {
     const cell = event.target.closest(".nbtv-cell");
     if (cell) pick(Number(cell.dataset.channel), false);
@@ -53,9 +58,12 @@ export function gridOf(view) {
 
   function scrollTo(channel) {
     const row = Math.floor(order.indexOf(channel) / plan.columns);
-    if (row * plan.step < el.scrollTop) el.scrollTop = row * plan.step;
     const under = (row + 1) * plan.step - height;
-    if (under > el.scrollTop) el.scrollTop = under;
+    const target = under > Math.min(scrolled, row * plan.step) ? under : Math.min(scrolled, row * plan.step);
+    if (target !== scrolled) {
+      el.scrollTop = target;
+      scrolled = el.scrollTop;
+    }
   }
 
   /** Sizes of the tiles: from the layer's true shape, so that a preview does not move them. */
@@ -80,6 +88,7 @@ export function gridOf(view) {
     order = orderOf(by, header.total, header.first, by === "mean" ? arrays.mean : by === "zero" ? arrays.zero : null);
     plan = planned(header);
     cells.style.height = `${plan.rows * plan.step}px`;
+    scrolled = Math.min(scrolled, Math.max(0, plan.rows * plan.step - height)); // as the browser will
     cells.setAttribute("aria-label", `Channels of ${header.layer}`);
     const shown = `${header.layer} ${scene.pick.channel}`;
     if (shown !== lastShown && !el.contains(document.activeElement)) scrollTo(scene.pick.channel);
@@ -92,8 +101,8 @@ export function gridOf(view) {
     const dpr = ratio();
     const count = arrays.planes.shape[0], [, tall, wide] = arrays.planes.shape;
     const within = fit(Math.max(tall, wide), plan.side, plan.side);
-    firstSeen = Math.floor(el.scrollTop / plan.step);
-    const lastSeen = Math.min(plan.rows - 1, Math.floor((el.scrollTop + height) / plan.step));
+    firstSeen = Math.floor(scrolled / plan.step);
+    const lastSeen = Math.min(plan.rows - 1, Math.floor((scrolled + height) / plan.step));
     const jobs = [];
     let used = 0;
     for (let at = firstSeen * plan.columns; at < Math.min(order.length, (lastSeen + 1) * plan.columns); at += 1) {
@@ -107,12 +116,12 @@ export function gridOf(view) {
       jobs.push({
         codes: arrays.planes.subarray(plane * tall * wide, (plane + 1) * tall * wide),
         pixels: pixelsByCode(scene.table, arrays.lo[plane], arrays.hi[plane], scale, scene.centred),
-        x: Math.round(x * dpr), y: Math.round((y + CAPTION - el.scrollTop) * dpr),
+        x: Math.round(x * dpr), y: Math.round((y + CAPTION - scrolled) * dpr),
       });
     }
     for (let i = used; i < pool.length; i += 1) pool[i].hidden = true;
     const { pick, lock, colormap, grey } = scene;
-    const looks = [pick.order, pick.normalize, lock, colormap, grey, plan.columns, plan.step, plan.side, width, height, el.scrollTop, dpr].join();
+    const looks = [pick.order, pick.normalize, lock, colormap, grey, plan.columns, plan.step, plan.side, width, height, scrolled, dpr].join();
     if (scene.frame === paintedFrame && looks === paintedLooks) return; // only the chosen tile changed
     [paintedFrame, paintedLooks] = [scene.frame, looks];
     drawPlanes(sized(canvas, width, height), jobs, tall, wide, within);

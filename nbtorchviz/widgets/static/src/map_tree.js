@@ -97,7 +97,8 @@ export function treeOf(view, closed) {
       lastLayer = scene.pick.layer;
       if (!list.contains(document.activeElement)) { at = lastLayer; for (const row of seen) items.get(row.key).el.tabIndex = row.key === at ? 0 : -1; }
       const item = items.get(lastLayer);
-      if (item) inSight(item.el);
+      // After this paint: places are asked for when the page is laid out anyway.
+      if (item) requestAnimationFrame(() => inSight(item.el));
     }
   }
 
