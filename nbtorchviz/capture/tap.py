@@ -165,6 +165,11 @@ class ModelTap:
         return self._steps.count, course.forward, course.micro
 
     @property
+    def looking(self) -> bool:
+        """Whether root forwards are to be noticed, by hooks that may rest between samples."""
+        return self._course.looking
+
+    @property
     def closed(self) -> bool:
         """True after ``close()``."""
         return self._course.closed

@@ -13,6 +13,7 @@ from nbtorchviz.analysis.findings import Finding
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.tap import ModelTap
 from nbtorchviz.live.gate import PauseGate
+from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.breakpoints import Breakpoint, FactsView
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.checkup import checkup as look_over
@@ -32,6 +33,7 @@ MOST_CHANGES = 99
 class Diagnostics(Guarding):
     """The part of a ``Session`` that judges, holds and changes a training."""
 
+    audience: Audience
     bus: EventBus
     budget: Budget
     gate: PauseGate
@@ -39,6 +41,7 @@ class Diagnostics(Guarding):
     recorder: Recorder
     _rate: RateWatch
     tap: ModelTap
+    closed: bool
 
     def _begin_diagnosis(self, clock: Callable[[], float]) -> None:
         facts = SessionFacts(
@@ -159,6 +162,11 @@ class Diagnostics(Guarding):
         self.recorder.hold = self._hold
         return added
 
+    def _rest_if_idle(self) -> None:
+        """Take the root hooks off when no widget is left; breakpoints need none to be seen."""
+        if self.closed or not len(self.diagnosis.breakpoints):
+            self.tap.rest()
+
     @staticmethod
     def _waits_for_statistics(each: Breakpoint) -> bool | None:
         """Whether statistics are to be taken often; None: never again for this breakpoint."""
@@ -173,6 +181,8 @@ class Diagnostics(Guarding):
             self._nonfinite.at_boundary()
         self.gate.at_boundary()
         self._turn_waiting()
+        if self.tap.looking and not len(self.audience):
+            self._rest_if_idle()  # the last breakpoint may be gone
 
     def _pause_only(self) -> None:
         """Pause and stop here: all there is to do before a knob or a breakpoint is used."""

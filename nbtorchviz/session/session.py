@@ -74,7 +74,7 @@ class Session(Runs, Diagnostics, Pins):
             self.fault,
             background=lambda: self.running,
             on_first=lambda: self.tap.look(),
-            on_last=lambda: self.tap.rest(),
+            on_last=self._rest_if_idle,
         )
         self.gate, self.sender = self.line.gate, self.line.sender
         self.audience = self.line.audience

@@ -10,6 +10,7 @@ from torch import nn
 import nbtorchviz as nbv
 from nbtorchviz.errors import LayerNotFoundError, StopTraining
 from nbtorchviz.events import FindingRaised
+from tests.capture.desk import hook_count
 
 
 @pytest.fixture
@@ -152,4 +153,25 @@ def test_a_model_left_in_eval_mode_is_named():
     while not any(finding.rule == "eval_mode" for finding in session.findings()):
         assert time.monotonic() < deadline
         train(model, optimizer, session, 1)
+    session.close()
+
+
+def test_a_breakpoint_outlives_the_last_widget_and_leaves_no_hook_behind():
+    model = nn.Sequential(nn.Linear(2, 2))
+    session = nbv.watch(model, every=1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    browser = nbv.ActivationBrowser(session)
+    added = session.pause_when("grad_norm(0) > 1e9")
+    browser.close()
+
+    def step():
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+
+    step()
+    assert session.statistics.parameters().steps.tolist() == [1]
+    added.remove()
+    step()
+    assert hook_count(model) == 0
+    assert session.faults == []
     session.close()
