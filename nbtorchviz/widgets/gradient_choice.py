@@ -1,5 +1,6 @@
 """What is selected in a GradientInspector: one value, checked as a whole."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -33,6 +34,8 @@ class GradientChoice:
     rows: str = ""
     picked: tuple[str | None, ...] | None = None
     """Rows drawn as lines, by colour; None: chosen by the view."""
+    range: tuple[float, float | None] | None = None
+    """Steps shown over time, None as their end: up to the newest. None: the whole run."""
 
     def as_trait(self, revision: int, heard: dict[str, int]) -> dict[str, Any]:
         """Return the ``selection`` trait; views take it over when ``rev`` grows."""
@@ -62,7 +65,21 @@ class GradientChoice:
                 raise refusal(name, "text", changes[name])
         if changes.get("step") is not None:
             changes["step"] = whole("step", changes["step"])
+        if changes.get("range") is not None:
+            changes["range"] = _stretch(changes["range"])
         if changes.get("picked") is not None:
             picked = [None if row is None else str(row) for row in changes["picked"]]
             changes["picked"] = tuple(picked[:MOST_PICKED])
         return replace(self, **changes)
+
+
+def _stretch(given: Any) -> tuple[float, float | None]:
+    """Check a stretch of steps."""
+    words = "two steps, the first and the last (None: the newest)"
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        raise refusal("range", words, given)
+    first, last = given
+    good = isinstance(first, int | float) and (last is None or isinstance(last, int | float))
+    if not good or not math.isfinite(first) or (last is not None and not first < last):
+        raise refusal("range", words, given)
+    return float(first), None if last is None else float(last)

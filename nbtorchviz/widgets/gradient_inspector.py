@@ -66,6 +66,7 @@ class GradientInspector(ObserverWidget):
         session = as_session(model_or_session, "GradientInspector")
         self._choice = GradientChoice().changed(_known(session), view=view, layer=layer or "")
         self._revision, self._heard = 1, dict[str, int]()
+        self._thinned = False  # the views have not all kept steps
         self._lock = threading.RLock()
         super().__init__(
             session,
@@ -182,6 +183,8 @@ class GradientInspector(ObserverWidget):
         with self._lock:
             before = self._choice
             self._choice = before.changed(_known(self.session), **{name: value})
+        if name == "range" and self._thinned:
+            self._gradients_stream.mark(urgent=True)
         if name == "layer" and value != before.layer:
             self._gradients_stream.mark(urgent=True)
             self._take_others_to(str(value))
@@ -207,9 +210,11 @@ class GradientInspector(ObserverWidget):
             limit_bytes=min(limit_bytes, LIMIT_BYTES),
             phase="train",
             captured_at_s=self._captured_at_s(),
+            shown=self._choice.range,
             flags=self._flags(),
             zones=ZONES,
         )
+        self._thinned = len(arrays["steps"]) < header["samples"]
         data = pack(header, arrays)
         return Payload(seq, data, len(data))
 

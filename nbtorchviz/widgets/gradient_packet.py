@@ -20,6 +20,8 @@ PER_OCTAVE, LOWEST_EXPONENT = 264, -120
 """Codes from one power of two to the next: a norm read back is off by 0.14 % at most."""
 COUNTS_PER_OCTAVE = 16
 """Counts up to 20 come back exactly, larger ones within 2.2 %; 60,000 is the largest."""
+FINE_SHARE = 0.75
+"""Of the columns, for the steps that are shown where a view shows only some."""
 STRIP_SHARE, STRIP_COLUMNS, LEAST_COLUMNS = 0.35, 512, 8
 """Of a packet, for histograms over time; and how many columns one has at most and at least."""
 
@@ -65,6 +67,7 @@ def gradient_parts(
     *,
     seq: int,
     limit_bytes: int = 260_000,
+    shown: tuple[float, float | None] | None = None,
     **about: Any,
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return header and arrays of one packet, for ``analysis.packets.pack``.
@@ -74,6 +77,8 @@ def gradient_parts(
         strips: those of the selected layer first: each takes up to half of the room that is left.
         seq: number that views ack.
         limit_bytes: most bytes of the packet. Names of layers and parameters take what they take.
+        shown: first and last step that views show (None: up to the newest): more columns of
+            those, fewer of the others. By default all alike.
         about: the rest of the header: phase, captured_at_s, zones, flags, gaps.
     """
     header: dict[str, Any] = {"version": 1, "seq": seq, "samples": len(history.steps), **about}
@@ -93,7 +98,8 @@ def gradient_parts(
         room -= codes.nbytes + steps.nbytes + 300
     used = 3000 + names + sum(array.nbytes + 200 for array in arrays.values())
     column = 4 + len(history.parameters) + 2 * sum(len(each) for each in history.norms.values())
-    kept = kept_columns(_total(history), max(2, (limit_bytes - used) // column))
+    most = max(2, (limit_bytes - used) // column)
+    kept = _kept(_total(history), history.steps, most, shown)
     arrays |= {"steps": history.steps[kept].astype(np.uint32), "state": history.states[:, kept]}
     for name, norms in history.norms.items():
         broken = history.broken.get(name)
@@ -127,6 +133,25 @@ def kept_columns(size: NDArray[np.float64], most: int) -> NDArray[np.intp]:
         odd = rest[2 * len(a) :]
         kept = np.concatenate([np.where(size[a] > size[b], a, b), odd, newest])
     return kept
+
+
+def _kept(
+    size: NDArray[np.float64],
+    steps: NDArray[np.int64],
+    most: int,
+    shown: tuple[float, float | None] | None,
+) -> NDArray[np.intp]:
+    """Columns to send: of the shown steps as many as fit, of the others some, and the newest."""
+    if shown is None or most < 4 or len(steps) <= most:
+        return kept_columns(size, most)
+    first = int(np.searchsorted(steps, shown[0]))
+    last = len(steps) if shown[1] is None else int(np.searchsorted(steps, shown[1], side="right"))
+    inside = np.arange(first, max(first, last))
+    others = np.setdiff1d(np.arange(len(steps)), inside)
+    fine = max(2, int(FINE_SHARE * most))
+    rooms = ((inside, fine), (others, max(2, most - fine)))
+    kept = [part[kept_columns(size[part], room)] for part, room in rooms if len(part)]
+    return np.sort(np.concatenate(kept))
 
 
 def _parameters(history: GradientHistory) -> list[tuple[int, str, int]]:

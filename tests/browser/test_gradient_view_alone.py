@@ -220,6 +220,48 @@ def test_keys_move_the_step_in_the_pictures(show):
     painted(page, "step", 400)
 
 
+@pytest.mark.parametrize("drawn", ["lines", "heat"])
+def test_time_is_zoomed_panned_and_shown_whole_again(show, drawn):
+    page = show()
+    press(page, "over time")
+    press(page, drawn)
+    painted(page, "view", "time")
+    plot = page.locator(".g-lines [role=img]" if drawn == "lines" else ".g-list")
+    box = plot.bounding_box()
+    x, y = box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -100)  # a plain wheel belongs to the notebook
+    assert page.locator(ROOT).get_attribute("data-range") == ""
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -150)
+    page.keyboard.up("Control")
+    page.wait_for_selector(f"{ROOT}:not([data-range=''])")
+    first, last = shown_steps(page)
+    assert 0 < first < last < 400
+    page.mouse.down()
+    page.mouse.move(x + 60, y, steps=4)
+    page.mouse.up()
+    page.wait_for_selector(f"{ROOT}:not([data-range^='{first}-'])")
+    moved = shown_steps(page)
+    assert moved[1] - moved[0] == pytest.approx(last - first, abs=1)
+    painted(page, "step", 400)  # a drag is no press
+    press(page, "live \u25b8")
+    painted(page, "range", "")
+    brush = page.get_by_role("slider", name="Shown range")
+    brush.focus()
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector(f"{ROOT}[data-range$='-400']")
+    assert sent(page, "intent")[-1]["value"][1] is None  # its end follows the newest step
+    page.evaluate("rebuild()")
+    page.wait_for_selector(f"{ROOT}[data-range$='-400']")
+    page.get_by_role("slider", name="Shown range").press("Escape")
+    painted(page, "range", "")
+
+
+def shown_steps(page):
+    return [int(step) for step in page.locator(ROOT).get_attribute("data-range").split("-")]
+
+
 def test_jupyter_takes_no_key_from_a_control(show):
     for width in (900, 400):
         page = show(width=width, gradients={"findings": [FINDING], "rules": 1})

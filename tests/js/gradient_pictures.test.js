@@ -5,7 +5,7 @@ import { markedBy, ranked, viewOf } from "../../nbtorchviz/widgets/static/src/gr
 import { layoutOf, valuesOf } from "../../nbtorchviz/widgets/static/src/gradient_flow.js";
 import { heatCodes, runsOf, stepUnder } from "../../nbtorchviz/widgets/static/src/gradient_heat.js";
 import { countsOf, decadesIn, edgesOf, slots } from "../../nbtorchviz/widgets/static/src/gradient_histogram.js";
-import { brokenSpans, sceneOf } from "../../nbtorchviz/widgets/static/src/gradient_lines.js";
+import { brokenSpans, sceneOf, stretchOf } from "../../nbtorchviz/widgets/static/src/gradient_lines.js";
 import { BROKEN, read } from "../../nbtorchviz/widgets/static/src/gradient_packet.js";
 import { rowsOf } from "../../nbtorchviz/widgets/static/src/gradient_rows.js";
 import { healthyWords, rowWords, totalWords } from "../../nbtorchviz/widgets/static/src/gradient_words.js";
@@ -138,4 +138,25 @@ test("powers of ten lie between bins of powers of two", () => {
   assert.deepEqual(marks.map(([p]) => p), [-3, -2, -1, 0, 1]);
   assert.ok(Math.abs(marks[3][1] - 10) < 1e-9); // 10^0 is the lower edge of bin 10
   assert.ok(decadesIn({ lowest: -30, bins: 40 }, 4).length <= 4);
+});
+
+test("a stretch is cut to the run, follows the newest step, or is the whole", () => {
+  const steps = [10, 20, 90];
+  assert.deepEqual(stretchOf(steps, null), { whole: [10, 90], shown: [10, 90], range: null });
+  assert.deepEqual(stretchOf(steps, [15, 20]).shown, [15, 20]);
+  assert.deepEqual(stretchOf(steps, [15, null]).shown, [15, 90]);
+  assert.deepEqual(stretchOf(steps, [0, 400]).shown, [10, 90]);
+  assert.equal(stretchOf(steps, [200, null]).range, null); // of a longer run before
+  assert.equal(stretchOf([1, 400], null).whole[0], 0);
+});
+
+test("zoomed lines fit what is in sight, strips begin and end with it", () => {
+  const { packet, rows } = open();
+  const of = (range) => sceneOf(packet, { picked: [{ row: rows.get("head"), slot: 0 }], others: [], metric: "gradient", title: "", range });
+  const all = of(null), left = of([10, 20]);
+  assert.ok(all.limits[1] > 99 && left.limits[1] < 2);
+  assert.deepEqual(left.shown, [10, 20]);
+  assert.deepEqual([...heatCodes([0, 10, 20, 30], [1, 100, 0.01, 1], 4, 1, [10, 20])], [252, 252, 252, 0]);
+  assert.deepEqual([...heatCodes([0, 10, 20, 30], [1, 100, 0.01, 1], 2, 1, [2, 8])], [126, 126]); // held from before
+  assert.equal(stepUnder([10, 20, 90], 50, [0, 100], [15, 35]), 20);
 });

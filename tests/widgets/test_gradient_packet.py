@@ -196,3 +196,28 @@ def test_a_packet_keeps_to_its_limit(limit, columns):
 def test_every_state_of_the_events_has_a_code():
     assert STATES[0] == ""
     assert len(set(STATES)) == len(STATES) < 256
+
+
+def test_shown_steps_come_with_more_columns_and_the_run_with_some():
+    steps, rng = np.arange(1, 2001), np.random.default_rng(0)
+    history = GradientHistory(
+        layers=[],
+        parameters=[(f"p{i}", 4) for i in range(40)],
+        steps=steps,
+        norms={"gradient": rng.uniform(1, 2, (40, 2000)).astype(np.float32)},
+        states=np.zeros((40, 2000), np.uint8),
+        learning_rates=np.ones(40, np.float32),
+    )
+
+    def sent(shown):
+        parts = gradient_parts(history, seq=1, limit_bytes=40_000, shown=shown)
+        assert len(pack(*parts)) <= 40_000
+        return parts[1]["steps"]
+
+    within = lambda found: int(((found >= 501) & (found <= 700)).sum())  # noqa: E731
+    whole, part = sent(None), sent((501, 700))
+    assert within(part) == 200 > 4 * within(whole)
+    assert part[0] < 100
+    assert part[-1] == 2000
+    assert sent((1900, None))[-101:].tolist() == list(range(1900, 2001))
+    assert len(sent((5000, None))) > 10  # of a run that is gone

@@ -1,12 +1,15 @@
 // The picture of the chosen view: beside the names of the rows, or in the place to their right.
 
+import { h } from "./dom.js";
 import { layoutOf, paintAxis, paintRows, valuesOf } from "./gradient_flow.js";
-import { paintHeat, paintHeatAxis, stepUnder } from "./gradient_heat.js";
+import { paintHeat, paintHeatAxis, placeUnder, stepUnder } from "./gradient_heat.js";
 import { countsOf } from "./gradient_histogram.js";
-import { sceneOf } from "./gradient_lines.js";
+import { sceneOf, stretchOf } from "./gradient_lines.js";
 import { decades, medianOf, reachOf, zoneAround } from "./gradient_math.js";
 import { columnAt, measuredAt } from "./gradient_packet.js";
 import { metricWords, normText, ofWords, rowWords } from "./gradient_words.js";
+import { paintOverview } from "./loss_draw.js";
+import { BRUSH_PX, brushOf, grabbed, zoomOf } from "./loss_zoom.js";
 import { sized } from "./map_colours.js";
 
 const RAIL_PX = 184, NARROW_RAIL_PX = 116, AXIS_PX = 40;
@@ -27,9 +30,25 @@ function draw(canvas, width, height, palette, painter) {
   painter(ctx);
 }
 
-/** Make the body of the parts it paints on: {tree, axis (canvas), side, lines, histogram, of (combobox), open}. */
-export function bodyOf({ tree, axis, side, lines, histogram, of, open }) {
-  let reach = { key: "" };
+/**
+ * Zoom of the steps for both pictures over time: {host, zoom, el, draw, set(scene)}. `view`: {range(), setRange(range)}.
+ */
+export function stepsZoom(view) {
+  let scene = null;
+  const host = { ...view, scene: () => scene }, zoom = zoomOf(host), brush = brushOf(host, zoom);
+  return { host, zoom, el: h("div", { class: "g-brush", style: `--tall:${BRUSH_PX}px` }, brush.el), draw: brush.draw, set: (next) => { scene = next; } };
+}
+
+/** Make the body of the parts it paints on: {tree, axis (canvas), side, lines, histogram, of (combobox), open, steps (stepsZoom)}. */
+export function bodyOf({ tree, axis, side, lines, histogram, of, open, steps }) {
+  let reach = { key: "" }, heat = null;
+  grabbed(tree.el, steps.host, steps.zoom, {
+    x(event) {
+      const x = heat && event.clientX - tree.canvas.getBoundingClientRect().left;
+      return heat && x >= heat.plot[0] && x <= heat.plot[1] ? placeUnder(heat.shown, x, heat.plot) : null;
+    },
+    width: () => heat.plot[1] - heat.plot[0],
+  }, { doubled: false });
   const room = ({ narrow }) => tree.el.clientWidth - (narrow ? NARROW_RAIL_PX : RAIL_PX);
   const strips = (scene) => [scene.narrow ? 10 : 20, room(scene) - (scene.narrow ? 16 : 28)];
 
@@ -52,6 +71,8 @@ export function bodyOf({ tree, axis, side, lines, histogram, of, open }) {
     const { pick } = scene;
     lines.el.hidden = pick.view !== "time" || isHeat(pick);
     histogram.el.hidden = pick.view !== "histograms";
+    steps.el.hidden = pick.view !== "time" || scene.compact;
+    heat = null;
     if (isHeat(pick)) paintStrips(scene);
     else if (isBeside(pick)) paintFlow(scene, known);
     else if (pick.view === "time") paintLines(scene);
@@ -76,19 +97,30 @@ export function bodyOf({ tree, axis, side, lines, histogram, of, open }) {
   }
 
   function paintStrips(scene) {
-    const { packet, rows, pick, chosen, narrow, palette } = scene, width = room(scene), height = tree.el.clientHeight, plot = strips(scene);
-    const heat = {
-      rows, steps: packet.steps, chosen: chosen ? chosen.id : "", hovered: scene.hovered, open, title: `${metricWords(pick.metric)}${narrow ? "" : " ÷ own median"}`, step: scene.held ? packet.steps[scene.column] : null,
+    const { packet, rows, pick, chosen, narrow, palette } = scene, width = room(scene), height = tree.el.clientHeight, plot = strips(scene), { shown } = stretchOf(packet.steps, pick.range);
+    heat = {
+      plot, shown, rows, steps: packet.steps, chosen: chosen ? chosen.id : "", hovered: scene.hovered, open, title: `${metricWords(pick.metric)}${narrow ? "" : " ÷ own median"}`, step: scene.held ? packet.steps[scene.column] : null,
       series: (row) => packet.series(row, pick.metric), word: (row) => packet.wordAt(row, scene.column),
     };
     draw(axis, width, AXIS_PX, palette, (ctx) => paintHeatAxis(ctx, heat, plot, palette));
     draw(tree.canvas, width, height, palette, (ctx) => paintHeat(ctx, heat, plot, palette, { top: tree.el.scrollTop, height, width }));
+    const picked = chosen ? [{ row: chosen, slot: 0 }] : [];
+    paintBrush(scene, sceneOf(packet, { picked, others: [], metric: pick.metric, title: "", range: pick.range }), plot[0] + (narrow ? NARROW_RAIL_PX : RAIL_PX));
+  }
+
+  /** The whole run below, from `left` of the view on; a line of it stands for all. */
+  function paintBrush({ packet, palette, narrow }, chart, left) {
+    steps.set(chart);
+    if (steps.el.hidden) return;
+    steps.el.style.paddingLeft = `${left}px`;
+    const words = narrow ? 76 : 116, width = Math.max(40, steps.el.clientWidth - left - words);
+    steps.draw(width, (ctx, box) => paintOverview(ctx, chart, packet, box, palette), palette, packet.steps[packet.columns - 1], true);
   }
 
   /** Step under x of the strips; null beside them. */
   function stepAt(scene, x) {
     const plot = strips(scene);
-    return x === null || x < plot[0] || x > plot[1] ? null : stepUnder(scene.packet.steps, x, plot);
+    return x === null || x < plot[0] || x > plot[1] ? null : stepUnder(scene.packet.steps, x, plot, stretchOf(scene.packet.steps, scene.pick.range).shown);
   }
 
   /** What is pointed at, in words. */
@@ -106,9 +138,10 @@ export function bodyOf({ tree, axis, side, lines, histogram, of, open }) {
     const { packet, allRows, pick, slots } = scene, { ratio } = packet.header.zones || {};
     const picked = slots.map((id, slot) => ({ row: allRows.find((row) => row.id === id), slot })).filter(({ row }) => row);
     const others = allRows.filter((row) => row.kind === "layer" && !slots.includes(row.id) && scene.wanted(row)), title = `${metricWords(pick.metric)}, log`;
-    const chart = sceneOf(packet, { picked, others, metric: pick.metric, title, zone: pick.metric === "ratio" && ratio ? [ratio.low, ratio.high] : null });
+    const chart = sceneOf(packet, { picked, others, metric: pick.metric, title, range: pick.range, zone: pick.metric === "ratio" && ratio ? [ratio.low, ratio.high] : null });
     const said = chart.lines.filter((l) => l.current && !l.rug && l.line.latest).map((l) => `${l.label} ${normText(l.line.latest[1])} at step ${l.line.latest[0]}`);
     lines.paint(chart, { packet, width: side.clientWidth, height: side.clientHeight, palette: scene.palette, description: `${title}, against step. ${said.join("; ")}.`, step: scene.held ? packet.steps[scene.column] : null, hovered: scene.hovered });
+    paintBrush(scene, chart, (scene.narrow ? 0 : RAIL_PX) + 56);
   }
 
   function paintHistogram(scene) {

@@ -19,13 +19,13 @@ const codeOf = (v, median) => {
 const distance = (code) => (code === ABSENT ? -1 : code === BAD ? Infinity : Math.abs(code - LEVELS / 2));
 
 /**
- * One code per pixel of `width`: 0..252 for a hundredth to a hundred times `median`, 254 no finite norm, 255
+ * One code per pixel of `width` for the steps `shown`, by default all: 0..252 for a hundredth to a hundred times `median`, 254 no finite norm, 255
  * not measured. A measured sample holds until the next one; of several in a pixel the one farthest from the
  * median is shown.
  */
-export function heatCodes(steps, values, width, median) {
-  const out = new Uint8Array(width).fill(ABSENT), n = steps.length, reach = n ? steps[n - 1] - steps[0] : 0;
-  const pixel = (c) => (c >= n ? width : reach ? Math.floor(((steps[c] - steps[0]) / reach) * (width - 1)) : 0);
+export function heatCodes(steps, values, width, median, shown = [steps[0], steps[steps.length - 1]]) {
+  const out = new Uint8Array(width).fill(ABSENT), n = steps.length, reach = n ? shown[1] - shown[0] : 0;
+  const pixel = (c) => (c >= n || steps[c] > shown[1] ? width : reach ? Math.floor(((steps[c] - shown[0]) / reach) * (width - 1)) : 0);
   for (let c = 0; c < n; ) {
     let next = c + 1;
     const code = codeOf(values[c], median);
@@ -33,25 +33,28 @@ export function heatCodes(steps, values, width, median) {
       while (next < n && codeOf(values[next], median) === ABSENT) next += 1;
       if (next === n) next = c + 1; // after the last one nothing is known
       const from = pixel(c), to = Math.max(from + 1, pixel(next));
-      if (distance(code) > distance(out[from])) out[from] = code;
-      out.fill(code, from + 1, to);
+      if (from >= 0 && from < width && distance(code) > distance(out[from])) out[from] = code;
+      out.fill(code, Math.max(0, from + 1), Math.max(0, to));
     }
     c = next;
   }
   return out;
 }
 
-/** Step under x of a strip from `left` to `right`. */
-export function stepUnder(steps, x, [left, right]) {
+/** Place among the steps `shown` of x on a strip from `left` to `right`. */
+export function placeUnder(shown, x, [left, right]) {
   const share = Math.min(1, Math.max(0, (x - left) / Math.max(1, right - left)));
-  return steps[Math.max(0, columnAt(steps, steps[0] + share * (steps[steps.length - 1] - steps[0])))];
+  return shown[0] + share * (shown[1] - shown[0]);
 }
 
-const placeIn = (steps, step, [left, right]) => left + ((step - steps[0]) / Math.max(1, steps[steps.length - 1] - steps[0])) * (right - left);
+/** Step under x of a strip of the steps `shown`, by default all. */
+export const stepUnder = (steps, x, plot, shown = [steps[0], steps[steps.length - 1]]) => steps[Math.max(0, columnAt(steps, placeUnder(shown, x, plot)))];
+
+const placeIn = (shown, step, [left, right]) => left + ((step - shown[0]) / Math.max(1, shown[1] - shown[0])) * (right - left);
 
 /** Title, key of colours and the axis of steps above the rows. */
 export function paintHeatAxis(ctx, scene, plot, palette) {
-  const { steps } = scene, table = tableOf("diverging"), key = 96;
+  const { shown } = scene, table = tableOf("diverging"), key = 96;
   ctx.font = `11px ${ctx.family}`;
   ctx.textBaseline = "middle";
   ctx.fillStyle = palette.fg;
@@ -68,8 +71,8 @@ export function paintHeatAxis(ctx, scene, plot, palette) {
   ctx.textAlign = "right";
   ctx.fillText("÷100", from - 6, 10);
   ctx.textAlign = "center";
-  for (const step of ticks(steps[0], steps[steps.length - 1], Math.max(3, Math.floor((plot[1] - plot[0]) / 90)))) {
-    const x = placeIn(steps, step, plot);
+  for (const step of ticks(...shown, Math.max(3, Math.floor((plot[1] - plot[0]) / 90))).filter(Number.isInteger)) {
+    const x = placeIn(shown, step, plot);
     ctx.fillStyle = palette.edge;
     ctx.fillRect(Math.round(x), 36, 1, 4);
     ctx.fillStyle = palette.quiet;
@@ -79,7 +82,7 @@ export function paintHeatAxis(ctx, scene, plot, palette) {
 
 /** The strips of the rows in sight. */
 export function paintHeat(ctx, scene, plot, palette, { top, height, width }) {
-  const { rows, steps } = scene, dpr = window.devicePixelRatio || 1, wide = Math.max(1, Math.round((plot[1] - plot[0]) * dpr)), table = tableOf("diverging");
+  const { rows, steps, shown } = scene, dpr = window.devicePixelRatio || 1, wide = Math.max(1, Math.round((plot[1] - plot[0]) * dpr)), table = tableOf("diverging");
   for (let i = Math.max(0, Math.floor(top / ROW_PX)); i < Math.min(rows.length, Math.ceil((top + height) / ROW_PX)); i += 1) {
     const row = rows[i], y = i * ROW_PX - top;
     const marked = row.id === scene.chosen ? palette.on : row.id === scene.hovered ? palette.hover : "";
@@ -87,7 +90,8 @@ export function paintHeat(ctx, scene, plot, palette, { top, height, width }) {
     if (row.kind === "block" && scene.open.has(row.id)) continue;
     const values = scene.series(row);
     let kept = coded.get(values);
-    if (!kept || kept.wide !== wide) coded.set(values, (kept = { wide, codes: heatCodes(steps, values, wide, medianOf(values)) }));
+    const key = [wide, ...shown].join();
+    if (!kept || kept.key !== key) coded.set(values, (kept = { key, codes: heatCodes(steps, values, wide, medianOf(values), shown) }));
     const word = scene.word(row);
     if (kept.codes.every((code) => code === ABSENT) || word === "frozen" || word === "unused") {
       ctx.font = `600 11px ${ctx.family}`;
@@ -102,8 +106,8 @@ export function paintHeat(ctx, scene, plot, palette, { top, height, width }) {
     strip(ctx, image, Math.round(plot[0] * dpr), Math.round((y + (ROW_PX - STRIP_PX) / 2) * dpr), Math.round(STRIP_PX * dpr));
     for (const [from, to] of runsOf(kept.codes)) broken(ctx, plot[0] + from / dpr, plot[0] + to / dpr, y + (ROW_PX - STRIP_PX) / 2, palette);
   }
-  if (scene.step === null) return;
-  const x = Math.round(placeIn(steps, scene.step, plot)) + 0.5, bottom = Math.min(height, rows.length * ROW_PX - top);
+  if (scene.step === null || scene.step < shown[0] || scene.step > shown[1]) return;
+  const x = Math.round(placeIn(shown, scene.step, plot)) + 0.5, bottom = Math.min(height, rows.length * ROW_PX - top);
   ctx.strokeStyle = palette.fg;
   ctx.lineWidth = 1;
   ctx.beginPath();

@@ -1,10 +1,11 @@
 // Norms against step: the picked layers as named lines, all others thin behind them.
 
 import { KEYS, h } from "./dom.js";
-import { BROKEN } from "./gradient_packet.js";
+import { BROKEN, columnAt } from "./gradient_packet.js";
 import { drawable, reachOf, smoothLog, span } from "./gradient_math.js";
 import { paint as paintChart, pointsAt, scalesOf } from "./loss_draw.js";
 import { emptiest, nearest } from "./loss_math.js";
+import { grabbed } from "./loss_zoom.js";
 import { sized } from "./map_colours.js";
 import { short } from "./map_math.js";
 
@@ -52,24 +53,32 @@ function rugsOf(lines) {
   }));
 }
 
-/** The chart's scene. `picked` are {row, slot}; `others` rows; `zone` [low, high] or null. */
-export function sceneOf(packet, { picked, others, metric, title, zone }) {
-  const { steps, header } = packet;
-  const lines = [...picked.map(({ row, slot }) => lineOf(packet, row, metric, slot)), ...others.map((row) => lineOf(packet, row, metric, -1))];
-  let [low, high] = span(reachOf(Float64Array.from(lines.flatMap((l) => Array.from(l.values)))), lines.flatMap((l) => (l.current ? Array.from(l.values) : [])));
-  if (high - low < 1) [low, high] = [(low + high - 1) / 2, (low + high + 1) / 2];
-  const whole = steps.length ? [Math.min(steps[0], steps[steps.length - 1] - 1), steps[steps.length - 1]] : [0, 1];
+/** Whole and shown stretch of steps: {whole, shown, range}; a range that ends in null follows the newest. */
+export function stretchOf(steps, range) {
+  const last = steps[steps.length - 1];
+  const whole = steps.length ? [Math.min(steps[0], last - 1), last] : [0, 1];
   if (whole[0] > 0 && whole[0] < 0.05 * whole[1]) whole[0] = 0;
+  const from = range ? Math.max(whole[0], range[0]) : 0, to = range ? Math.min(whole[1], range[1] ?? whole[1]) : 0;
+  return to > from ? { whole, shown: [from, to], range: [from, to] } : { whole, shown: whole, range: null };
+}
+
+/** The chart's scene. `picked` are {row, slot}; `others` rows; `zone` [low, high] or null; `range` of steps or null. */
+export function sceneOf(packet, { picked, others, metric, title, zone = null, range = null }) {
+  const { steps, header } = packet, stretch = stretchOf(steps, range), [from, to] = stretch.shown;
+  const lines = [...picked.map(({ row, slot }) => lineOf(packet, row, metric, slot)), ...others.map((row) => lineOf(packet, row, metric, -1))];
+  const seen = (l) => Array.from(l.values).filter((_, i) => l.xs[i] >= from && l.xs[i] <= to);
+  let [low, high] = span(reachOf(Float64Array.from(lines.flatMap(seen))), lines.flatMap((l) => (l.current ? seen(l) : [])));
+  if (high - low < 1) [low, high] = [(low + high - 1) / 2, (low + high + 1) / 2];
   const flags = header.flags || [], gaps = header.gaps || [];
   return {
-    header: { metric: title, epochs: [], flags, gaps, runs: [{ run: 0, name: "" }], current: 0, bounds: whole },
+    header: { metric: title, epochs: [], flags, gaps, runs: [{ run: 0, name: "" }], current: 0, bounds: stretch.whole },
     axis: { kind: "step", unit: "step", to: (_, step) => step, from: (_, x) => x },
-    log: true, lines: [...lines, ...rugsOf(lines)], whole, shown: whole, range: null, limits: [10 ** low, 10 ** high], zone, soft: lines.some((l) => l.soft),
+    log: true, lines: [...lines, ...rugsOf(lines)], ...stretch, limits: [10 ** low, 10 ** high], zone, soft: lines.some((l) => l.soft),
   };
 }
 
-/** Make the chart; `view.step(step)`, `view.press(row)`, `view.hover(row)` and `view.ask()` hear of it. */
-export function linesOf(view) {
+/** Make the chart; `view.step(step)`, `view.press(row)`, `view.hover(row)` and `view.ask()` hear of it. `zoom` is of loss_zoom.js, `host` what it was made of. */
+export function linesOf(view, host, zoom) {
   const canvas = h("canvas");
   const focus = h("div", { class: "g-canvas", role: "img", tabindex: 0, "aria-label": "No samples yet.", ...KEYS }, canvas);
   const lane = h("div", { class: "g-lane" }), readout = h("div", { class: "g-readout", hidden: true, "aria-hidden": "true" });
@@ -107,7 +116,11 @@ export function linesOf(view) {
 
   /** Every sample, thin, in the colour of the line that smooths it. */
   function thin(ctx, l, palette, strong) {
+    const { left, right, top, bottom } = scales.box;
     ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, right - left, bottom - top);
+    ctx.clip();
     ctx.globalAlpha = strong ? 1 : 0.45;
     ctx.strokeStyle = strong && !l.current ? palette.fg : palette[l.color];
     ctx.lineWidth = 1;
@@ -116,7 +129,7 @@ export function linesOf(view) {
     let open = false;
     l.values.forEach((v, i) => {
       if (!drawable(v)) { open = false; return; }
-      const x = scales.x(l.xs[i]), y = Math.min(scales.box.bottom, Math.max(scales.box.top, scales.y(v)));
+      const x = scales.x(l.xs[i]), y = Math.min(bottom, Math.max(top, scales.y(v)));
       if (open) ctx.lineTo(x, y);
       else ctx.moveTo(x, y);
       open = true;
@@ -171,29 +184,35 @@ export function linesOf(view) {
     return best;
   }
 
-  focus.addEventListener("pointermove", (event) => {
-    cursor = stepAt(event);
-    view.hover(scales ? rowAt(event) : null);
-    view.ask();
+  grabbed(focus, host, zoom, {
+    x: (event) => (stepAt(event) === null ? null : scales.fromX(event.clientX - canvas.getBoundingClientRect().left)),
+    width: () => scales.box.right - scales.box.left,
+    moved(event) {
+      cursor = stepAt(event);
+      view.hover(scales ? rowAt(event) : null);
+      view.ask();
+    },
+    pressed(event) {
+      const row = rowAt(event), step = stepAt(event);
+      if (row && !scene.lines.some((l) => l.current && l.row.id === row.id)) view.press(row);
+      else if (step !== null) view.step(step);
+    },
   });
   focus.addEventListener("pointerleave", () => { cursor = null; view.hover(null); view.ask(); });
-  focus.addEventListener("click", (event) => {
-    const row = rowAt(event), step = stepAt(event);
-    if (row && !scene.lines.some((l) => l.current && l.row.id === row.id)) view.press(row);
-    else if (step !== null) view.step(step);
-  });
   focus.addEventListener("blur", () => { cursor = null; view.ask(); });
   focus.addEventListener("keydown", (event) => {
     if (!steps.length || event.metaKey || event.altKey || event.ctrlKey) return;
-    const at = cursor === null ? steps.length - 1 : nearest(steps, cursor), jump = event.shiftKey ? 10 : 1;
-    const to = { ArrowLeft: cursor === null ? at : at - jump, ArrowRight: at + jump, Home: 0, End: steps.length - 1 }[event.key];
+    const [from, end] = scene.shown, last = columnAt(steps, end), first = Math.min(last, columnAt(steps, from - 1) + 1);
+    const at = cursor === null ? last : nearest(steps, cursor), jump = event.shiftKey ? 10 : 1;
+    const to = { ArrowLeft: cursor === null ? at : at - jump, ArrowRight: at + jump, Home: first, End: last }[event.key];
     if (to !== undefined) {
       cursor = steps[Math.min(steps.length - 1, Math.max(0, to))];
+      zoom.show(cursor);
       const points = pointsAt({ ...scene, lines: scene.lines.filter((l) => l.current && !l.rug) }, cursor);
       spoken.textContent = points.map((p) => `${p.item.label} ${Number.isNaN(p.value) ? "NaN" : short(p.value)} at step ${p.step}`).join(", ");
     } else if (event.key === "Enter" && cursor !== null) view.step(cursor);
     else if (event.key === "Escape" && cursor !== null) cursor = null;
-    else return;
+    else if (!zoom.key(event.key, cursor ?? end)) return;
     view.ask();
     event.preventDefault();
     event.stopPropagation();

@@ -6,11 +6,11 @@
 // what is in FIRST}. Sends an intent for everything in FIRST that is chosen, acks stream "gradients".
 
 import { combobox, h, segmented } from "./dom.js";
-import { bodyOf, isBeside, isHeat } from "./gradient_body.js";
+import { bodyOf, isBeside, isHeat, stepsZoom } from "./gradient_body.js";
 import { findingsOf, markedBy, ranked, viewOf } from "./gradient_findings.js";
 import { footOf, headOf } from "./gradient_head.js";
 import { histogramOf } from "./gradient_histogram.js";
-import { SLOTS, WEIGHT, linesOf } from "./gradient_lines.js";
+import { SLOTS, WEIGHT, linesOf, stretchOf } from "./gradient_lines.js";
 import { noteOf } from "./gradient_note.js";
 import { columnAt, read } from "./gradient_packet.js";
 import { openAtFirst, rowsOf, visible, weighted } from "./gradient_rows.js";
@@ -23,7 +23,7 @@ import { watchTheme } from "./theme.js";
 
 const NARROW_PX = 700;
 const VIEWS = [["flow", "flow"], ["time", "over time"], ["ratio", "ratio"], ["histograms", "histograms"]];
-const FIRST = { view: "flow", layer: "", of: "", step: null, metric: "gradient", drawn: "lines", rows: "", picked: null };
+const FIRST = { view: "flow", layer: "", of: "", step: null, metric: "gradient", drawn: "lines", rows: "", picked: null, range: null };
 const COLOURS = {
   nbtv: ["fg", "quiet", "bg", "panel", "rule", "edge", "accent", "on", "warn", "error", "live", "bar"],
   g: ["zone", "band", "hover", "range"],
@@ -48,7 +48,8 @@ export function render({ model, el }) {
     step: (step) => choose({ step: packet && step !== null && step >= packet.steps[packet.columns - 1] ? null : step }),
   };
   const head = headOf(view), foot = footOf(view), findings = findingsOf(view), tree = treeOf(view, open), status = statusOf(view), note = noteOf();
-  const lines = linesOf(view), histogram = histogramOf(view, cellWords);
+  const steps = stepsZoom({ range: () => pick.range, setRange: (range) => choose({ range }) });
+  const lines = linesOf(view, steps.host, steps.zoom), histogram = histogramOf(view, cellWords);
   const tabs = segmented("View", VIEWS, (word) => choose({ view: word }));
   const total = h("div", { class: "g-total" });
   const which = segmented("Rows", [["weights", "with weights"], ["all", "all layers"]], (rows) => choose({ rows }));
@@ -60,10 +61,10 @@ export function render({ model, el }) {
   const tools = h("div", { class: "g-tools" }, tabs.el, total, h("span", { class: "g-grow" }), layers.el, metric.el, drawn.el, of.el, which.el);
   const axis = h("canvas", { "aria-hidden": "true" }), axisBox = h("div", { class: "g-axis" }, axis);
   const side = h("div", { class: "g-side" }, lines.el, histogram.el);
-  const body = bodyOf({ tree, axis, side, lines, histogram, of, open });
+  const body = bodyOf({ tree, axis, side, lines, histogram, of, open, steps });
   const twin = h("div", { class: "nbtv-sr", role: "img", hidden: true });
   const wait = h("div", { class: "g-wait", hidden: true });
-  const main = h("div", { class: "g-main" }, h("div", { class: "g-corner" }, tree.search), axisBox, tree.el, side, wait, status.board, twin, status.banner);
+  const main = h("div", { class: "g-main" }, h("div", { class: "g-corner" }, tree.search), axisBox, tree.el, side, steps.el, wait, status.board, twin, status.banner);
   const root = h("div", { class: `nbtv-gradient-inspector nbtv-view${compact ? " g-compact" : ""}` }, ...(compact ? [] : [head.el]), findings.el, tools, main, note.el, foot.el);
   el.append(root);
 
@@ -190,7 +191,7 @@ export function render({ model, el }) {
       tree.paint({ rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: () => "no step yet", swatchOf: () => "", searching: Boolean(query), marked: scene.marked });
       note.paint({ words: "", legend: rows.length ? "early" : "" });
     }
-    Object.assign(root.dataset, { view: pick.view, layer: chosen ? chosen.id : pick.layer, step: some ? packet.steps[column] : "", seq: packet && packet.header.seq ? packet.header.seq : "", mode });
+    Object.assign(root.dataset, { range: some && pick.range && pick.view === "time" ? stretchOf(packet.steps, pick.range).shown.map(Math.round).join("-") : "", view: pick.view, layer: chosen ? chosen.id : pick.layer, step: some ? packet.steps[column] : "", seq: packet && packet.header.seq ? packet.header.seq : "", mode });
     Object.assign(memory, { pick, revision, moved, touched });
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
     rebuilt = false;
@@ -249,6 +250,7 @@ export function render({ model, el }) {
     const { rows, column, chosen, slots } = scene, known = body.values(scene), beside = isBeside(pick);
     const said = (row) => rowWords(packet, row, known.valueOf(row), column, pick.view);
     root.classList.toggle("g-beside", beside);
+    root.classList.toggle("g-timed", pick.view === "time" && !compact);
     tree.paint({
       rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said, searching: Boolean(scene.query), marked: scene.marked,
       swatchOf: (row) => { const at = slots.indexOf(row.id); return at < 0 ? "" : `var(--l-line${at})`; },

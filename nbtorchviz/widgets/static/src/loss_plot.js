@@ -1,10 +1,11 @@
 // The plot with its flag lane, read-out and overview: painting and everything the pointer and
 // the keyboard do there.
 
-import { KEYS, h, oneStop, ratio, taken } from "./dom.js";
+import { KEYS, h, oneStop, taken } from "./dom.js";
 import { lineSample } from "./loss_dom.js";
 import { lineEnds, paint, paintOverview, paletteOf, pointsAt, scalesOf } from "./loss_draw.js";
 import { emptiest, formatValue, lowerBound } from "./loss_math.js";
+import { brushOf, grabbed, sizedTo, zoomOf } from "./loss_zoom.js";
 
 const LANE = 28, BELOW = 34;
 
@@ -16,32 +17,14 @@ export function plotArea(host, { compact = false } = {}) {
   const readout = h("div", { class: "l-readout", hidden: true, "aria-hidden": "true" });
   const twin = h("div", { class: "nbtv-sr", "aria-live": "polite" });
   const chart = h("div", { class: "l-chart" }, focus, lane, readout, twin);
-  const brushCanvas = h("canvas");
-  const brush = h("div", { class: "l-brush", role: "slider", tabindex: 0, "aria-label": "Shown range", ...KEYS }, brushCanvas);
-  const live = h("button", { type: "button", class: "l-live", hidden: true, ...KEYS, onclick: () => host.setRange(null) }, "live ▸");
-  const extent = h("span", { class: "nbtv-quiet" });
-  const overview = h("div", { class: "l-overview", hidden: compact }, brush, h("div", { class: "l-extent" }, extent, live));
+  const hears = { scene: () => scene, range: host.range, setRange: host.setRange };
+  const zoom = zoomOf(hears), overview = brushOf(hears, zoom);
+  overview.el.hidden = compact;
 
-  let scene = null, scales = null, packet = null, brushBox = null;
+  let scene = null, scales = null, packet = null;
   let cursor = null; // step of the main line, or null
 
   const main = () => scene && (scene.lines.find((l) => l.current && !l.hidden && l.xs.length) || scene.lines.find((l) => !l.hidden && l.xs.length));
-
-  function fit(element, width, height) {
-    const dpr = ratio();
-    if (element.width !== Math.round(width * dpr) || element.height !== Math.round(height * dpr)) {
-      element.width = Math.round(width * dpr);
-      element.height = Math.round(height * dpr);
-      element.style.width = `${width}px`;
-      element.style.height = `${height}px`;
-    }
-    const ctx = element.getContext("2d");
-    ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
-    ctx.clearRect(0, 0, width, height);
-    ctx.family = host.family();
-    ctx.total = width;
-    return ctx;
-  }
 
   function draw(newScene, newPacket, description) {
     scene = newScene;
@@ -52,7 +35,9 @@ export function plotArea(host, { compact = false } = {}) {
     const height = compact ? 152 : 288;
     const narrow = width < 560;
     const box = { left: 48, right: width - (narrow ? 76 : 104), top: compact ? 20 : LANE, bottom: height - BELOW };
-    const ctx = fit(canvas, width, height);
+    const ctx = sizedTo(canvas, width, height);
+    ctx.family = host.family();
+    ctx.total = width;
     scales = scalesOf(scene, box, compact ? 4 : 6);
     const points = cursor == null ? null : pointsAt(scene, cursor.x);
     paint(ctx, scene, scales, palette, { cursor: points && { x: cursor.x, points }, compact });
@@ -76,7 +61,11 @@ export function plotArea(host, { compact = false } = {}) {
     placeFlags(palette, narrow);
     showReadout(points);
     focus.setAttribute("aria-label", description);
-    if (!compact) drawOverview(palette, width, narrow);
+    if (!compact) {
+      const current = scene.lines.find((l) => l.current);
+      const last = current ? current.line.latest[0] : (scene.header.bounds || [0, 0])[1];
+      overview.draw(width - (narrow ? 76 : 104) - 48, (c, whole) => paintOverview(c, scene, packet, whole, palette), palette, last, narrow);
+    }
     return scales;
   }
 
@@ -162,59 +151,6 @@ export function plotArea(host, { compact = false } = {}) {
     return out;
   }
 
-  function drawOverview(palette, width, narrow) {
-    const ctx = fit(brushCanvas, width - (narrow ? 76 : 104) - 48, 28);
-    brushBox = { left: 0, right: ctx.total, top: 0, bottom: 28 };
-    paintOverview(ctx, scene, packet, brushBox, palette);
-    const [a, b] = brushEdges();
-    ctx.fillStyle = palette.background;
-    ctx.globalAlpha = 0.72;
-    ctx.fillRect(0, 0, a, 28);
-    ctx.fillRect(b, 0, brushBox.right - b, 28);
-    ctx.globalAlpha = 1;
-    ctx.fillStyle = palette.accent;
-    ctx.fillRect(a, 0, 4, 28);
-    ctx.fillRect(b - 4, 0, 4, 28);
-    const bounds = scene.header.bounds || [0, 0];
-    const range = scene.range;
-    const current = scene.lines.find((l) => l.current);
-    const total = current ? current.line.latest[0] : bounds[1];
-    const plain = (v) => Math.round(v).toLocaleString("en");
-    extent.textContent = range ? `${narrow ? "" : "steps "}${plain(range[0])}–${plain(range[1])}` : `all ${plain(total)} steps`;
-    live.hidden = !(range && host.range()[1] != null);
-    brush.setAttribute("aria-valuemin", bounds[0]);
-    brush.setAttribute("aria-valuemax", bounds[1]);
-    brush.setAttribute("aria-valuenow", Math.round(range ? range[0] : bounds[0]));
-    brush.setAttribute("aria-valuetext", extent.textContent);
-  }
-
-  const brushX = (v) => ((v - scene.whole[0]) / (scene.whole[1] - scene.whole[0])) * brushBox.right;
-  const brushEdges = () => [Math.max(0, brushX(scene.shown[0])), Math.min(brushBox.right, brushX(scene.shown[1]))];
-  const stepOf = (x) => scene.axis.from(scene.header.current, x);
-
-  function zoomTo(x0, x1) {
-    const [w0, w1] = scene.whole;
-    const least = (w1 - w0) * 1e-6;
-    if (x1 - x0 < least || !(x1 > x0)) return;
-    if (x0 <= w0 && x1 >= w1) { host.setRange(null); return; }
-    const bounds = scene.header.bounds;
-    const a = Math.max(stepOf(Math.max(x0, w0)), Math.min(0, bounds[0]));
-    const b = stepOf(Math.min(x1, w1));
-    if (b - a < 2) return;
-    host.setRange([a, b >= bounds[1] - 1e-6 * (bounds[1] - bounds[0]) ? null : b]);
-  }
-
-  function pan(share) {
-    const [x0, x1] = scene.shown, [w0, w1] = scene.whole;
-    const by = Math.min(Math.max(share * (x1 - x0), w0 - x0), w1 - x1);
-    if (by) zoomTo(x0 + by, x1 + by);
-  }
-
-  function zoom(factor, x) {
-    const [x0, x1] = scene.shown;
-    zoomTo(x - (x - x0) * factor, x + (x1 - x) * factor);
-  }
-
   function setCursor(step, run, spoken = false) {
     const line = main();
     if (step == null || !line) cursor = null;
@@ -234,36 +170,16 @@ export function plotArea(host, { compact = false } = {}) {
     setCursor(line.steps[below], line.line.run);
   }
 
-  let drag = null;
-  focus.addEventListener("pointerdown", (event) => {
-    if (event.button || !scales) return;
-    drag = { x: event.clientX, shown: scene.shown, moved: false };
-    focus.setPointerCapture(event.pointerId);
-  });
-  focus.addEventListener("pointermove", (event) => {
-    if (!drag) { pointed(event); return; }
-    const by = event.clientX - drag.x;
-    if (Math.abs(by) > 3) drag.moved = true;
-    if (!drag.moved || !scene.range) return;
-    const [x0, x1] = drag.shown, [w0, w1] = scene.whole;
-    const shift = Math.min(Math.max((-by / (scales.box.right - scales.box.left)) * (x1 - x0), w0 - x0), w1 - x1);
-    zoomTo(x0 + shift, x1 + shift);
-  });
-  focus.addEventListener("pointerup", (event) => {
-    if (drag && !drag.moved) {
+  grabbed(focus, hears, zoom, {
+    x: (event) => (scales ? scales.fromX(event.clientX - canvas.getBoundingClientRect().left) : null),
+    width: () => scales.box.right - scales.box.left,
+    moved: pointed,
+    pressed(event) {
       pointed(event);
       if (cursor) host.step(cursor.step, "");
-    }
-    drag = null;
+    },
   });
-  focus.addEventListener("pointercancel", () => { drag = null; });
-  focus.addEventListener("pointerleave", () => { if (!drag && document.activeElement !== focus) setCursor(null); });
-  focus.addEventListener("dblclick", () => host.setRange(null));
-  focus.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey || !scales) return; // a plain wheel scrolls the notebook
-    event.preventDefault();
-    zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 200))), scales.fromX(event.clientX - canvas.getBoundingClientRect().left));
-  }, { passive: false });
+  focus.addEventListener("pointerleave", () => { if (document.activeElement !== focus) setCursor(null); });
   focus.addEventListener("keydown", (event) => {
     const line = main();
     if (!line || event.metaKey || event.altKey) return;
@@ -276,48 +192,13 @@ export function plotArea(host, { compact = false } = {}) {
     if (to !== undefined) {
       const at = Math.min(steps.length - 1, Math.max(0, to));
       setCursor(steps[at], line.line.run, true);
-      const x = line.xs[at], [x0, x1] = scene.shown;
-      if (x < x0 || x > x1) pan(x < x0 ? (x - x0) / (x1 - x0) - 0.1 : (x - x1) / (x1 - x0) + 0.1);
+      zoom.show(line.xs[at]);
     } else if (event.key === "Enter" && cursor) host.step(cursor.step, "");
     else if (event.key === "Escape") setCursor(null);
-    else if (event.key === "+" || event.key === "=") zoom(0.7, cursor ? cursor.x : scene.shown[1]);
-    else if (event.key === "-") zoom(1 / 0.7, cursor ? cursor.x : scene.shown[1]);
-    else if (event.key === "0") host.setRange(null);
-    else return;
+    else if (!zoom.key(event.key, cursor ? cursor.x : scene.shown[1])) return;
     taken(event);
   });
   focus.addEventListener("blur", () => setCursor(null));
 
-  let grip = null;
-  const brushed = (event) => event.clientX - brushCanvas.getBoundingClientRect().left;
-  brush.addEventListener("pointerdown", (event) => {
-    if (event.button || !brushBox || !scene) return;
-    const px = brushed(event);
-    const [a, b] = brushEdges();
-    const kind = Math.abs(px - a) < 8 ? "left" : Math.abs(px - b) < 8 ? "right" : px > a && px < b && scene.range ? "move" : "new";
-    grip = { kind, px, a, b };
-    brush.setPointerCapture(event.pointerId);
-  });
-  brush.addEventListener("pointermove", (event) => {
-    if (!grip) return;
-    const px = Math.min(brushBox.right, Math.max(0, brushed(event))), by = px - grip.px;
-    let { a, b } = grip;
-    if (grip.kind === "left") a = Math.min(px, b - 6);
-    else if (grip.kind === "right") b = Math.max(px, a + 6);
-    else if (grip.kind === "move") { const d = Math.min(Math.max(by, -a), brushBox.right - b); a += d; b += d; }
-    else { a = Math.min(px, grip.px); b = Math.max(px, grip.px); if (b - a < 4) return; }
-    const back = (p) => scene.whole[0] + (p / brushBox.right) * (scene.whole[1] - scene.whole[0]);
-    zoomTo(back(a), back(b));
-  });
-  for (const name of ["pointerup", "pointercancel"]) brush.addEventListener(name, () => { grip = null; });
-  brush.addEventListener("dblclick", () => host.setRange(null));
-  brush.addEventListener("keydown", (event) => {
-    if (!scene) return;
-    const done = { ArrowLeft: () => pan(-0.1), ArrowRight: () => pan(0.1), ArrowUp: () => zoom(0.7, scene.shown[1]), ArrowDown: () => zoom(1 / 0.7, scene.shown[1]), Home: () => pan(-1e9), End: () => pan(1e9), Escape: () => host.setRange(null) }[event.key];
-    if (!done) return;
-    done();
-    taken(event);
-  });
-
-  return { chart, overview, draw, cursorStep: () => (cursor ? cursor.step : null), setCursor, busy: () => Boolean(drag || grip) };
+  return { chart, overview: overview.el, draw, cursorStep: () => (cursor ? cursor.step : null), setCursor };
 }
