@@ -129,9 +129,14 @@ class Steps:
         return bool(self._given) and self._given[0]() is not None
 
     @property
+    def counting(self) -> "weakref.ref[Optimizer] | None":
+        """The optimizer whose steps are counted; None while none was seen."""
+        return self._given[0] if self.given else self._chosen
+
+    @property
     def learning_rate(self) -> float | None:
         """Of the first parameter group of the optimizer that counts; None when not known."""
-        ref = self._given[0] if self.given else self._chosen
+        ref = self.counting
         optimizer = None if ref is None else ref()
         if optimizer is None or not optimizer.param_groups:
             return None

@@ -1,6 +1,7 @@
 """Follow the course of training: root forwards, steps, and the windows between them."""
 
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -43,6 +44,11 @@ class Course:
         self.dozing = False
         """The root hooks are off although somebody looks: steps are heard, forwards are not."""
         self.closed = False
+        self._coasting = False
+        """Whether steps may just be counted; any thread may end that, only ``coast`` begins it."""
+        self._coasts = 0
+        """For how many steps more."""
+        self._counting: weakref.ref[Optimizer] | None = None
         self.last: Inputs | None = None
         self._subject, self._source, self._sink = subject, source, sink
         self._steps, self._fault, self._clock = steps, fault, subject.setting.clock
@@ -65,6 +71,7 @@ class Course:
     def stop(self) -> None:
         """Forget everything; nothing is caught any more."""
         self.closed = True
+        self.attend()
         self.drop()
         self._end_stance()
         self._waiting.clear()
@@ -72,6 +79,7 @@ class Course:
     def rest(self) -> None:
         """Forget a window, unless its forward is running on another thread just now."""
         self.looking = self.dozing = False
+        self.attend()
         if not self._inside:
             self.drop()
 
@@ -233,6 +241,18 @@ class Course:
         busy = busy or self.reading or self.dozing or self._steps_in_backward
         return self.looking and not busy
 
+    def coast(self, steps: int) -> None:
+        """Just count the next ``steps`` steps: nothing is due before, and the forwards go unseen.
+
+        What may come up meanwhile ends it with ``attend()``; ask for that after this call.
+        """
+        self._coasts, self._counting = steps if self.dozing else 0, self._steps.counting
+        self._coasting = True
+
+    def attend(self) -> None:
+        """Hear the very next step again, from any thread."""
+        self._coasting = False
+
     @property
     def reading(self) -> bool:
         """Whether the optimizers' steps are to be read."""
@@ -246,6 +266,10 @@ class Course:
     def optimizer_stepped(self, optimizer: Optimizer) -> None:
         """Complete a step if it is this model's (called by the process-wide hook)."""
         # Flat, because it runs cold: every call on this path costs about 1 us of each step.
+        if self._coasting and self._coasts and self._counting and self._counting() is optimizer:
+            self._coasts -= 1
+            self._steps.count += 1
+            return
         reads = self._reading.reader is not None
         if reads:
             self._reading.after_step(optimizer)

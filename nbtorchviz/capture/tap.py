@@ -221,6 +221,7 @@ class ModelTap:
     def watch_optimizer(self, optimizers: Iterable[Optimizer]) -> None:
         """Count the steps of the first of these."""
         self._steps.give(optimizers)
+        self._course.attend()
 
     def set_criterion(self, criterion: object) -> None:
         """Read labels from this loss module; anything but a module is left alone."""
@@ -283,9 +284,22 @@ class ModelTap:
                 return True
         return False
 
+    def coast(self, steps: int) -> None:
+        """While dozing, only count the next ``steps`` steps: the sink hears of none of them.
+
+        Whoever wants a boundary before calls ``attend()``; what may have been asked for just
+        before this call is to be looked at after it.
+        """
+        self._course.coast(steps)
+
+    def attend(self) -> None:
+        """Let the sink hear of the very next step. Any thread may call it; idempotent."""
+        self._course.attend()
+
     def wake(self) -> None:
         """Put the root hooks back. Idempotent."""
         course = self._course
+        course.attend()
         with self._hooking:
             if course.dozing:
                 course.dozing = False

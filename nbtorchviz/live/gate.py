@@ -40,6 +40,11 @@ class PauseGate:
             return "paused"
         return "pausing" if self._closed and not self._steps else "running"
 
+    @property
+    def free(self) -> bool:
+        """Whether a boundary has nothing to wait for: no pause, single step or stop was asked."""
+        return not (self._closed or self._stopping)
+
     def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call ``callback(state)`` after changes, on the thread that made them.
 

@@ -42,6 +42,8 @@ class Diagnostics(Guarding):
     _rate: RateWatch
     tap: ModelTap
     closed: bool
+    _pausing: bool
+    """Whether pause and stop are all that a boundary has to look after."""
 
     def _begin_diagnosis(self, clock: Callable[[], float]) -> None:
         facts = SessionFacts(
@@ -65,7 +67,7 @@ class Diagnostics(Guarding):
         """What the knobs did so far, with notes; the newest last."""
         self._begin_guarding(clock)
         self._knobs = Knobs(lambda: self.tap.model, lambda: self.tap.optimizers)
-        self.recorder.hold = self._pause_only
+        self.recorder.hold, self._pausing = self._pause_only, True
 
     @property
     def statistics(self) -> StatisticsLog:
@@ -84,7 +86,7 @@ class Diagnostics(Guarding):
     @property
     def knobs(self) -> Knobs:
         """Learning rate, weight decay, frozen layers and dropout, changed between two steps."""
-        self.recorder.hold = self._hold  # from now on; most sessions never need it
+        self._hold_fully()  # from now on; most sessions never need it
         return self._knobs
 
     @property
@@ -159,7 +161,7 @@ class Diagnostics(Guarding):
         added = self.diagnosis.breakpoints.add(condition, once=once)
         self.recorder.recording.demand(-added.id, partial(self._waits_for_statistics, added))
         self.tap.look()
-        self.recorder.hold = self._hold
+        self._hold_fully()
         return added
 
     def _rest_if_idle(self) -> None:
@@ -187,8 +189,13 @@ class Diagnostics(Guarding):
     def _pause_only(self) -> None:
         """Pause and stop here: all there is to do before a knob or a breakpoint is used."""
         self.gate.at_boundary()
-        if self.recorder.hold != self._pause_only:  # first used while training was held here
+        if not self._pausing:  # first used while training was held here
             self._turn_waiting()
+
+    def _hold_fully(self) -> None:
+        """Look after knobs, breakpoints and the guard at every boundary from now on."""
+        self._pausing = False
+        self.recorder.hold_with(self._hold)
 
     def _turn_waiting(self) -> None:
         if self._knobs.pending and self.recorder.boundary_kind == "step":

@@ -9,6 +9,8 @@ UNSEEN_DOZE_S = 0.5
 """How often to ask again whether a sample is due while nobody looks."""
 ROUSE_S = 0.3
 """After so long without a step the root hooks are put back: an evaluation may be running."""
+COAST_SHARE = 0.8
+"""Of the steps that fit in until something is due; the rest are heard, so that it is not missed."""
 NEVER = float("inf")
 
 
@@ -26,6 +28,9 @@ class Tap(Protocol):
 
     def wake(self) -> None:
         """Put them back."""
+
+    def coast(self, steps: int) -> None:
+        """Only count the next ``steps`` steps."""
 
 
 class Dozer:
@@ -59,6 +64,18 @@ class Dozer:
         elif tap.doze():
             again_s = self._tend_s if self._seen() else UNSEEN_DOZE_S
             self.wake_at = max(self._due_at(), now + again_s)
+
+    def coast(self, tap: Tap, now: float, until: float, step_s: float) -> bool:
+        """Let the steps up to ``until`` be counted only, as far as nothing is due before.
+
+        Returns:
+            Whether they will be. Then see whether anybody asked for a boundary just now.
+        """
+        if not tap.dozing:
+            return False
+        left_s = min(until, self.wake_at) - now
+        tap.coast(max(0, int(COAST_SHARE * left_s / max(step_s, 1e-6))))
+        return True
 
     def wake(self, tap: Tap) -> None:
         """Put the root hooks back: the next forward may be sampled."""

@@ -79,7 +79,7 @@ class Guarding:
         armed = action is not None
         self._scalars.alarm = self._nonfinite.logged if armed else None
         if armed:
-            self.recorder.hold = self._hold
+            self._hold_fully()
 
     @abstractmethod
     def fault(self, where: str, error: BaseException, count: int = 1) -> None:
@@ -92,4 +92,4 @@ class Guarding:
     def _must_be_open(self) -> None: ...
 
     @abstractmethod
-    def _hold(self) -> None: ...
+    def _hold_fully(self) -> None: ...

@@ -5,7 +5,7 @@ root forward. Only the newest look of a widget counts.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nbtorchviz.capture.plans import Plan, Want
@@ -36,17 +36,22 @@ class Looks:
         self._looks: dict[int, Look] = {}
         self.urgent = False
         """A user moved, or looks again, and no sample was taken since."""
+        self.on_urgent: Callable[[], None] = lambda: None
+        """Called when that begins or is said again, on the thread that says so."""
 
     def set(self, owner: int, look: Look, *, urgent: bool = False) -> None:
         """Replace what ``owner`` (an id) looks at. ``urgent``: a user's move waits for it."""
         with self._lock:
             self._looks[owner] = look
             self.urgent = self.urgent or urgent
+        if urgent:
+            self.on_urgent()
 
     def hurry(self, owner: int) -> None:
         """Note that a user waits for a fresh picture of what ``owner`` looks at, if anything."""
         with self._lock:
             self.urgent = self.urgent or owner in self._looks
+        self.on_urgent()
 
     def all(self) -> tuple[Look, ...]:
         """Return the looks without taking them."""

@@ -48,7 +48,8 @@ class Recorder:
         every: sample exactly each ``every``-th step; None by clock.
         fail: called as ``fail(where, error)`` with failures of ours.
         tend: called at boundaries, not more often than is useful; for bookkeeping.
-        hold: see the attribute.
+        hold: called at the end of every boundary; may wait, or raise ``StopTraining``.
+        held: tells whether ``hold`` has something to do; what makes it so calls ``tap.attend()``.
         clock: seconds, monotonic.
     """
 
@@ -62,6 +63,7 @@ class Recorder:
         fail: Callable[[str, BaseException], None],
         tend: Callable[[], None],
         hold: Callable[[], None],
+        held: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tap: ModelTap
@@ -82,8 +84,7 @@ class Recorder:
         self.began = clock()
         self._bus, self._budget, self._audience = bus, budget, audience
         self._fail, self._tend, self._clock = fail, tend, clock
-        self.hold = hold
-        """Called at the end of every boundary; may wait, or raise ``StopTraining``."""
+        self.hold, self._held = hold, held
         self._surveyed = False
         self._pinned: tuple[Inputs, object] | None = None
         self._probe_wanted, self._probed_s = False, 0.0
@@ -95,9 +96,12 @@ class Recorder:
         self._thread = threading.current_thread()
         self._thread_id = threading.get_ident()
         self._rest_until = self._tend_at = self.began
-        self._passed, self._passed_s = 0, 0.0
-        """Steps since the books were kept, and what they cost."""
+        self._passed_s = 0.0
+        """What the steps cost that were heard since the books were kept."""
+        self._booked_step = 0
+        """The step at which that was."""
         self._dozer = Dozer(TEND_S, self._next_due_at, audience.seen)
+        self.looks.on_urgent = lambda: self.tap.attend()
         self._plans: dict[int, Plan] = {}
         """Plans of the last windows by root forward."""
 
@@ -226,7 +230,6 @@ class Recorder:
             self.times["step"] = now
             if now >= self._dozer.wake_at or self.looks.urgent:
                 self._wake()
-            self._passed += 1
             self._passed_s += cost_s + self._clock() - now
             self.hold()
             return
@@ -238,9 +241,22 @@ class Recorder:
         self._dozer.wake(self.tap)
 
     def _doze(self, now: float) -> None:
-        step_s = (now - self._tend_at + TEND_S) / max(self._passed, 1)
-        quiet = self.every is None and not self.looks.urgent and not self._probe_wanted
-        self._dozer.consider(self.tap, now, step_s, quiet=quiet and self._passed > 0)
+        """Rest until something is due, if steps are fast and nobody waits."""
+        tap, passed = self.tap, self.tap.step - self._booked_step
+        began, self._booked_step, self._tend_at = self._tend_at - TEND_S, tap.step, now + TEND_S
+        step_s = (now - began) / max(passed, 1)
+        self._dozer.consider(tap, now, step_s, quiet=passed > 1 and not self._hurried())
+        if self._dozer.coast(tap, now, self._tend_at, step_s) and (self._hurried() or self._held()):
+            tap.attend()
+
+    def _hurried(self) -> bool:
+        """Whether the next forward or boundary is waited for."""
+        return self.every is not None or self.looks.urgent or self._probe_wanted
+
+    def hold_with(self, hold: Callable[[], None]) -> None:
+        """Call ``hold`` at the end of every boundary from now on, whatever ``held`` says."""
+        self.hold, self._held = hold, lambda: True
+        self.tap.attend()
 
     def _next_due_at(self) -> float:
         due_at = self._budget.due_at()
@@ -272,7 +288,7 @@ class Recorder:
         spent_s = ours_s + self._passed_s
         self._budget.spent("boundary", spent_s)
         self._doze(now)
-        self._passed, self._passed_s, self._tend_at = 0, 0.0, now + TEND_S
+        self._passed_s = 0.0
         self._tend()
         self.hold()
 
@@ -301,6 +317,7 @@ class Recorder:
     def want_probe(self) -> None:
         """Show the pinned input at the next occasion, without waiting for the clock."""
         self._probe_wanted = True
+        self.tap.attend()
 
     def run_probe(self) -> None:
         """Run the model on the pinned input, on this thread, and publish what the layers did."""

@@ -95,6 +95,7 @@ class Session(Runs, Diagnostics, Pins):
             fail=self.fault,
             tend=self._tend,
             hold=self.gate.at_boundary,
+            held=lambda: not self.gate.free,
             clock=clock,
         )
         self.tap = self.recorder.tap = ModelTap(
@@ -110,6 +111,7 @@ class Session(Runs, Diagnostics, Pins):
             root_batch=root_batch_size,
             clock=clock,
         )
+        self.gate.listen(lambda state: self.tap.attend())
         self._scalars = ScalarLog(self.metrics, self.bus, self.tap.position, clock)
         self._begin_diagnosis(clock)
         if layout is not None:

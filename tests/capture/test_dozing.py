@@ -120,3 +120,45 @@ def test_a_forward_that_fails_unseen_is_explained_from_its_traceback(tap_on, des
     except RuntimeError as error:
         tap.explain(error)  # the hook has seen it
     assert len(desk.failures) == 2
+
+
+def test_coasting_counts_the_steps_that_count_and_tells_of_none(tap_on, desk):
+    model, optimizer = make()
+    other = torch.optim.SGD(model.parameters(), lr=0.1)
+    tap = tap_on(model)
+    tap.watch_optimizer([optimizer])
+    step(model, optimizer)
+    tap.doze()
+    desk.boundaries.clear()
+    tap.coast(3)
+    step(model, optimizer)
+    step(model, other)  # not the one that counts
+    step(model, optimizer)
+    assert (tap.step, desk.boundaries) == (3, [])
+    step(model, optimizer)
+    step(model, optimizer)  # the fourth is heard
+    assert tap.step == 5
+    assert [boundary.step for boundary in desk.boundaries] == [5]
+
+
+def test_coasting_ends_when_somebody_asks_or_the_hooks_come_back(tap_on, desk):
+    model, optimizer = make()
+    tap = tap_on(model)
+    step(model, optimizer)
+    tap.coast(9)  # awake: every step is heard
+    step(model, optimizer)
+    assert [boundary.step for boundary in desk.boundaries] == [1, 2]
+    for wake in (tap.attend, tap.wake, lambda: tap.watch_optimizer([optimizer])):
+        tap.doze()
+        tap.coast(9)
+        step(model, optimizer)
+        desk.boundaries.clear()
+        wake()
+        step(model, optimizer)
+        assert [boundary.step for boundary in desk.boundaries] == [tap.step]
+    assert tap.step == 8
+    tap.doze()
+    tap.coast(9)
+    tap.close()
+    step(model, optimizer)
+    assert tap.step == 8

@@ -76,3 +76,53 @@ def test_an_evaluation_after_a_doze_is_noticed(watched):
     assert ROUSE_S < 1
     model.train()
     train(model, optimizer, lambda: session.tap.dozing)
+
+
+def coasting(session):
+    course = session.tap._course
+    return course._coasting and course._coasts > 3
+
+
+def test_a_pause_is_heard_at_the_very_next_step_of_a_coasting_loop(watched):
+    model, optimizer, session, _ = watched
+    train(model, optimizer, lambda: coasting(session))
+    before, hold, heard = session.step, session.recorder.hold, []
+    session.recorder.hold = lambda: heard.append((session.step, session.gate.state))
+    session.gate.pause()
+    train(model, optimizer, lambda: session.step > before)
+    session.gate.resume()
+    session.recorder.hold = hold
+    assert heard == [(before + 1, "pausing")]
+
+
+def test_a_paused_or_stepped_session_does_not_coast(watched):
+    model, optimizer, session, _ = watched
+    session.gate.step(10_000)
+    train(model, optimizer, lambda: session.tap.dozing and session.step > 200)
+    assert not session.tap._course._coasting
+    session.gate.resume()
+    train(model, optimizer, lambda: coasting(session))
+
+
+def test_a_breakpoint_ends_coasting_for_good(watched):
+    model, optimizer, session, _ = watched
+    train(model, optimizer, lambda: coasting(session))
+    session.pause_when("loss > 1e9")
+    count = session.step
+    heard = []
+    at_boundary = session.diagnosis.at_boundary
+    session.diagnosis.at_boundary = lambda: (heard.append(session.step), at_boundary())
+    train(model, optimizer, lambda: session.step >= count + 200)
+    assert heard == list(range(count + 1, session.step + 1))
+
+
+def test_numbers_logged_while_coasting_carry_their_own_steps(watched):
+    model, optimizer, session, _ = watched
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss = model(torch.ones(2, 4)).sum()
+        loss.backward()
+        optimizer.step()
+        session.log(loss=loss)
+    steps, _ = session.metrics.history("loss")
+    assert steps.tolist() == list(range(1, 401))
