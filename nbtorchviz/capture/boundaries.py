@@ -109,6 +109,8 @@ class Steps:
         """Root forwards that the last step took."""
         self._rivals: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
         """Steps of other optimizers that own parameters, since the last step that counted."""
+        self._rivalled = False
+        """Whether there are any."""
         self._root = root
         self._born = generation()
         self._given: tuple[weakref.ref[Optimizer], ...] = ()
@@ -170,12 +172,14 @@ class Steps:
             if chosen is not optimizer:
                 if not self._owned(optimizer):
                     return False
+                self._rivalled = True
                 steps = self._rivals[optimizer] = self._rivals.get(optimizer, 0) + 1
                 if chosen is not None and steps < PATIENCE:
                     return False
                 self._chosen = weakref.ref(optimizer)
         self.count += 1
-        if self._rivals:
+        if self._rivalled:  # to ask the dictionary takes as long as all the rest
+            self._rivalled = False
             self._rivals.clear()
         if 0 < self.silent <= MOST_ACCUMULATED:  # 0: nobody looked at the forwards
             self._accumulated = self.silent
