@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbtorchviz.attribution.explain import gradcam
+    from nbtorchviz.attribution.result import CamResult
     from nbtorchviz.bus import EventBus
     from nbtorchviz.cli.demo import demo
     from nbtorchviz.session import Session, watch
@@ -20,6 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ActivationBrowser": "nbtorchviz.widgets.activation_browser",
+    "CamResult": "nbtorchviz.attribution.result",
     "Cockpit": "nbtorchviz.widgets.cockpit",
     "EventBus": "nbtorchviz.bus",
     "GradientInspector": "nbtorchviz.widgets.gradient_inspector",
@@ -27,11 +30,13 @@ _HOMES = {
     "Session": "nbtorchviz.session",
     "TrainingControls": "nbtorchviz.widgets.training_controls",
     "demo": "nbtorchviz.cli.demo",
+    "gradcam": "nbtorchviz.attribution.explain",
     "watch": "nbtorchviz.session",
 }
 
 __all__ = [
     "ActivationBrowser",
+    "CamResult",
     "Cockpit",
     "EventBus",
     "GradientInspector",
@@ -39,6 +44,7 @@ __all__ = [
     "Session",
     "TrainingControls",
     "demo",
+    "gradcam",
     "watch",
 ]
 

@@ -7,6 +7,7 @@
     ├── LayerNotFoundError (also KeyError)     no such layer in this model
     ├── MetricNotFoundError (also KeyError)    no number of this name was logged
     ├── ModelGoneError (also RuntimeError)     the watched model was garbage-collected
+    ├── NoMapError (also ValueError)           no map can be drawn of this layer or model
     ├── NonFiniteError                         NaN or Inf, where ``on_nonfinite("raise")`` asked
     ├── SessionClosedError (also RuntimeError) the session was closed
     └── RunRefusedError (also RuntimeError)    pause, step, probe or a second run not possible now
@@ -35,12 +36,12 @@ class ConditionError(NbTorchVizError, ValueError):
 class LayerNotFoundError(NbTorchVizError, KeyError):
     """No layer has this name; the message lists the nearest names."""
 
-    def __init__(self, layer: object, known: Iterable[str]) -> None:
+    def __init__(self, layer: object, known: Iterable[str], *, see: str = "session.layers") -> None:
         names = list(known)
         near = get_close_matches(str(layer), names, n=3, cutoff=0.4)
         hint = f"Nearest: {', '.join(map(repr, near))}" if near else "None is alike"
         plural = "layer" if len(names) == 1 else "layers"
-        self.message = f"No layer {layer!r}. {hint} ({len(names)} {plural}; see session.layers)."
+        self.message = f"No layer {layer!r}. {hint} ({len(names)} {plural}; see {see})."
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -56,6 +57,10 @@ class MetricNotFoundError(NbTorchVizError, KeyError):
 
 class ModelGoneError(NbTorchVizError, RuntimeError):
     """The watched model no longer exists; watch the new one."""
+
+
+class NoMapError(NbTorchVizError, ValueError):
+    """No map can be drawn of this layer or this model; the message says why and what to try."""
 
 
 class NonFiniteError(NbTorchVizError):

@@ -100,7 +100,7 @@ class Course:
 
     def root_began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Open a window if one is due."""
-        if self._subject.probing or self.closed or module.__dict__.get("_is_replica", False):
+        if self.closed or module.__dict__.get("_is_replica", False):
             return
         if in_backward():  # the whole model is checkpointed: no second forward
             return
@@ -175,7 +175,7 @@ class Course:
 
     def root_ended(self, module: nn.Module, output: object) -> None:
         """Take the hooks off the layers; also called when the forward raised."""
-        if self._subject.probing or self.closed or not self._inside:
+        if self.closed or not self._inside:
             return
         began = self._clock()
         error = error_in(sys._getframe(2))
@@ -226,7 +226,7 @@ class Course:
     def criterion_began(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Read the labels of the batch."""
         window = self._window
-        if window is None or self._subject.probing or window.forward != self.forward:
+        if window is None or window.forward != self.forward:
             return
         try:
             window.verdict.labelled(args[1] if len(args) > 1 else kwargs.get("target"))

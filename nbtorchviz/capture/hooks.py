@@ -6,8 +6,9 @@ a standard-library callable that does nothing, so that a checkpoint needs no nbt
 
 import contextlib
 import os
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -36,6 +37,27 @@ if hasattr(os, "register_at_fork"):
 def generation() -> int:
     """Return how many forks lie between this process and the first import."""
     return _Process.generation
+
+
+_own_forwards: dict[int, int] = {}
+"""Thread -> how many forwards of ours it is inside of."""
+
+
+@contextlib.contextmanager
+def own_forward() -> Iterator[None]:
+    """Keep the root hooks from taking a forward of ours, on this thread, for one of training."""
+    thread = threading.get_ident()
+    _own_forwards[thread] = _own_forwards.get(thread, 0) + 1
+    try:
+        yield
+    finally:
+        _own_forwards[thread] -= 1
+        if not _own_forwards[thread]:
+            del _own_forwards[thread]
+
+
+def _of_ours() -> bool:
+    return bool(_own_forwards) and threading.get_ident() in _own_forwards
 
 
 def inert_copy() -> Callable[..., None]:
@@ -103,7 +125,7 @@ class RootPreHook(Hook):
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Announce the root forward."""
-        if torch.compiler.is_compiling() or self._born != _Process.generation:
+        if torch.compiler.is_compiling() or self._born != _Process.generation or _of_ours():
             return
         owner: _Root | None = self._owner()
         if owner is not None:
@@ -117,7 +139,7 @@ class RootPostHook(Hook):
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         """Announce the end of the root forward."""
-        if torch.compiler.is_compiling() or self._born != _Process.generation:
+        if torch.compiler.is_compiling() or self._born != _Process.generation or _of_ours():
             return
         owner: _Root | None = self._owner()
         if owner is not None:
@@ -131,7 +153,7 @@ class CriterionPreHook(Hook):
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Announce the labels."""
-        if torch.compiler.is_compiling() or self._born != _Process.generation:
+        if torch.compiler.is_compiling() or self._born != _Process.generation or _of_ours():
             return
         owner: _Root | None = self._owner()
         if owner is not None:

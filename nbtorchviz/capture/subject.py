@@ -10,6 +10,7 @@ from torch.nn.parallel import DataParallel
 from torch.nn.parameter import is_lazy
 
 from nbtorchviz.capture.compiled import compiled_how, eager, entry_of, hides_root
+from nbtorchviz.capture.hooks import own_forward
 from nbtorchviz.capture.inputs import as_inputs, moved
 from nbtorchviz.capture.layers import unwrap
 from nbtorchviz.capture.plans import Catch, Inputs, Plan
@@ -42,8 +43,6 @@ class Subject:
         self.layers = self.setting.tree.listing()
         self.calls: list[CallRecord] = []
         """What the last good survey saw."""
-        self.probing = False
-        """True while a forward of ours runs, which our hooks must not notice."""
         self.compiled_how: str | None = None
         self._choice = compiled
         self._entry: weakref.ref[nn.Module] | None = None
@@ -126,18 +125,15 @@ class Subject:
             raise ModelGoneError(f"The watched {self.name} no longer exists.")
         device, inputs = device_of(root), as_inputs(given)
         inputs = inputs if device is None else moved(inputs, device)
-        probing, self.probing = self.probing, True
-        try:
-            with (
-                eager(needed=compiled_how(None, root) is not None),
-                no_trace(root),
-                contextlib.closing(window),
-            ):
-                window.enter(root, inputs.args, inputs.kwargs)
-                window.leave(root(*inputs.args, **inputs.kwargs))
-                window.verdict.labelled(labels)
-        finally:
-            self.probing = probing
+        with (
+            own_forward(),
+            eager(needed=compiled_how(None, root) is not None),
+            no_trace(root),
+            contextlib.closing(window),
+        ):
+            window.enter(root, inputs.args, inputs.kwargs)
+            window.leave(root(*inputs.args, **inputs.kwargs))
+            window.verdict.labelled(labels)
         return self.develop(window, step)
 
     def _wrapper(self) -> nn.Module | None:

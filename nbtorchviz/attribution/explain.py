@@ -1,0 +1,150 @@
+"""``gradcam``: where, at a layer, the evidence for what a model said lies."""
+
+from typing import Literal, overload
+
+from torch import nn
+
+from nbtorchviz.analysis.gradcam import METHODS
+from nbtorchviz.attribution.passes import CamPass
+from nbtorchviz.attribution.reading import checked_model
+from nbtorchviz.attribution.result import CamResult
+from nbtorchviz.attribution.targets import Target
+from nbtorchviz.capture.layers import Tree, split_key
+from nbtorchviz.errors import LayerNotFoundError, NoMapError
+
+ALL = "all"
+
+
+@overload
+def gradcam(  # type: ignore[overload-overlap]
+    model: nn.Module, images: object, *, layer: Literal["all"], target: Target = ...,
+    method: str = ...,
+) -> dict[str, CamResult]: ...  # fmt: skip
+@overload
+def gradcam(
+    model: nn.Module, images: object, *, layer: str | None = ..., target: Target = ...,
+    method: str = ...,
+) -> CamResult: ...  # fmt: skip
+def gradcam(
+    model: nn.Module,
+    images: object,
+    *,
+    target: Target = None,
+    layer: str | None = None,
+    method: str = "gradcam",
+) -> CamResult | dict[str, CamResult]:
+    """Map where, at a layer, the evidence for a class lies; the model is left as it was.
+
+    One forward in eval mode and one backward down to the layer: no weight, buffer, ``.grad``,
+    mode, hook or random stream changes, and it works in ``no_grad``, in ``inference_mode`` and
+    with frozen models.
+
+    Args:
+        model: a classifier, or any model if ``target`` is a callable.
+        images: what ``model(images)`` takes, a batch (N, C, H, W) as a rule; a tuple for several
+            arguments, a dictionary for keywords.
+        target: None explains the predicted class of each sample; an index one class; a sequence
+            one class per sample; a callable takes the output and returns one score per sample.
+            See ``nbtorchviz.attribution.targets`` for contrasts, masks, boxes and embeddings.
+        layer: name as in ``model.named_modules()``; ``"relu#1"`` is the second call of ``relu``.
+            None chooses the last layer with positions that is not a pooling. ``"all"`` returns
+            every layer with positions, in the order of execution.
+        method: ``"gradcam"``, ``"hirescam"``, ``"layercam"``, ``"xgradcam"`` or ``"gradcam++"``.
+
+    Returns:
+        A ``CamResult``, or with ``layer="all"`` a dictionary of them by layer key. Its ``maps``
+        are raw: before the ReLU, in the layer's own size. ``heatmaps((H, W))`` is for the eye.
+
+    Raises:
+        TypeError: the model is no module, is scripted or traced, or the target is none.
+        ValueError: no such method, or the target does not fit the output.
+        LayerNotFoundError: no such layer; the message lists the nearest names.
+        NoMapError: the layer, or the model, has no positions to draw a map of.
+        RunRefusedError: a forward now would leave a trace.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+    root = checked_model(model)
+    if layer == ALL:
+        with CamPass(model, images) as done:
+            if not done.taps:
+                done.default_key(done.scores(target))
+            return done.maps(target, method=method, last=True)
+    if layer is None:
+        return _of_default(model, images, target, method)
+    tree = Tree(root)
+    key = find_layer(tree, layer)
+    with CamPass(model, images, layers=[split_key(key)[0], key]) as done:
+        must_have_map(done, key)
+        result = done.maps(target, keys=[key], method=method, last=True)[key]
+    return result if result.maps.any() else _with_advice(result, model, images, target)
+
+
+def find_layer(tree: Tree, layer: object) -> str:
+    """Return the canonical key of a layer.
+
+    Raises:
+        TypeError: not a name.
+        LayerNotFoundError: no such layer.
+    """
+    known = [entry.name for entry in tree.entries.values() if entry.lists]
+    if not isinstance(layer, str):
+        raise TypeError(
+            f"layer must be a name such as {known[-1]!r}, None or 'all', got "
+            f"{type(layer).__name__}; names are those of model.named_modules()."
+        )
+    try:
+        return tree.find(layer, known)
+    except LayerNotFoundError:
+        raise LayerNotFoundError(layer, known, see="model.named_modules()") from None
+
+
+def must_have_map(done: CamPass, key: str) -> None:
+    """Refuse a layer that has no map in this forward.
+
+    Raises:
+        NoMapError: it was not called, or put out no positions; the message says which.
+    """
+    if key in done.taps:
+        return
+    name = split_key(key)[0]
+    calls = [other for other in done.called if split_key(other)[0] == name]
+    if key in done.flat:
+        shape = done.flat[key]
+        raise NoMapError(
+            f"The output of {key!r} is {shape}: it has no positions, one value for each sample "
+            "and place, to draw a map of. Choose a layer before the pooling, or layer=None."
+        )
+    if calls and key not in calls:
+        raise NoMapError(f"{name!r} was called {len(calls)}×, so there is no {key!r}: {calls}.")
+    if calls:
+        raise NoMapError(f"{key!r} puts out no floating-point tensor with positions.")
+    raise NoMapError(
+        f"{key!r} was not called in this forward: its parent uses its weights directly, or "
+        "another branch was taken. Choose its parent, or layer=None."
+    )
+
+
+def _of_default(model: nn.Module, images: object, target: Target, method: str) -> CamResult:
+    with CamPass(model, images, lazy=True) as done:
+        scores = done.scores(target)
+        key = done.default_key(scores)
+        if not done.taps[key].overwritten:
+            return done.maps(scores, keys=[key], method=method, last=True)[key]
+    with CamPass(model, images, layers=[split_key(key)[0]]) as done:
+        return done.maps(target, keys=[key], method=method, last=True)[key]
+
+
+def _with_advice(result: CamResult, model: nn.Module, images: object, target: Target) -> CamResult:
+    """Name a layer to try where a map is blank."""
+    with CamPass(model, images, lazy=True) as done:
+        scores = done.scores(target)
+        try:
+            key = done.default_key(scores)
+        except NoMapError:
+            return result
+    advice = f"try layer={key!r}" if key != result.layer else "try another target"
+    return CamResult(
+        **{name: getattr(result, name) for name in result.__slots__ if name != "notes"},
+        notes=(*result.notes, advice),
+    )

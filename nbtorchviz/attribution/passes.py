@@ -1,0 +1,283 @@
+"""One forward whose graph is kept: maps of every layer and class without another forward."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from nbtorchviz.analysis.gradcam import METHODS, method_note, raw_map
+from nbtorchviz.analysis.map_axes import MapAxes, map_axes
+from nbtorchviz.attribution.guard import guarded
+from nbtorchviz.attribution.reading import (
+    batch_of,
+    checked_model,
+    image_size,
+    layouts_of,
+    mixes_samples,
+    own_inputs,
+)
+from nbtorchviz.attribution.result import CamResult
+from nbtorchviz.attribution.taps import Tap, Taps
+from nbtorchviz.attribution.targets import Scores, Target, logits_of, scores_of
+from nbtorchviz.capture.compiled import compiled_how, entry_of
+from nbtorchviz.capture.layers import Tree, join_key
+from nbtorchviz.capture.leaves import shape_of, tensors_of
+from nbtorchviz.errors import NoMapError
+
+_POOLING = re.compile("Pool")
+_NORM = re.compile("Norm")
+_MOST_BLANK = 6
+
+
+class CamPass:
+    """One guarded forward of a model, kept so that many maps can be made from it.
+
+    The model is as it was when this returns. The graph of the forward is held until ``close()``;
+    the weights must not change before then.
+
+    Args:
+        model: the module, or a DDP, DataParallel or compiled form of it.
+        images: what ``model(images)`` takes; a tuple for several arguments, a dictionary for
+            keywords. It is copied and moved to the model's device.
+        layers: canonical layer names whose calls are kept; None: all.
+        lazy: keep outputs themselves, not copies: for choosing one layer, see ``default_key``.
+
+    Raises:
+        TypeError: the model is no module, or scripted or traced.
+        RunRefusedError: the model has lazy parameters, or is sharded across ranks.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: object,
+        *,
+        layers: Iterable[str] | None = None,
+        lazy: bool = False,
+    ) -> None:
+        root = checked_model(model)
+        self.tree = Tree(root)
+        names = None if layers is None else frozenset(layers)
+        inputs = own_inputs(root, images)
+        tensors = tensors_of(inputs.args, inputs.kwargs)
+        shapes = [shape_of(tensor) for tensor in tensors]
+        notes: list[str] = []
+        taps = Taps(root, self.tree, lambda name: names is None or name in names, lazy=lazy)
+        with guarded(root, notes), taps:
+            self.output: Any = root(*inputs.args, **inputs.kwargs)
+        self.called = [join_key(call.name, call.call) for call in taps.calls]
+        """Keys of all finished calls, in the order in which they finished."""
+        how = compiled_how(entry_of(model), root)
+        if how is not None:
+            notes.append(f"{how}: computed with the uncompiled model")
+        if mixes_samples(root):
+            notes.append("a BatchNorm without running statistics mixes the samples of a batch")
+        self.notes = tuple(notes)
+        batch = batch_of(inputs, shapes, taps.calls)
+        self.samples = batch.size or 1
+        image_hw = image_size(shapes)
+        self.taps: dict[str, Tap] = {}
+        """Calls that put out positions, in the order in which they finished."""
+        self.axes: dict[str, MapAxes] = {}
+        self.flat: dict[str, tuple[int, ...]] = {}
+        """Calls that were kept and have no positions -> shape of their output."""
+        for key, layout in layouts_of(taps.calls, batch, image_hw).items():
+            tap = taps.taps.get(key)
+            if tap is None:
+                continue
+            axes = map_axes(tuple(tap.value.shape), layout, image_hw)
+            if axes is None:
+                self.flat[key] = tuple(tap.value.shape)
+            else:
+                self.taps[key], self.axes[key] = tap, axes
+        if batch.unbatched and isinstance(self.output, Tensor) and self.output.ndim == 1:
+            self.output = self.output[None]
+        found = logits_of(self.output)
+        self.logits: NDArray[np.float32] | None = None if found is None else _array(found)
+        """Class scores (N, K); None where the model puts out something else."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the graph and the activations."""
+        self.taps.clear()
+        self.output = None
+
+    def scores(self, target: Target = None) -> Scores:
+        """Turn a target into scores of this output.
+
+        Raises:
+            TypeError, ValueError: the target does not fit.
+        """
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            return scores_of(target, self.output)
+
+    def maps(
+        self,
+        target: Target | Scores = None,
+        *,
+        keys: Iterable[str] | None = None,
+        method: str = "gradcam",
+        last: bool = False,
+    ) -> dict[str, CamResult]:
+        """Make the maps of several layers from one backward.
+
+        Args:
+            target: what is explained; the predicted class by default.
+            keys: layer keys among ``taps``; None: all of them.
+            method: one of ``METHODS``.
+            last: no further maps will be asked for: the graph is freed on the way.
+
+        Raises:
+            TypeError, ValueError: the target does not fit.
+            NoMapError: torch cannot take gradients through this forward.
+        """
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+        scores = target if isinstance(target, Scores) else self.scores(target)
+        chosen = list(self.taps if keys is None else keys)
+        gradients = self.gradients(scores, chosen, last=last)
+        return {key: self._result(key, method, scores, gradients[key]) for key in chosen}
+
+    def gradients(
+        self, scores: Scores, keys: Iterable[str], *, last: bool = False
+    ) -> dict[str, Tensor | None]:
+        """Return the gradient of the scores at each layer; None where none passes."""
+        keys = list(keys)
+        taps = [self.taps[key] for key in keys]
+        edges = [edge for tap in taps for edge in (tap.edge, tap.spare) if edge is not None]
+        found: dict[tuple[int, int], Tensor | None] = {}
+        if edges and scores.values.requires_grad:
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                total = scores.values.sum()
+                try:
+                    parts = torch.autograd.grad(
+                        total, edges, retain_graph=not last, allow_unused=True
+                    )
+                except RuntimeError as error:
+                    raise _explained(error) from error
+            found = {(id(e.node), e.output_nr): p for e, p in zip(edges, parts, strict=True)}
+        result: dict[str, Tensor | None] = {}
+        for key, tap in zip(keys, taps, strict=True):
+            both = (found.get((id(e.node), e.output_nr)) for e in (tap.edge, tap.spare) if e)
+            result[key] = next((part for part in both if part is not None), None)
+        return result
+
+    def default_key(self, scores: Scores) -> str:
+        """Choose the last layer, in the order of execution, that can explain the scores.
+
+        That is the last output with positions which is not a pooling's and gets a gradient. In a
+        model with a class token only its normalisation layers are asked: behind the last
+        attention no patch gets a gradient, so the norm before it is found.
+
+        Raises:
+            NoMapError: no layer has positions.
+        """
+        candidates = [key for key in self.taps if not self._skipped(key)]
+        if not candidates:
+            raise NoMapError(
+                f"None of the {len(self.called)} layers that ran puts out positions in an image, a "
+                "volume or a sequence, so there is nothing to draw a map of."
+            )
+        if any(self.axes[key].prefix for key in candidates):
+            tokens = [key for key in candidates if self.axes[key].prefix]
+            norms = [key for key in tokens if _NORM.search(self.taps[key].record.type)]
+            candidates = norms or tokens
+        elif any(self.axes[key].axes != ("T",) for key in candidates):
+            candidates = [key for key in candidates if self.axes[key].axes != ("T",)]
+        blank = []
+        for key in reversed(candidates):
+            gradient = self.gradients(scores, [key])[key]
+            if gradient is None:
+                continue
+            if bool(self.axes[key].arrange(gradient).any()):
+                return key
+            blank.append(key)
+            if len(blank) == _MOST_BLANK:
+                break
+        return blank[0] if blank else candidates[-1]
+
+    def _skipped(self, key: str) -> bool:
+        """Tell whether a layer is none to choose: pooled, handed on, or the answer itself."""
+        tap = self.taps[key]
+        source = self.taps.get(tap.same_as, tap)
+        if _POOLING.search(source.record.type) or _POOLING.search(tap.record.type):
+            return True
+        if source.spare is not None:
+            return True
+        channels = self.axes[key].arrange(tap.value).shape[1]
+        return self.logits is None and self._classes() == channels
+
+    def _classes(self) -> int | None:
+        """Number of classes of a segmentation."""
+        for tensor in pytree.tree_leaves(self.output):
+            if isinstance(tensor, Tensor) and tensor.ndim == 4:
+                return int(tensor.shape[1])
+        return None
+
+    def _result(self, key: str, method: str, scores: Scores, gradient: Tensor | None) -> CamResult:
+        tap, axes = self.taps[key], self.axes[key]
+        activation = axes.arrange(tap.value)
+        notes = [*self.notes, *scores.notes]
+        notes += [note for note in (axes.note, method_note(method, activation)) if note]
+        if tap.record.paths[:1] != ("",):
+            notes.append(f"of its outputs, {tap.record.paths[0]!r} is shown")
+        if gradient is None:
+            notes.append("no gradient: the target does not depend on this layer's output")
+            maps = torch.zeros(len(activation), *axes.shape)
+        else:
+            arranged = axes.arrange(gradient)
+            maps = raw_map(method, activation, arranged)
+            notes += _silent(arranged, maps)
+        return CamResult(
+            maps=_array(maps),
+            layer=key,
+            call=tap.record.call,
+            method=method,
+            targets=scores.names,
+            logits=self.logits,
+            axes=axes.axes,
+            notes=tuple(notes),
+        )
+
+
+def _silent(gradient: Tensor, maps: Tensor) -> list[str]:
+    """Say why maps are blank."""
+    if not bool(torch.isfinite(maps).all()):
+        return ["the map holds NaN or infinite values: the model's activations or weights do"]
+    blank = [n for n, sample in enumerate(maps) if not bool((sample > 0).any())]
+    if not blank:
+        return []
+    where = "" if len(blank) == len(maps) else f" of sample {', '.join(map(str, blank))}"
+    if not bool(gradient[blank].any()):
+        return [f"the gradient{where} is zero at every position of this layer: the map is blank"]
+    return [f"no position of this layer{where} speaks for the target: the map is <= 0 everywhere"]
+
+
+def _explained(error: RuntimeError) -> Exception:
+    text = str(error)
+    if "Checkpointing is not compatible" in text:
+        return NoMapError(
+            "This model recomputes activations with a reentrant checkpoint, which has no gradient "
+            "for a single layer. Use checkpoint(..., use_reentrant=False), or none in eval mode."
+        )
+    if "modified by an inplace operation" in text:
+        return NoMapError(
+            "The weights changed after the forward, or the model overwrites in place what its own "
+            f"backward needs: {text.splitlines()[0]}"
+        )
+    return error
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+    return array.copy() if not array.flags.owndata else array

@@ -1,0 +1,105 @@
+"""Read a model, its inputs and what its layers put out, as maps need them."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from nbtorchviz.analysis.layouts import Call, Layout, RootBatch, infer_layout, root_batch_size
+from nbtorchviz.capture.inputs import moved
+from nbtorchviz.capture.layers import join_key, unwrap
+from nbtorchviz.capture.leaves import refusal
+from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.capture.probe import device_of
+from nbtorchviz.capture.survey import CallRecord
+
+
+def checked_model(model: object) -> nn.Module:
+    """Return the user's module inside its wrappers.
+
+    Raises:
+        TypeError: not a module, or scripted or traced.
+    """
+    if not isinstance(model, nn.Module):
+        kind = type(model).__name__
+        raise TypeError(f"gradcam() needs a torch.nn.Module, got {kind}: gradcam(model, images).")
+    root = unwrap(model)
+    if isinstance(root, torch.jit.ScriptModule):
+        raise TypeError(
+            "A scripted or traced model calls no hooks, so its layers cannot be seen: give the "
+            "module that torch.jit.script or torch.jit.trace was given."
+        )
+    return root
+
+
+def own_inputs(root: nn.Module, images: object) -> Inputs:
+    """Copy the inputs to the model's device and let a graph start at them."""
+    if isinstance(images, Inputs):
+        given = images
+    elif isinstance(images, dict):
+        given = Inputs((), images)
+    else:
+        given = Inputs(images if isinstance(images, tuple) else (images,))
+    device = device_of(root)
+    given = given if device is None else moved(given, device)
+
+    def own(leaf: object) -> object:
+        if isinstance(leaf, np.ndarray):
+            leaf = torch.from_numpy(leaf)
+            leaf = leaf if device is None else leaf.to(device)
+        if not isinstance(leaf, Tensor) or refusal(leaf):
+            return leaf
+        if not leaf.is_floating_point():
+            return leaf.clone()
+        # A copy of a leaf, so that the model may write to it in place.
+        return leaf.detach().clone().requires_grad_().clone()
+
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        args, kwargs = pytree.tree_map(own, (given.args, given.kwargs))
+    return Inputs(args, kwargs)
+
+
+def batch_of(inputs: Inputs, shapes: list[tuple[int, ...]], calls: list[CallRecord]) -> RootBatch:
+    """Say how many samples there are, and along which axis."""
+    first = inputs.args[0] if inputs.args else None
+    if isinstance(first, list) and all(isinstance(item, Tensor) for item in first):
+        return RootBatch(len(first), 0)  # images of different sizes, as detectors take them
+    seen = [Call(call.type, call.shape, call.batch_first) for call in calls if call.shape]
+    return root_batch_size(shapes, calls=seen)
+
+
+def image_size(shapes: list[tuple[int, ...]]) -> tuple[int, int] | None:
+    """Return height and width of the input where it is an image."""
+    first = next((shape for shape in shapes if shape), ())
+    return (first[-2], first[-1]) if len(first) in (3, 4) and first[-3] in (1, 3, 4) else None
+
+
+def layouts_of(
+    calls: list[CallRecord], batch: RootBatch, image_hw: tuple[int, int] | None
+) -> dict[str, Layout]:
+    """Infer the layout of every call, each with the one before as evidence."""
+    found: dict[str, Layout] = {}
+    before: tuple[tuple[int, ...], Layout] | None = None
+    for call in calls:
+        if not call.paths:
+            continue
+        layout = infer_layout(
+            call.shape,
+            module_type=call.type,
+            batch_size=batch.size,
+            batch_first=call.batch_first,
+            unbatched=batch.unbatched,
+            path=call.paths[0],
+            image_hw=image_hw,
+            previous=before,
+            layer=call.name,
+        )
+        before = (call.shape, layout)
+        found[join_key(call.name, call.call)] = layout
+    return found
+
+
+def mixes_samples(root: nn.Module) -> bool:
+    """Tell whether a sample's output depends on the others even in eval mode."""
+    norm = torch.nn.modules.batchnorm._BatchNorm
+    return any(isinstance(m, norm) and m.running_mean is None for m in root.modules())

@@ -1,0 +1,141 @@
+"""Read activations of chosen layer calls, and where their gradients will pass."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from nbtorchviz.capture.hooks import in_backward
+from nbtorchviz.capture.layers import OUTPUT, Tree, join_key
+from nbtorchviz.capture.leaves import leaves, pick, refusal, shape_of, tensors_of
+from nbtorchviz.capture.survey import CallRecord
+
+
+@dataclass(slots=True)
+class Tap:
+    """What one call of one layer put out."""
+
+    record: CallRecord
+    value: Tensor
+    """A copy, or with ``Taps(lazy=True)`` the output itself."""
+    edge: GradientEdge | None
+    """Where the gradient of this output passes; None: it ran without gradients."""
+    spare: GradientEdge | None = None
+    """The edge of the input, for a module that hands its input on unchanged."""
+    same_as: str = ""
+    """Key of the earlier call that put out this very tensor: the last layer of a block."""
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name and call."""
+        return join_key(self.record.name, self.record.call)
+
+    @property
+    def overwritten(self) -> bool:
+        """Whether an in-place operation has changed ``value`` since."""
+        return self.value._version != self.version
+
+
+class Taps:
+    """Hooks on every module of one model during one forward; use as a context manager.
+
+    All calls are noted with type and shape. The wanted ones are tapped: their value is copied at
+    once, since an in-place operation may overwrite it, and the gradient is asked for at the edge
+    of the graph that exists at that moment, so that it belongs to that value. The model goes on
+    with its own tensors. Only where no such edge is safe does it get another tensor of the same
+    values: a copy of a view, a view of an input handed on unchanged, a copy that starts a graph.
+
+    Args:
+        root: the user's module, unwrapped.
+        tree: its names.
+        wanted: says for each canonical name whether its calls are tapped.
+        lazy: keep the outputs themselves instead of copies; see ``Tap.overwritten``.
+    """
+
+    def __init__(
+        self, root: nn.Module, tree: Tree, wanted: Callable[[str], bool], *, lazy: bool = False
+    ) -> None:
+        self.calls: list[CallRecord] = []
+        """All finished calls, in the order in which they finished."""
+        self.taps: dict[str, Tap] = {}
+        """By layer key, in the same order."""
+        self._root, self._tree, self._wanted, self._lazy = root, tree, wanted, lazy
+        self._counts: dict[str, int] = defaultdict(int)
+        self._sources: dict[tuple[int, int], str] = {}
+        """Edge -> key of the tap that first met it."""
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> "Taps":
+        for entry in self._tree.entries.values():
+            if entry.name != OUTPUT or entry.raw:
+                module = self._root.get_submodule(entry.raw)
+                hook = partial(self._called, entry.name, entry.type, entry.batch_first)
+                self._hooks.callback(module.register_forward_hook(hook).remove)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._hooks.close()
+
+    def _called(
+        self, name: str, kind: str, first: bool | None, module: nn.Module, args: Any, output: Any
+    ) -> Tensor | None:
+        if in_backward():  # a checkpoint recomputes it
+            return None
+        call = self._counts[name]
+        self._counts[name] = call + 1
+        found = leaves(output)
+        chosen = pick(found, "")
+        paths, shapes = tuple(path for path, _ in found), tuple(shape_of(t) for _, t in found)
+        if chosen is not None and paths[0] != chosen[0]:  # the chosen tensor first
+            paths, shapes = (chosen[0],), (shape_of(chosen[1]),)
+        record = CallRecord(name, call, kind, first, paths, shapes)
+        self.calls.append(record)
+        if chosen is None or not self._wanted(name) or not _usable(chosen[1]):
+            return None
+        return self._tap(record, module, chosen[1], args, output)
+
+    def _tap(
+        self, record: CallRecord, module: nn.Module, tensor: Tensor, args: Any, output: Any
+    ) -> Tensor | None:
+        handed_on = any(tensor is other for other in tensors_of(args, {}))
+        handed_on = handed_on and getattr(module, "inplace", False) is not True
+        source = None if handed_on else self._source(tensor)
+        given, spare = None, None
+        if source is None and isinstance(output, Tensor) and torch.is_grad_enabled():
+            if not tensor.requires_grad:
+                given = tensor.detach().clone().requires_grad_().clone()
+            elif handed_on:
+                given, spare = tensor.view_as(tensor), get_gradient_edge(tensor)
+            elif tensor._is_view():
+                given = tensor.clone()
+        seen = tensor if given is None else given
+        edge = get_gradient_edge(seen) if seen.requires_grad else None
+        if source is not None:
+            value, version = source.value, source.version
+        else:
+            value = seen.detach() if self._lazy else seen.detach().clone()
+            version = value._version
+        tap = Tap(record, value, edge, spare, "" if source is None else source.key, version)
+        self.taps[tap.key] = tap
+        if edge is not None:
+            self._sources.setdefault((id(edge.node), edge.output_nr), tap.key)
+        return given
+
+    def _source(self, tensor: Tensor) -> Tap | None:
+        """Find the earlier call that put out this very tensor, not overwritten since."""
+        if not tensor.requires_grad:
+            return None
+        edge = get_gradient_edge(tensor)
+        return self.taps.get(self._sources.get((id(edge.node), edge.output_nr), ""))
+
+
+def _usable(tensor: Tensor) -> bool:
+    plain = not tensor.is_nested and tensor.layout is torch.strided and not refusal(tensor)
+    return plain and tensor.is_floating_point() and tensor.ndim > 1
