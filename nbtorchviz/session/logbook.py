@@ -9,6 +9,7 @@ from nbtorchviz.events import ScalarLogged
 from nbtorchviz.live.mode import ModeReport
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.line import Line
+from nbtorchviz.session.linking import Linking
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.scalars import as_epoch, as_number, as_phase, as_step
 
@@ -36,6 +37,7 @@ class Logbook:
         self._clock, self._began = clock, clock()
         self.line = Line(self.fault)
         self.sender, self.audience = self.line.sender, self.line.audience
+        self.linking = Linking(self.fault, clock)
         self._lock = threading.RLock()
         self._at_step: set[str] = set()
         self._pending: list[tuple[Any, dict[str, Any]]] = []

@@ -242,7 +242,7 @@ class NonFiniteWatch:
                 layer=report.layer,
                 title=report.title,
                 evidence=" ".join(report.text.removeprefix(report.title).split()),
-                remedy=_remedy(report),
+                remedy=remedy_of(report),
                 severity="problem",
                 since_step=report.step,
                 **fields,
@@ -302,7 +302,8 @@ def _in_statistics(event: Event) -> NonFiniteReport | None:
     return None
 
 
-def _remedy(report: NonFiniteReport) -> str:
+def remedy_of(report: NonFiniteReport) -> str:
+    """Return one thing to try."""
     if report.direction == "input":
         return "Look at that batch: clean the data, or skip samples that are not finite."
     if report.direction == "parameter":

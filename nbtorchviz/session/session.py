@@ -25,6 +25,7 @@ from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.diagnostics import Diagnostics
 from nbtorchviz.session.faults import Faults
 from nbtorchviz.session.line import Line
+from nbtorchviz.session.linking import Linking
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pins import Pins
 from nbtorchviz.session.publishing import eval_step_event
@@ -79,6 +80,8 @@ class Session(Runs, Diagnostics, Pins):
         self.gate, self.sender = self.line.gate, self.line.sender
         self.audience = self.line.audience
         self._faults = Faults(self._tell_fault)
+        self.linking = Linking(self.fault, clock)
+        """What the open widgets point at together."""
         self.last_layer = ""
         """Key of the layer that a user chose last; a widget that is made anew begins there."""
         self.closed = False

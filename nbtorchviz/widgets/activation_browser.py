@@ -9,10 +9,12 @@ from traitlets import Dict as DictTrait
 
 from nbtorchviz.analysis.activation_picture import activation_picture
 from nbtorchviz.analysis.packets import pack
+from nbtorchviz.arguments import flag
 from nbtorchviz.events import ActivationCaptured, GradientCaptured, LayerCaptured, ModelAttached
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
+from nbtorchviz.session.linking import LINKED, layer_of
 from nbtorchviz.session.pinned import run_probe
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.browser_choice import Choice
@@ -24,6 +26,7 @@ from nbtorchviz.widgets.thumbnails import Thumbnails
 
 KEYWORDS = (
     "layer", "call", "sample", "channel", "probe", "show", "colormap", "normalize", "layout",
+    "linked",
 )  # fmt: skip
 SELECTED = (
     "layer", "call", "path", "sample", "channel", "slice", "show", "colormap", "normalize",
@@ -50,6 +53,7 @@ class ActivationBrowser(ObserverWidget):
         colormap: ``"viridis"``, ``"cividis"``, ``"magma"``, ``"gray"`` or ``"diverging"``.
         normalize: ``"channel"``, each channel on its own scale, or ``"layer"``, all on one.
         layout: axes of this layer where they are inferred wrongly, such as ``("H", "W", "C")``.
+        linked: share layer, step and sample with the other widgets of the session.
 
     Raises:
         TypeError: the first argument is neither a model nor a session, a keyword is unknown, or
@@ -75,6 +79,7 @@ class ActivationBrowser(ObserverWidget):
         colormap: str = "viridis",
         normalize: str = "channel",
         layout: Sequence[str] | None = None,
+        linked: bool = True,
         **unknown: Any,
     ) -> None:
         compact = bool(unknown.pop("_compact", False))
@@ -93,6 +98,7 @@ class ActivationBrowser(ObserverWidget):
         )
         if layout is not None:
             session.set_layout({pick.layer: layout})
+        self.linked = flag("linked", linked)
         self._choice, self._moves = Choice(pick), Moves()
         self._paged = False  # the views have only some of the channels
         super().__init__(
@@ -152,7 +158,7 @@ class ActivationBrowser(ObserverWidget):
         """
         unknown = {name: changes[name] for name in changes if name not in SELECTED}
         refuse_unknown("select", unknown, SELECTED)
-        self._choose(changes)
+        self._choose(changes, by_user=False)
         self._moves.of_python()
         self._selection_stream.mark(urgent=True)
 
@@ -237,11 +243,25 @@ class ActivationBrowser(ObserverWidget):
             if self._choice.pin(pinned=bool(value)):  # else the view says that nothing came yet
                 self._frame_stream.mark(urgent=True)
         elif name in SELECTED:
-            self._choose({name: value})
+            self._choose({name: value}, by_user=True)
 
-    def _choose(self, changes: dict[str, Any]) -> None:
+    def _choose(self, changes: dict[str, Any], *, by_user: bool) -> None:
+        before = self._choice.pick
+        self._take(changes)
+        after = self._choice.pick
+        moved = {name: getattr(after, name) for name in LINKED}
+        self._tell({n: v for n, v in moved.items() if v != getattr(before, n)}, by_user=by_user)
+
+    def _take(self, changes: dict[str, Any]) -> None:
         if self._choice.change(changes, paged=self._paged):
             self._frame_stream.mark(urgent=True)
+
+    def _follow(self, moved: dict[str, Any]) -> None:
+        if "layer" in moved:
+            moved["layer"] = layer_of(moved["layer"], self.session.layers)
+        self._take({name: value for name, value in moved.items() if value != ""})
+        self._moves.of_python()
+        self._selection_stream.mark(urgent=True)
 
     # What the sender asks for -----------------------------------------------------------------
 

@@ -7,7 +7,7 @@ does in the browser comes back as messages, which only leave notes for others to
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class ObserverWidget(anywidget.AnyWidget):
     kind = Unicode("", help="Which view the browser draws.").tag(sync=True)
     options = Dict(help="What is fixed for the life of the widget.").tag(sync=True)
     state = Dict(help="Step, chip and status; written by the sender.").tag(sync=True)
+    linked = True
+    """Whether layer, step and sample are shared with the other widgets of the session."""
     # A trait, so that it exists even if __init__ fails: Widget.__del__ calls close().
     _cleanup = Instance(ExitStack, args=())
 
@@ -93,6 +95,17 @@ class ObserverWidget(anywidget.AnyWidget):
         )
         session.audience.join(self.owner, self.presence, self._ready_for_picture)
         self._bound.callback(session.audience.leave, self.owner)
+        if self.linked:
+            session.linking.join(self.owner, self._follow)
+            self._bound.callback(session.linking.leave, self.owner)
+
+    def _follow(self, moved: dict[str, Any]) -> None:
+        """Show what another widget of this session points at: some of ``linking.LINKED``."""
+
+    def _tell(self, moved: Mapping[str, Any], *, by_user: bool = True) -> None:
+        """Take the other widgets of this session to what this one points at."""
+        if self.linked and moved:
+            self.session.linking.tell(self.owner, moved, by_user=by_user)
 
     def _on_intent(self, name: str, value: Any) -> None:
         """Note what a user moved."""

@@ -15,15 +15,17 @@ from nbtorchviz.analysis.findings.catalogue import RULES
 from nbtorchviz.analysis.gradient_picture import gradient_picture
 from nbtorchviz.analysis.gradient_zones import ZONES
 from nbtorchviz.analysis.packets import pack
+from nbtorchviz.arguments import flag
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
-from nbtorchviz.widgets import notebook
+from nbtorchviz.session.linking import LINKED
 from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.gradient_choice import GradientChoice
 from nbtorchviz.widgets.gradient_history import flow_rows, gradient_history, strips
 from nbtorchviz.widgets.gradient_packet import gradient_parts
 
-KEYWORDS = ("view", "layer")
+KEYWORDS = ("view", "layer", "linked")
+SELECTED = ("view", "layer", "step")
 MOST_FINDINGS = 20
 MOST_FLAGS = 40
 LIMIT_BYTES = 200_000
@@ -41,6 +43,7 @@ class GradientInspector(ObserverWidget):
         view: ``"flow"`` (norms by depth), ``"time"`` (norms by step), ``"ratio"`` (update to
             weight) or ``"histograms"`` (distribution of the values).
         layer: key of the layer selected first.
+        linked: share layer and step with the other widgets of the session.
 
     Raises:
         TypeError: the first argument is neither, or an unknown keyword.
@@ -59,6 +62,7 @@ class GradientInspector(ObserverWidget):
         *,
         view: str = "flow",
         layer: str | None = None,
+        linked: bool = True,
         **unknown: Any,
     ) -> None:
         compact = bool(unknown.pop("_compact", False))
@@ -67,6 +71,7 @@ class GradientInspector(ObserverWidget):
         self._choice = GradientChoice().changed(_known(session), view=view, layer=layer or "")
         self._revision, self._heard = 1, dict[str, int]()
         self._thinned = False  # the views have not all kept steps
+        self.linked = flag("linked", linked)
         self._lock = threading.RLock()
         super().__init__(
             session,
@@ -101,12 +106,20 @@ class GradientInspector(ObserverWidget):
         Raises:
             LayerNotFoundError, TypeError, ValueError: as the constructor.
         """
-        refuse_unknown("select", {n: 0 for n in changes if n not in (*KEYWORDS, "step")}, KEYWORDS)
+        refuse_unknown("select", {n: 0 for n in changes if n not in SELECTED}, SELECTED)
+        self._take(changes)
+        self._tell(changes, by_user=False)
+
+    def _take(self, changes: dict[str, Any]) -> None:
         with self._lock:
             self._choice = self._choice.changed(_known(self.session), **changes)
             self._revision += 1
         self._selection_stream.mark(urgent=True)
         self._gradients_stream.mark()
+
+    def _follow(self, moved: dict[str, Any]) -> None:
+        known = _known(self.session)
+        self._take({n: v for n, v in moved.items() if n == "step" or (n == "layer" and v in known)})
 
     def norms(self) -> dict[str, float]:
         """Return the L2 norm of each parameter's newest gradient, by the parameter's name.
@@ -187,15 +200,8 @@ class GradientInspector(ObserverWidget):
             self._gradients_stream.mark(urgent=True)
         if name == "layer" and value != before.layer:
             self._gradients_stream.mark(urgent=True)
-            self._take_others_to(str(value))
-
-    def _take_others_to(self, layer: str) -> None:
-        """Show the same layer in the browsers of this session."""
-        if layer not in self.session.layers:
-            return
-        for other in notebook.open_widgets():
-            if other.session is self.session and other is not self and hasattr(other, "select"):
-                other.select(layer=layer)
+        if name in LINKED and value != getattr(before, name):
+            self._tell({name: value})
 
     def _produce(self, limit_bytes: int) -> Payload | None:
         log = self.session.statistics

@@ -19,10 +19,9 @@ from nbtorchviz.session.curves import LIMIT_BYTES, CurveView, curve_packet
 from nbtorchviz.session.logbook import Logbook
 from nbtorchviz.session.metrics import History, MetricHistory
 from nbtorchviz.session.series import KeptSums
-from nbtorchviz.widgets import notebook
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 
-KEYWORDS = ("metrics", "smoothing", "log_y")
+KEYWORDS = ("metrics", "smoothing", "log_y", "linked")
 _METRICS = (
     "the name of a metric, a list of names, or a MetricHistory such as session.metrics "
     "(numbers are logged with plot.log(loss=loss))"
@@ -44,6 +43,7 @@ class LiveLossPlot(ObserverWidget):
             another session's, is shown instead of the own numbers.
         smoothing: weight of a point one step away, 0 (raw only) to below 1.
         log_y: begin with a logarithmic y axis.
+        linked: share the step that is pointed at with the other widgets of the session.
 
     Raises:
         TypeError: the first argument is neither a model nor a session, a keyword is unknown, or
@@ -63,6 +63,7 @@ class LiveLossPlot(ObserverWidget):
         metrics: str | Sequence[str] | MetricHistory | None = None,
         smoothing: float = 0.0,
         log_y: bool = False,
+        linked: bool = True,
         **unknown: Any,
     ) -> None:
         compact = bool(unknown.pop("_compact", False))
@@ -74,6 +75,7 @@ class LiveLossPlot(ObserverWidget):
             log_y=flag("log_y", log_y),
             rev=1,
         )
+        self.linked = flag("linked", linked)
         self._sums = KeptSums()
         self._drawing = threading.Lock()
         self._figure: Any = None
@@ -215,9 +217,7 @@ class LiveLossPlot(ObserverWidget):
         pick: dict[str, Any] = {"step": None if step >= self.session.step else int(step)}
         if layer and layer in getattr(self.session, "layers", ()):
             pick["layer"] = layer
-        for other in notebook.open_widgets():
-            if other.session is self.session and hasattr(other, "select"):
-                other.select(**pick)
+        self._tell(pick)
 
     def _change(self, **changes: Any) -> None:
         self._view = replace(self._view, **changes)
