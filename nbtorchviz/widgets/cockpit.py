@@ -1,6 +1,7 @@
 """Cockpit: what ``display(session)`` shows. Loss above, the other widgets below."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from ipywidgets import Layout, VBox
 from torch import nn
@@ -8,15 +9,28 @@ from torch import nn
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.widgets.activation_browser import ActivationBrowser
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
-from nbtorchviz.widgets.gradient_inspector import GradientInspector, gradient_state
+from nbtorchviz.widgets.findings_panel import FindingsPanel, findings_state
+from nbtorchviz.widgets.gradient_inspector import GradientInspector
 from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
 from nbtorchviz.widgets.static_picture import StaticPicture, stacked
+from nbtorchviz.widgets.training_controls import TrainingControls
+
+
+class Tab(NamedTuple):
+    """One tab: its name, the widget that it shows, and whether it counts the findings."""
+
+    name: str
+    widget: Callable[..., ObserverWidget]
+    counts: bool = False
+
 
 TABS = (
-    ("Activations", "activation-browser", False),
-    ("Gradients", "gradient-inspector", True),
+    Tab("Activations", ActivationBrowser),
+    Tab("Gradients", GradientInspector),
+    Tab("Findings", FindingsPanel, counts=True),
+    Tab("Controls", TrainingControls),
 )
-"""Name of each tab, the kind of the view that it shows, and whether it counts the findings."""
+"""In this order; the first one is shown first. A tab more is a line more here."""
 
 
 class CockpitHeader(ObserverWidget):
@@ -33,19 +47,20 @@ class CockpitHeader(ObserverWidget):
 class CockpitTabs(ObserverWidget):
     """The line between the loss curve and what the chosen tab shows."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, kind="cockpit-tabs", options={"tabs": [list(t) for t in TABS]})
+    def __init__(self, session: Session, shown: Sequence[ObserverWidget]) -> None:
+        tabs = [[tab.name, part.kind, tab.counts] for tab, part in zip(TABS, shown, strict=True)]
+        super().__init__(session, kind="cockpit-tabs", options={"tabs": tabs})
 
     def summary(self) -> str:
         """Return the names of the tabs."""
-        return ", ".join(name for name, *_ in TABS)
+        return ", ".join(tab.name for tab in TABS)
 
     def _state(self) -> dict[str, Any]:
-        return {**super()._state(), "gradients": gradient_state(self.session)}
+        return {**super()._state(), "gradients": findings_state(self.session)}
 
 
 class Cockpit(VBox):
-    """Everything about one training in 640 pixels: loss above, activations or gradients below.
+    """Everything about one training in 640 pixels: loss above, one of the tabs below.
 
     Args:
         model_or_session: a model, or the session that ``watch(model)`` returned.
@@ -59,10 +74,9 @@ class Cockpit(VBox):
         session = as_session(model_or_session, "Cockpit")
         self.header = CockpitHeader(session)
         self.loss = LiveLossPlot(session, _compact=True)
-        self.activations = ActivationBrowser(session, _compact=True)
-        self.gradients = GradientInspector(session, _compact=True)
-        tabs = CockpitTabs(session)
-        parts = (self.header, self.loss, tabs, self.activations, self.gradients)
+        shown = [tab.widget(session, _compact=True) for tab in TABS]
+        self.activations = next(part for part in shown if isinstance(part, ActivationBrowser))
+        parts = (self.header, self.loss, CockpitTabs(session, shown), *shown)
         for part in parts:
             part.together = parts
         self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)

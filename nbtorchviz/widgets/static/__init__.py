@@ -1,1 +1,1 @@
-"""The views: sources in ``src/``, bundles ``nbtv.js`` and (GradientInspector) ``gradients.js``."""
+"""The views: sources in ``src/``, bundles ``nbtv.js`` and, for widgets apart, one each."""

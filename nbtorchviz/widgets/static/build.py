@@ -1,4 +1,4 @@
-"""Bundle ``src/*.js`` and ``src/*.css`` into ``nbtv.js`` and ``gradients.js``.
+"""Bundle ``src/*.js`` and ``src/*.css`` into the bundles of ``ENTRIES``.
 
 ``python -m nbtorchviz.widgets.static.build`` needs node and npm, which users do not: the bundles
 are committed. ``--check`` builds elsewhere and exits 1 when a committed bundle is not what the
@@ -14,9 +14,19 @@ from pathlib import Path
 ESBUILD = "esbuild@0.25.9"
 LIMIT_BYTES = 127_000
 """45 kB when gzipped, as notebook servers send it. It travels once for each widget."""
-ENTRIES = {"nbtv.js": "index.js", "gradients.js": "gradients.js", "controls.js": "controls.js"}
+ENTRIES = {
+    "nbtv.js": "index.js",
+    "gradients.js": "gradients.js",
+    "controls.js": "controls.js",
+    "findings.js": "findings.js",
+}
 """Each bundle and the source it begins with. Widgets apart have one of their own."""
-LIMITS_BYTES = {"nbtv.js": LIMIT_BYTES, "gradients.js": 105_000, "controls.js": 40_000}
+LIMITS_BYTES = {
+    "nbtv.js": LIMIT_BYTES,
+    "gradients.js": 105_000,
+    "controls.js": 40_000,
+    "findings.js": 24_000,
+}
 _HERE = Path(__file__).parent
 
 

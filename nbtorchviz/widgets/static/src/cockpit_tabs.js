@@ -1,9 +1,14 @@
 // The cockpit's tabs: which of the parts below is shown, and how much is wrong.
 
+import { hearAsked } from "./cockpit_show.js";
 import { KEYS, h } from "./dom.js";
 import { connect } from "./link.js";
 import { memoryOf } from "./memory.js";
+import { addSheet } from "./sheets.js";
 import { watchTheme } from "./theme.js";
+
+/** Rules that hide the parts of a cockpit whose tab is not chosen. */
+const hiding = (kinds) => kinds.map((kind) => `.nbtv-cockpit[data-tab]:not([data-tab="${kind}"]) > :has(.nbtv-${kind}) { display: none; }`).join("\n");
 
 export function render({ model, el }) {
   const { tabs = [], id } = model.get("options") || {}, memory = memoryOf(id);
@@ -12,6 +17,11 @@ export function render({ model, el }) {
     h("button", { type: "button", role: "tab", "data-kind": kind, ...KEYS, onclick: () => choose(kind), onkeydown: move }, name, ...(counts ? [count] : [])));
   const root = h("div", { class: "nbtv-cockpit-tabs nbtv-view" }, h("div", { class: "nbtv-tabs", role: "tablist" }, ...buttons));
   el.append(root);
+  addSheet("cockpit-tabs", hiding(tabs.map(([, kind]) => kind)));
+  const stopHearing = hearAsked(root, ({ kind }) => {
+    choose(kind);
+    buttons.find(({ dataset }) => dataset.kind === kind)?.focus(); // what was pressed is hidden now
+  });
   const link = connect({ model, el: root, onVisible: update });
   const stopTheme = watchTheme(root, (dark) => root.classList.toggle("nbtv-dark", dark));
 
@@ -48,6 +58,7 @@ export function render({ model, el }) {
   update();
   return () => {
     model.off("change:state", update);
+    stopHearing();
     stopTheme();
     link.dispose();
   };

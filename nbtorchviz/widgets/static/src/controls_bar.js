@@ -48,7 +48,8 @@ export function barOf(view, memory) {
   const stop = buttonOf("Stop", () => ask("stop"), refuse);
   const step = counted("Step", "Number of steps", steps, (n) => ask("step", n), refuse);
   const runTo = counted("Run to step", "Step to run to", goal, (n) => ask("run_to", n), refuse);
-  pause.el.classList.add("c-pause");
+  pause.el.classList.add("c-pause"); // these two are in a cockpit's first line
+  stop.el.classList.add("c-stop");
   const reason = h("span", { class: "c-reason" });
   const row = h("div", { class: "c-bar", role: "group", "aria-label": "Training" }, pause.el, step.el, runTo.el, stop.el, reason);
   let held = false, actions = "";

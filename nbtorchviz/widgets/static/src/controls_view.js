@@ -18,7 +18,7 @@ export function render({ model, el }) {
   const what = h("div", { class: "nbtv-what" }), when = h("div", { class: "nbtv-when" }), chip = chipOf();
   const head = h("div", { class: "nbtv-head", hidden: Boolean(options.compact) }, what, when, h("span", { class: "c-grow" }), chip.el);
   const bar = barOf(view, memory), breakpoints = breakpointsOf(view, memory), knobs = knobsOf(view, memory);
-  const root = h("div", { class: "nbtv-training-controls nbtv-view", role: "group", "aria-label": "Training controls" },
+  const root = h("div", { class: `nbtv-training-controls nbtv-view${options.compact ? " c-compact" : ""}`, role: "group", "aria-label": "Training controls" },
     head, ...bar.parts, h("div", { class: "c-body" }, breakpoints.el, knobs.el));
   el.append(root);
 

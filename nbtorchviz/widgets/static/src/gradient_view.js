@@ -5,6 +5,7 @@
 // no `findings`: no strip for them; `options`: {compact, view, layer, id}; `selection`: {rev, heard, and any of
 // what is in FIRST}. Sends an intent for everything in FIRST that is chosen, acks stream "gradients".
 
+import { hearAsked } from "./cockpit_show.js";
 import { combobox, h, segmented } from "./dom.js";
 import { bodyOf, isBeside, isHeat, stepsZoom } from "./gradient_body.js";
 import { findingsOf, markedBy, ranked, viewOf } from "./gradient_findings.js";
@@ -295,6 +296,7 @@ export function render({ model, el }) {
     ask();
   }
 
+  const stopHearing = hearAsked(root, ({ kind, finding }) => kind === "gradient-inspector" && show(finding));
   const resizes = new ResizeObserver(([entry]) => {
     narrow = entry.contentRect.width < NARROW_PX - 2;
     root.classList.toggle("g-narrow", narrow);
@@ -314,6 +316,7 @@ export function render({ model, el }) {
     for (const [event, listener] of listeners) model.off(event, listener);
     clearInterval(clock);
     resizes.disconnect();
+    stopHearing();
     stopTheme();
     link.dispose();
   };
