@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbtorchviz.widgets.cockpit import Cockpit
     from nbtorchviz.widgets.gradient_inspector import GradientInspector
     from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
+    from nbtorchviz.widgets.tensor_view import show
     from nbtorchviz.widgets.training_controls import TrainingControls
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ _HOMES = {
     "TrainingControls": "nbtorchviz.widgets.training_controls",
     "demo": "nbtorchviz.cli.demo",
     "gradcam": "nbtorchviz.attribution.explain",
+    "show": "nbtorchviz.widgets.tensor_view",
     "watch": "nbtorchviz.session",
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "TrainingControls",
     "demo",
     "gradcam",
+    "show",
     "watch",
 ]
 

@@ -20,6 +20,7 @@ ENTRIES = {
     "gradients.js": "gradients.js",
     "controls.js": "controls.js",
     "findings.js": "findings.js",
+    "tensor.js": "tensor.js",
 }
 """Each bundle and the source it begins with. Widgets apart have one of their own."""
 LIMITS_BYTES = {
@@ -27,6 +28,7 @@ LIMITS_BYTES = {
     "gradients.js": 105_000,
     "controls.js": 40_000,
     "findings.js": 24_000,
+    "tensor.js": 80_000,
 }
 _HERE = Path(__file__).parent
 

@@ -173,7 +173,7 @@ export function gridOf(view) {
     const col = Math.floor(((event.clientX - box.left) / box.width) * wide);
     if (plane < 0 || plane >= count || row < 0 || col < 0 || row >= tall || col >= wide) return null;
     const value = valueOf(arrays.planes[(plane * tall + row) * wide + col], arrays.lo[plane], arrays.hi[plane]);
-    return `channel ${cell.dataset.channel}, ${header.rows} ${row}, ${header.cols} ${col} = ${short(value)}, step ${header.step}`;
+    return `channel ${cell.dataset.channel}, ${header.rows} ${row}, ${header.cols} ${col} = ${short(value)}${header.step === undefined ? "" : `, step ${header.step}`}`;
   }
 
   return {

@@ -53,7 +53,8 @@ export function largeOf(view) {
     where.textContent = flat || `${said.where} =`;
     value.textContent = flat ? "" : said.value;
     where.className = flat.startsWith("dead") ? "nbtv-bad" : "nbtv-quiet";
-    head.title = `${said.where} = ${said.value}, step ${scene.frame.header.step}`;
+    const { step } = scene.frame.header, when = step === undefined ? "" : `, step ${step}`;
+    head.title = `${said.where} = ${said.value}${when}`;
     const height = Math.max(painted, Math.min(side, 120));
     const range = scene.scaleOf(shown.index);
     paintBar(scene, range, height);
@@ -68,7 +69,7 @@ export function largeOf(view) {
     const now = performance.now();
     if (now - saidAt > 1000 && el.contains(document.activeElement)) {
       saidAt = now;
-      twin.textContent = `${title.textContent}, ${said.where} = ${said.value}, step ${scene.frame.header.step}`;
+      twin.textContent = `${title.textContent}, ${said.where} = ${said.value}${when}`;
     }
   }
 

@@ -32,6 +32,8 @@ export function store() {
       last = decode(data);
       return last.header.seq;
     },
+    /** Take a frame that is decoded already. */
+    put(frame) { last = frame; },
     thumbnails(data) {
       const { header, arrays } = decode(data);
       header.items.forEach((item, i) => thumbs.set(item.key, { ...item, row: arrays[`t${i}`], mini: arrays[`m${i}`] }));
