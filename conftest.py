@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent
 NOTEBOOKS = ROOT / "notebooks"
 BROWSER = ROOT / "tests" / "browser"
 TRAININGS = ROOT / "tests" / "trainings"
+ARCHITECTURES = ROOT / "tests" / "architectures"
 MARKS = ("fast", "training", "notebook", "browser")
 
 
@@ -25,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _mark(path: Path) -> str:
     if path.suffix == ".ipynb":
         return "notebook"
-    folders = {BROWSER: "browser", TRAININGS: "training"}
+    folders = {BROWSER: "browser", TRAININGS: "training", ARCHITECTURES: "training"}
     return next((mark for folder, mark in folders.items() if folder in path.parents), "fast")
 
 

@@ -1,7 +1,8 @@
 """One forward whose graph is kept: maps of every layer and class without another forward."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -70,6 +71,7 @@ class CamPass:
         taps = Taps(root, self.tree, lambda name: names is None or name in names, lazy=lazy)
         with guarded(root, notes), taps:
             self.output: Any = root(*inputs.args, **inputs.kwargs)
+        self._root, self._recomputes = root, taps.recomputes
         self.called = [join_key(call.name, call.call) for call in taps.calls]
         """Keys of all finished calls, in the order in which they finished."""
         how = compiled_how(entry_of(model), root)
@@ -121,6 +123,16 @@ class CamPass:
         with torch.inference_mode(mode=False), torch.enable_grad():
             return scores_of(target, self.output)
 
+    @contextmanager
+    def _grad_mode(self) -> Iterator[None]:
+        """Let a backward run, under the guard where it runs modules again."""
+        with ExitStack() as stack:
+            if self._recomputes:
+                stack.enter_context(guarded(self._root, []))
+            stack.enter_context(torch.inference_mode(mode=False))
+            stack.enter_context(torch.enable_grad())
+            yield
+
     def maps(
         self,
         target: Target | Scores = None,
@@ -157,7 +169,7 @@ class CamPass:
         edges = [edge for tap in taps for edge in (tap.edge, tap.spare) if edge is not None]
         found: dict[tuple[int, int], Tensor | None] = {}
         if edges and scores.values.requires_grad:
-            with torch.inference_mode(mode=False), torch.enable_grad():
+            with self._grad_mode():
                 total = scores.values.sum()
                 try:
                     parts = torch.autograd.grad(
@@ -265,7 +277,7 @@ def _silent(gradient: Tensor, maps: Tensor) -> list[str]:
 
 def _explained(error: RuntimeError) -> Exception:
     text = str(error)
-    if "Checkpointing is not compatible" in text:
+    if "use_reentrant=True" in text or "Checkpointing is not compatible" in text:
         return NoMapError(
             "This model recomputes activations with a reentrant checkpoint, which has no gradient "
             "for a single layer. Use checkpoint(..., use_reentrant=False), or none in eval mode."

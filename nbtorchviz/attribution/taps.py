@@ -16,6 +16,11 @@ from nbtorchviz.capture.layers import OUTPUT, Tree, join_key
 from nbtorchviz.capture.leaves import leaves, pick, refusal, shape_of, tensors_of
 from nbtorchviz.capture.survey import CallRecord
 
+_saving_hooks: Callable[[bool], object] | None = getattr(
+    torch._C._autograd, "_top_saved_tensors_default_hooks", None
+)
+"""Private: without it a checkpoint that recomputes tensors of ours raises, in words of torch's."""
+
 
 @dataclass(slots=True)
 class Tap:
@@ -50,7 +55,8 @@ class Taps:
     once, since an in-place operation may overwrite it, and the gradient is asked for at the edge
     of the graph that exists at that moment, so that it belongs to that value. The model goes on
     with its own tensors. Only where no such edge is safe does it get another tensor of the same
-    values: a copy of a view, a view of an input handed on unchanged, a copy that starts a graph.
+    values: a copy of a view, a view of an input handed on unchanged, a copy that starts a graph;
+    none inside a checkpoint.
 
     Args:
         root: the user's module, unwrapped.
@@ -66,6 +72,8 @@ class Taps:
         """All finished calls, in the order in which they finished."""
         self.taps: dict[str, Tap] = {}
         """By layer key, in the same order."""
+        self.recomputes = _saving_hooks is None
+        """Whether a backward may run modules again, to recompute a checkpoint."""
         self._root, self._tree, self._wanted, self._lazy = root, tree, wanted, lazy
         self._counts: dict[str, int] = defaultdict(int)
         self._sources: dict[tuple[int, int], str] = {}
@@ -88,6 +96,7 @@ class Taps:
     ) -> Tensor | None:
         if in_backward():  # a checkpoint recomputes it
             return None
+        free = not self._kept_apart()
         call = self._counts[name]
         self._counts[name] = call + 1
         found = leaves(output)
@@ -99,16 +108,17 @@ class Taps:
         self.calls.append(record)
         if chosen is None or not self._wanted(name) or not _usable(chosen[1]):
             return None
-        return self._tap(record, module, chosen[1], args, output)
+        free = free and isinstance(output, Tensor) and torch.is_grad_enabled()
+        return self._tap(record, module, chosen[1], args, free=free)
 
     def _tap(
-        self, record: CallRecord, module: nn.Module, tensor: Tensor, args: Any, output: Any
+        self, record: CallRecord, module: nn.Module, tensor: Tensor, args: Any, *, free: bool
     ) -> Tensor | None:
         handed_on = any(tensor is other for other in tensors_of(args, {}))
         handed_on = handed_on and getattr(module, "inplace", False) is not True
         source = None if handed_on else self._source(tensor)
         given, spare = None, None
-        if source is None and isinstance(output, Tensor) and torch.is_grad_enabled():
+        if source is None and free:
             if not tensor.requires_grad:
                 given = tensor.detach().clone().requires_grad_().clone()
             elif handed_on:
@@ -127,6 +137,13 @@ class Taps:
         if edge is not None:
             self._sources.setdefault((id(edge.node), edge.output_nr), tap.key)
         return given
+
+    def _kept_apart(self) -> bool:
+        """Tell whether the graph built now is recomputed later, and so must have no nodes of ours."""
+        if _saving_hooks is None or _saving_hooks(False) is None:
+            return False
+        self.recomputes = True
+        return True
 
     def _source(self, tensor: Tensor) -> Tap | None:
         """Find the earlier call that put out this very tensor, not overwritten since."""
