@@ -139,7 +139,7 @@ class Taps:
         return given
 
     def _kept_apart(self) -> bool:
-        """Tell whether the graph built now is recomputed later, and so must have no nodes of ours."""
+        """Tell whether a checkpoint recomputes this graph: no node of ours belongs in it."""
         if _saving_hooks is None or _saving_hooks(False) is None:
             return False
         self.recomputes = True

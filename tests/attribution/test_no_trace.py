@@ -87,12 +87,17 @@ def train(view, *, amp=False, steps=30):
     return clean, fingerprint(model, optimizer).encode(), model
 
 
+def raises(error, model, images, **given):
+    with pytest.raises(error):
+        nbv.gradcam(model, images, **given)
+
+
 VIEWS = {
     "last layer": lambda model, x: nbv.gradcam(model, x),
     "all layers": lambda model, x: nbv.gradcam(model, x, layer="all", method="layercam"),
     "pinned": lambda model, x: pinned_maps(model, x, top=2),
-    "refused": lambda model, x: pytest.raises(ValueError, nbv.gradcam, model, x, target=77),
-    "failed": lambda model, x: pytest.raises(RuntimeError, nbv.gradcam, model, x[:, :, 0]),
+    "refused": lambda model, x: raises(ValueError, model, x, target=77),
+    "failed": lambda model, x: raises(RuntimeError, model, x[:, :, 0]),
 }
 
 
