@@ -1,5 +1,7 @@
 """``gradcam``: where, at a layer, the evidence for what a model said lies."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, overload
 
 from torch import nn
@@ -64,20 +66,53 @@ def gradcam(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
-    root = checked_model(model)
     if layer == ALL:
         with CamPass(model, images) as done:
             if not done.taps:
                 done.default_key(done.scores(target))
             return done.maps(target, method=method, last=True)
-    if layer is None:
-        return _of_default(model, images, target, method)
-    tree = Tree(root)
-    key = find_layer(tree, layer)
-    with CamPass(model, images, layers=[split_key(key)[0], key]) as done:
-        must_have_map(done, key)
+    with kept_layer(model, images, layer, target=target, choose=True) as (done, key):
         result = done.maps(target, keys=[key], method=method, last=True)[key]
-    return result if result.maps.any() else _with_advice(result, model, images, target)
+    if layer is None or result.maps.any():
+        return result
+    return _with_advice(result, model, images, target)
+
+
+@contextmanager
+def kept_layer(
+    model: nn.Module,
+    images: object,
+    layer: str | None,
+    *,
+    target: Target = None,
+    choose: bool = False,
+) -> Iterator[tuple[CamPass, str]]:
+    """Run the model once and keep one layer.
+
+    Args:
+        model: see ``gradcam``.
+        images: see ``gradcam``.
+        layer: its name; None: the default one.
+        target: what the default layer has to explain.
+        choose: whether it has to explain the target; otherwise it is the last with positions.
+
+    Yields:
+        The pass, and the key of the layer among its ``taps``.
+    """
+    root = checked_model(model)
+    if layer is not None:
+        key = find_layer(Tree(root), layer)
+        with CamPass(model, images, layers=[split_key(key)[0], key]) as done:
+            must_have_map(done, key)
+            yield done, key
+        return
+    with CamPass(model, images, lazy=True) as done:
+        key = done.default_key(done.scores(target)) if choose else done.candidates()[-1]
+        if not done.taps[key].overwritten:
+            yield done, key
+            return
+    with CamPass(model, images, layers=[split_key(key)[0]]) as done:
+        yield done, key
 
 
 def find_layer(tree: Tree, layer: object) -> str:
@@ -123,16 +158,6 @@ def must_have_map(done: CamPass, key: str) -> None:
         f"{key!r} was not called in this forward: its parent uses its weights directly, or "
         "another branch was taken. Choose its parent, or layer=None."
     )
-
-
-def _of_default(model: nn.Module, images: object, target: Target, method: str) -> CamResult:
-    with CamPass(model, images, lazy=True) as done:
-        scores = done.scores(target)
-        key = done.default_key(scores)
-        if not done.taps[key].overwritten:
-            return done.maps(scores, keys=[key], method=method, last=True)[key]
-    with CamPass(model, images, layers=[split_key(key)[0]]) as done:
-        return done.maps(target, keys=[key], method=method, last=True)[key]
 
 
 def _with_advice(result: CamResult, model: nn.Module, images: object, target: Target) -> CamResult:

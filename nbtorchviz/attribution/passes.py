@@ -194,6 +194,25 @@ class CamPass:
         Raises:
             NoMapError: no layer has positions.
         """
+        candidates = self.candidates()
+        blank = []
+        for key in reversed(candidates):
+            gradient = self.gradients(scores, [key])[key]
+            if gradient is None:
+                continue
+            if bool(self.axes[key].arrange(gradient).any()):
+                return key
+            blank.append(key)
+            if len(blank) == _MOST_BLANK:
+                break
+        return blank[0] if blank else candidates[-1]
+
+    def candidates(self) -> list[str]:
+        """List the layers that are worth a default map, in the order in which they finished.
+
+        Raises:
+            NoMapError: no layer has positions.
+        """
         candidates = [key for key in self.taps if not self._skipped(key)]
         if not candidates:
             raise NoMapError(
@@ -206,17 +225,7 @@ class CamPass:
             candidates = norms or tokens
         elif any(self.axes[key].axes != ("T",) for key in candidates):
             candidates = [key for key in candidates if self.axes[key].axes != ("T",)]
-        blank = []
-        for key in reversed(candidates):
-            gradient = self.gradients(scores, [key])[key]
-            if gradient is None:
-                continue
-            if bool(self.axes[key].arrange(gradient).any()):
-                return key
-            blank.append(key)
-            if len(blank) == _MOST_BLANK:
-                break
-        return blank[0] if blank else candidates[-1]
+        return candidates
 
     def _skipped(self, key: str) -> bool:
         """Tell whether a layer is none to choose: pooled, handed on, or the answer itself."""
