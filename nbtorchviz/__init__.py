@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbtorchviz.attribution.cameras import activation_camera, grad_camera
     from nbtorchviz.attribution.explain import gradcam
     from nbtorchviz.attribution.result import CamResult
     from nbtorchviz.bus import EventBus
@@ -30,7 +31,9 @@ _HOMES = {
     "LiveLossPlot": "nbtorchviz.widgets.live_loss_plot",
     "Session": "nbtorchviz.session",
     "TrainingControls": "nbtorchviz.widgets.training_controls",
+    "activation_camera": "nbtorchviz.attribution.cameras",
     "demo": "nbtorchviz.cli.demo",
+    "grad_camera": "nbtorchviz.attribution.cameras",
     "gradcam": "nbtorchviz.attribution.explain",
     "show": "nbtorchviz.widgets.tensor_view",
     "watch": "nbtorchviz.session",
@@ -45,7 +48,9 @@ __all__ = [
     "LiveLossPlot",
     "Session",
     "TrainingControls",
+    "activation_camera",
     "demo",
+    "grad_camera",
     "gradcam",
     "show",
     "watch",

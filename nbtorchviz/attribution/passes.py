@@ -214,6 +214,8 @@ class CamPass:
             NoMapError: no layer has positions.
         """
         candidates = [key for key in self.taps if not self._skipped(key)]
+        # The last layers of a segmentation put out the answer itself: no explanation of it.
+        candidates = [key for key in candidates if not self._answers(key)] or candidates
         if not candidates:
             raise NoMapError(
                 f"None of the {len(self.called)} layers that ran puts out positions in an image, a "
@@ -228,15 +230,17 @@ class CamPass:
         return candidates
 
     def _skipped(self, key: str) -> bool:
-        """Tell whether a layer is none to choose: pooled, handed on, or the answer itself."""
+        """Tell whether a layer is none to choose: pooled, or its input handed on."""
         tap = self.taps[key]
         source = self.taps.get(tap.same_as, tap)
         if _POOLING.search(source.record.type) or _POOLING.search(tap.record.type):
             return True
-        if source.spare is not None:
-            return True
-        channels = self.axes[key].arrange(tap.value).shape[1]
-        return self.logits is None and self._classes() == channels
+        return source.spare is not None
+
+    def _answers(self, key: str) -> bool:
+        if self.logits is not None:
+            return False
+        return self.axes[key].arrange(self.taps[key].value).shape[1] == self._classes()
 
     def _classes(self) -> int | None:
         """Number of classes of a segmentation."""
