@@ -5,7 +5,8 @@ from typing import Any
 
 from nbtorchviz.widgets.base import BUNDLE
 
-# What anywidget does: one module per widget from a blob, one `render` per view.
+# What anywidget does: one module per widget from a blob, one `render` per view; Jupyter puts what
+# was rendered into the page afterwards.
 SHOW = """
 async ({code, traits, packets, width}) => {
   const listeners = {}, sent = [];
@@ -32,7 +33,11 @@ async ({code, traits, packets, width}) => {
   document.body.innerHTML = `<div id="here" style="width:${width}px"></div>`;
   const url = URL.createObjectURL(new Blob([code], {type: "text/javascript"}));
   const views = (await import(url)).default, here = document.getElementById("here");
-  window.draw = () => { window.dispose = views.render({model: window.model, el: here}); };
+  window.draw = () => {
+    const el = document.createElement("div");
+    window.dispose = views.render({model: window.model, el});
+    here.append(el);
+  };
   window.rebuild = () => { window.dispose(); here.replaceChildren(); window.draw(); };
   window.draw();
 }
@@ -61,6 +66,36 @@ def show_alone(
     code = bundle.read_text(encoding="utf-8")
     page.evaluate(SHOW, {"code": code, "traits": traits, "packets": packets, "width": width})
     return page
+
+
+def press_at_once(page: Any, *keys: str) -> None:
+    """Press keys on what has the focus, faster than frames are painted."""
+    page.evaluate(
+        """(keys) => {
+          const press = (key) => new KeyboardEvent("keydown", {key, bubbles: true});
+          for (const key of keys) document.activeElement.dispatchEvent(press(key));
+        }""",
+        keys,
+    )
+
+
+def frames(page: Any, count: int = 4) -> None:
+    """Let some animation frames pass: what was asked for is painted then."""
+    page.evaluate(
+        """(count) => new Promise((done) => {
+          const next = (left) => (left ? requestAnimationFrame(() => next(left - 1)) : done());
+          next(count);
+        })""",
+        count,
+    )
+
+
+def wait_count(page: Any, selector: str, count: int) -> None:
+    """Return when so many elements are on the page."""
+    page.wait_for_function(
+        "([selector, count]) => document.querySelectorAll(selector).length === count",
+        arg=[selector, count],
+    )
 
 
 def sent(page: Any, kind: str) -> list[dict[str, Any]]:

@@ -10,7 +10,9 @@ from tests.browser import chromium
 from tests.browser.jupyter import Jupyter
 from tests.browser.loops import Loop
 from tests.browser.notebook_page import App, NotebookPage, write_notebook
+from tests.browser.patience import WAIT_S
 from tests.browser.proxy import StallingProxy
+from tests.browser.slow import slow_down
 
 Opener = Callable[..., NotebookPage]
 
@@ -47,6 +49,8 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
 def context(browser: Any) -> Iterator[Any]:
     """A browser profile of the test's own."""
     fresh = browser.new_context(viewport={"width": 1200, "height": 1000})
+    fresh.set_default_timeout(WAIT_S * 1000)
+    slow_down(fresh)
     yield fresh
     fresh.close()
 

@@ -14,7 +14,8 @@ from typing import Any, Self
 
 import psutil
 
-START_TIMEOUT_S = 60
+from tests.browser.patience import WAIT_S
+
 KERNEL = "python3"
 NEWS_OFF = {"fetchNews": "false", "checkForUpdates": False}
 KERNEL_ENV = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
@@ -93,7 +94,7 @@ class Jupyter:
 
     def _wait_until_up(self) -> int:
         info = self.root / "runtime" / f"jpserver-{self._process.pid}.json"
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError, ValueError):
                 self.port = int(json.loads(info.read_text())["port"])
@@ -110,7 +111,7 @@ class Jupyter:
             self.base + path, method=method, headers={"Authorization": f"token {self.token}"}
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as answer:
+        with opener.open(request, timeout=WAIT_S) as answer:
             body = answer.read()
         return json.loads(body) if body else None
 

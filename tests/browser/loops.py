@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-WAIT_S = 60
+from tests.browser.patience import WAIT_S
 
 SETUP = """
 import pathlib

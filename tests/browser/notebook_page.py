@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tests.browser.jupyter import KERNEL, Jupyter
+from tests.browser.patience import WAIT_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page
 
 PROBE = (Path(__file__).parent / "probe.js").read_text()
-WAIT_S = 60
 
 READY = """() => {
   const panel = window.jupyterapp?.shell?.currentWidget;
@@ -20,6 +20,17 @@ READY = """() => {
     && window.jupyterapp.commands.hasCommand("notebook:run-all-cells")
     && document.querySelector(".jp-Notebook .jp-Cell"));
 }"""
+COMMAND = """([name, args]) => {
+  const counted = (by) => { window.nbtvCommands = (window.nbtvCommands || 0) + by; };
+  counted(1); // a cell that has run before looks done until its next run begins
+  window.jupyterapp.commands.execute(name, args).catch(() => {}).then(() => counted(-1));
+}"""
+RUN_CELL = f"""(index) => {{
+  const {{ content }} = window.jupyterapp.shell.currentWidget;
+  content.deselectAll();
+  content.activeCellIndex = index;
+  ({COMMAND})(["notebook:run-cell", {{}}]);
+}}"""
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
   Object.defineProperty(document, "visibilityState", {
@@ -68,7 +79,6 @@ class NotebookPage:
         self.console: list[str] = []
         """Errors that the page reported."""
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(WAIT_S * 1000)
         self.page.add_init_script(PROBE)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
@@ -94,12 +104,16 @@ class NotebookPage:
         """Return when the notebook is shown and its kernel answers."""
         self.page.wait_for_function(READY)
 
-    def command(self, name: str, arguments: Mapping[str, Any] | None = None) -> None:
-        """Start a command of the application; does not wait for its end."""
-        self.page.evaluate(
-            "([name, args]) => { window.jupyterapp.commands.execute(name, args); }",
-            [name, dict(arguments or {})],
+    def wait_idle(self) -> None:
+        """Return when nothing runs in the kernel, whatever the page knows of its cells."""
+        self.page.wait_for_function(
+            """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status
+              === "idle" """
         )
+
+    def command(self, name: str, arguments: Mapping[str, Any] | None = None) -> None:
+        """Start a command of the application; ``wait_done`` also waits for its end."""
+        self.page.evaluate(COMMAND, [name, dict(arguments or {})])
 
     def run_all(self) -> None:
         """Choose *Run, Run All Cells*."""
@@ -107,15 +121,7 @@ class NotebookPage:
 
     def run_cell(self, index: int) -> None:
         """Run one code or text cell, counted from 0."""
-        self.page.evaluate(
-            """(index) => {
-              const { content } = window.jupyterapp.shell.currentWidget;
-              content.deselectAll();
-              content.activeCellIndex = index;
-              window.jupyterapp.commands.execute("notebook:run-cell");
-            }""",
-            index,
-        )
+        self.page.evaluate(RUN_CELL, index)
 
     def cell(self, index: int) -> dict[str, Any]:
         """Return a cell as it would be saved: source, outputs, execution count."""
@@ -151,7 +157,8 @@ class NotebookPage:
               const panel = window.jupyterapp.shell.currentWidget;
               const { cells } = panel.content.model;
               const cell = cells.get(i < 0 ? cells.length + i : i);
-              return cell.executionCount !== null && cell.executionState !== "running"
+              return !window.nbtvCommands && cell.executionCount !== null
+                && cell.executionState !== "running"
                 && panel.sessionContext.session.kernel.status === "idle";
             }""",
             arg=index,

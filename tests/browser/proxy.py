@@ -5,6 +5,8 @@ import socket
 import threading
 from typing import Self
 
+from tests.browser.patience import WAIT_S
+
 CHUNK_BYTES = 65536
 
 
@@ -17,8 +19,9 @@ class StallingProxy:
 
     def __init__(self, target_port: int) -> None:
         self._target = ("127.0.0.1", target_port)
-        self._flowing = threading.Event()
-        self._flowing.set()
+        self._valve = threading.Condition()
+        self._flowing = True
+        self._passing = 0
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -30,12 +33,16 @@ class StallingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:
-        """Forward nothing from now on, in either direction."""
-        self._flowing.clear()
+        """Forward nothing from now on, in either direction; what is under way gets through."""
+        with self._valve:
+            self._flowing = False
+            assert self._valve.wait_for(lambda: not self._passing, WAIT_S)
 
     def resume(self) -> None:
         """Forward again."""
-        self._flowing.set()
+        with self._valve:
+            self._flowing = True
+            self._valve.notify_all()
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -49,7 +56,7 @@ class StallingProxy:
     def close(self) -> None:
         """Stop listening and reset every connection."""
         self._closed = True
-        self._flowing.set()
+        self.resume()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -76,17 +83,27 @@ class StallingProxy:
     def _forward(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
         with contextlib.suppress(OSError):
             while True:
-                self._flowing.wait()  # before reading: unread bytes fill the sender's own buffers
+                with self._valve:  # before reading: unread bytes fill the sender's own buffers
+                    self._valve.wait_for(lambda: self._flowing)
                 data = source.recv(CHUNK_BYTES)
-                self._flowing.wait()
+                self._pass_on(data, sink, counted)
                 if not data:
                     break
-                sink.sendall(data)
-                if counted:
-                    self.forwarded_bytes += len(data)
         for one in (source, sink):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+
+    def _pass_on(self, data: bytes, sink: socket.socket, counted: bool) -> None:
+        with self._valve:
+            self._valve.wait_for(lambda: self._flowing)
+            self._passing += 1
+        try:
+            sink.sendall(data)
+        finally:
+            with self._valve:
+                self._passing -= 1
+                self.forwarded_bytes += len(data) if counted else 0
+                self._valve.notify_all()
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ FOCUSED = """() => {
   return element.getAttribute("aria-label") || element.textContent;
 }"""
 SHOTS = os.environ.get("NBTORCHVIZ_SHOTS")
+EMPTY = "(field) => field.value === ''"
 NOTEBOOK = """() => {
   const { content } = window.jupyterapp.shell.currentWidget;
   return [content.model.cells.length, content.mode];
@@ -77,6 +78,8 @@ def tab_stops(page, count):
 def test_hold_steer_and_end_a_plain_loop(open_notebook, loop):
     page = opened(open_notebook, loop)
     loop.until("session.step > 3")
+    button(page, "loss > 2 * previous(loss)").wait_for()  # known with the first logged loss
+    field(page, "Dropout p of drop").wait_for()
     assert view(page).bounding_box()["height"] <= 320
     shot(page, "lab_running")
     assert tab_stops(page, 17) == [
@@ -123,7 +126,7 @@ def test_hold_steer_and_end_a_plain_loop(open_notebook, loop):
     condition.fill(f"step() >= {goal}")
     condition.press("Enter")
     view(page).locator("li").filter(has_text=f"step() >= {goal}").wait_for()
-    assert condition.input_value() == ""
+    page.page.wait_for_function(EMPTY, arg=condition.element_handle())
     button(page, "Resume").click()
     said(page, f"step() = {goal} >= {goal}")
     assert wait_phase(page, "paused") == goal

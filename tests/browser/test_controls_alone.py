@@ -8,7 +8,7 @@ from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.widgets.base import BUNDLE
-from tests.browser.alone import sent, show_alone
+from tests.browser.alone import frames, sent, show_alone
 
 DEAF = "this host reads controls only when the cell ends"
 ONE_WAY = {
@@ -35,9 +35,7 @@ def traits():
 
 def show(context, traits, width=900):
     bundle = BUNDLE.with_name("controls.js")
-    page = show_alone(context, copy.deepcopy(traits), {}, width=width, bundle=bundle)
-    page.set_default_timeout(5_000)
-    return page
+    return show_alone(context, copy.deepcopy(traits), {}, width=width, bundle=bundle)
 
 
 def button(page, name):
@@ -86,6 +84,17 @@ def test_groups_that_differ_are_set_one_by_one(context, traits):
     answer(page, traits["state"], "", waiting=[["lr", "1", "lr 0.05 (1)"]])
     page.get_by_text("→ 0.05 after the next step").wait_for()
     assert rate.input_value() == "0.2"  # until it is done
+    rate.fill("0.04")
+    rate.press("Enter")
+    rate.fill("0.045")  # before the answer to 0.04 has come
+    answer(page, traits["state"], "", waiting=[["lr", "1", "lr 0.04 (1)"]])
+    page.get_by_text("now 0.2").wait_for()
+    frames(page)
+    assert rate.input_value() == "0.045"
+    rate.press("Enter")
+    assert asked(page)[-1] == ("knob", {"knob": "lr", "target": 1, "value": "0.045"})
+    answer(page, traits["state"], "", waiting=[["lr", "1", "lr 0.045 (1)"]])
+    page.get_by_text("→ 0.045 after the next step").wait_for()
     page.get_by_role("combobox", name="Layer to freeze").select_option("3")
     button(page, "Freeze").click()
     assert asked(page)[-1] == ("freeze", {"layer": "3", "frozen": True})
@@ -98,6 +107,7 @@ def test_a_rebuilt_view_keeps_what_was_typed_and_hears_the_answer(context, trait
     field.press("Enter")
     page.get_by_role("textbox", name="Momentum").fill("0.95")
     page.evaluate("window.rebuild()")
+    page.wait_for_function("() => document.activeElement.ariaLabel === 'Momentum of all 2 groups'")
     answer(page, traits["state"], "'los > 5 and' is no condition. Accepted: comparisons.")
     page.get_by_role("alert").get_by_text("is no condition.").wait_for()
     assert field.input_value() == "los > 5 and"
@@ -128,6 +138,7 @@ def test_it_fits_and_axe_finds_nothing_serious(context, traits, width, dark):
         "(back) => { document.body.style.background = back; }", "#111" if dark else "#fff"
     )
     page.wait_for_selector(f".nbtv-view{'.nbtv-dark' if dark else ':not(.nbtv-dark)'}")
+    page.wait_for_selector(f".nbtv-view{'.c-narrow' if width < 640 else ':not(.c-narrow)'}")
     view = page.locator(".nbtv-training-controls")
     assert view.evaluate("(el) => el.scrollWidth <= el.clientWidth")
     tops = {button(page, name).bounding_box()["y"] for name in ("Pause", "Step", "Stop")}

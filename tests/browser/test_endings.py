@@ -78,7 +78,7 @@ def test_a_failed_forward_names_the_layer_and_the_shapes(start, loop):
     assert "head.1" in said
     assert "512" in said
     assert "2048" in said
-    assert page.painted()["mode"] == "forward failed"
+    page.wait_painted(mode="forward failed")
     page.wait_done(1)
     page.run_cell(0)  # a good model and batch again
     page.wait_done(0)
@@ -93,7 +93,7 @@ def test_after_a_kernel_restart_picture_and_channels_stay(start):
     page.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     page.page.wait_for_selector('.nbtv-activation-browser[data-mode="kernel gone"]')
     assert int(page.painted()["step"]) >= 1
-    assert page.view().get_by_text("Kernel gone.").first.is_visible()
+    page.view().get_by_text("Kernel gone.").first.wait_for()
     channel = page.view().get_by_role("slider", name="Channel")
     channel.focus()
     for at in ("1", "2", "3"):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import nbtorchviz as nbv
-from tests.browser.alone import sent, show_alone
+from tests.browser.alone import press_at_once, sent, show_alone
 
 FOCUSED = "() => document.activeElement.getAttribute('aria-label')"
 
@@ -55,3 +55,22 @@ def test_words_without_room_are_shown_while_their_flag_has_the_focus(page):
     box = page.locator(".l-flag").nth(2).bounding_box()
     chart = page.locator(".l-chart").bounding_box()
     assert box["x"] + box["width"] <= chart["x"] + chart["width"]
+
+
+def test_keys_zoom_each_from_where_the_last_one_led(page):
+    page.locator(".l-canvas").focus()
+    press_at_once(page, "+", "+", "+")
+    page.wait_for_selector(".l-brush[aria-valuenow='65']")  # 99 × (1 − 0.7³)
+    page.locator(".l-brush").focus()
+    press_at_once(page, "ArrowLeft", "ArrowLeft")
+    page.wait_for_selector(".l-brush[aria-valuenow='58']")  # a tenth of what is shown, twice
+    press_at_once(page, "Escape", "ArrowUp")
+    page.wait_for_selector(".l-brush[aria-valuenow='30']")
+
+
+def test_what_was_chosen_last_outlives_a_rebuilt_view(page):
+    page.get_by_role("button", name="log", exact=True).click()
+    page.evaluate("rebuild()")
+    page.wait_for_selector(".nbtv-live-loss-plot[data-seq='1'] .l-flag")
+    chosen = page.get_by_role("button", name="log", exact=True)
+    assert chosen.get_attribute("aria-pressed") == "true"

@@ -47,10 +47,11 @@ steps["generator"].step()
 def test_pictures_stay_of_training_while_the_loop_also_evaluates(open_notebook, loop):
     page = open_notebook([MODEL + BROWSER + PHASES, loop.cell(WITH_EVALUATION)])
     page.run_all()
+    loop.begun()
     page.view().scroll_into_view_if_needed()
     first = page.wait_painted(from_step=1)
     page.wait_painted(after=int(first["seq"]) + 3, from_step=int(first["step"]) + 1, mode="live")
-    assert loop.ask("seen") == {("train", 32)}
+    assert loop.until("seen") == {("train", 32)}
     assert loop.ask("(browser.frame.phase, browser.frame.statistics.std > 0)") == ("train", True)
     loop.end()
     page.wait_text(1, "ended")
@@ -74,7 +75,9 @@ def test_two_models_in_one_loop_are_both_live(open_notebook, loop):
 def test_widget_and_loop_in_one_cell_are_live(open_notebook, loop):
     page = open_notebook([MODEL, BROWSER + loop.cell()])
     page.run_all()
-    page.wait_painted(from_step=1)
+    loop.begun()
+    page.view().scroll_into_view_if_needed()
+    page.wait_painted(layer="conv", from_step=1)
     slider = page.view().get_by_role("slider", name="Layer")
     slider.focus()
     for layer in ("relu", "drop", "head"):

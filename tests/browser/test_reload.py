@@ -16,6 +16,7 @@ def test_a_reloaded_page_comes_back_when_the_cell_ends(open_notebook, loop):
     loop.until(f"browser.session.step > {step}")
     loop.end()
     page.wait_ready()
+    page.wait_idle()  # the loop has seen its end
     page.view().scroll_into_view_if_needed()
     shown = page.wait_painted(layer="conv", from_step=int(before["step"]))
 

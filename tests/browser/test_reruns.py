@@ -2,6 +2,7 @@
 
 import re
 
+from tests.browser.alone import wait_count
 from tests.browser.loops import BROWSER, MODEL
 
 COUNT = """
@@ -42,8 +43,8 @@ def test_widget_cell_and_train_cell(open_notebook, loop):
 
     page.run_cell(3)  # the widget's cell
     page.wait_done(3)
+    wait_count(page.page, ".nbtv-activation-browser", 1)
     page.wait_painted(from_step=1)
-    assert page.page.locator(".nbtv-activation-browser").count() == 1
     assert count(page) == ("1", comms, first)
 
     train(page, loop, from_step=int(first) + 1)  # the loop's cell
@@ -75,6 +76,6 @@ def test_a_new_model_is_named_and_one_click_away(open_notebook, loop):
     first = page.wait_painted(after=int(shown["seq"]), mode="live", from_step=1)
     page.wait_painted(after=int(first["seq"]), mode="live", from_step=int(first["step"]) + 1)
     assert loop.ask("browser.session.model is model")
-    assert follow.count() == 0
+    follow.wait_for(state="detached")
     loop.end()
     page.wait_text(1, "ended")

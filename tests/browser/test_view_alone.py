@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
-from tests.browser.alone import sent, show_alone
+from tests.browser.alone import frames, press_at_once, sent, show_alone, wait_count
 from tests.widgets.view import View
 
 ROOT = ".nbtv-activation-browser"
@@ -78,7 +78,8 @@ def test_controls_have_the_names_that_are_promised(show):
     }.items():
         for name in names:
             assert page.get_by_role(role, name=name, exact=True).count() == 1, name
-    assert show(420).get_by_role("combobox", name="Layer", exact=True).count() == 1
+    page = show(420)
+    page.get_by_role("combobox", name="Layer", exact=True).wait_for()
 
 
 def test_jupyter_takes_no_key_from_a_control(show):
@@ -103,13 +104,7 @@ def test_a_frame_is_acked_once_after_it_was_painted(show, recorded):
 def test_keys_choose_tiles_and_values_and_blocks_answer(show):
     page = show()
     page.locator(".nbtv-cell[data-channel='0']").click()
-    page.evaluate(  # faster than frames are painted
-        """() => {
-          const press = (key) => new KeyboardEvent("keydown", {key, bubbles: true});
-          for (const key of ["ArrowRight", "ArrowRight", "End", "ArrowLeft"])
-            document.activeElement.dispatchEvent(press(key));
-        }"""
-    )
+    press_at_once(page, "ArrowRight", "ArrowRight", "End", "ArrowLeft")
     painted(page, "channel", 30)
     chosen = [intent["value"] for intent in sent(page, "intent") if intent["name"] == "channel"]
     assert chosen[-4:] == [1, 2, 31, 30]
@@ -120,6 +115,42 @@ def test_keys_choose_tiles_and_values_and_blocks_answer(show):
     page.wait_for_selector("[aria-label^='Enlarged channel: row 1, col 0 = ']")
     page.keyboard.press("/")
     assert page.evaluate("() => document.activeElement.type") == "search"
+
+
+def test_what_a_key_opens_takes_the_next_key(show, recorded):
+    page = show()
+    page.locator(".nbtv-cell[data-channel='3']").click()
+    press_at_once(page, "Enter", "ArrowUp", "ArrowLeft", "ArrowDown")
+    page.wait_for_selector("[aria-label^='Enlarged channel: row '] >> visible=true")
+    focused = "() => document.activeElement.className"
+    assert page.evaluate(focused) == "nbtv-plane"
+    painted(page, "channel", 3)
+    press_at_once(page, "Escape", "ArrowRight")
+    assert page.evaluate(focused) == "nbtv-cell"
+    painted(page, "channel", 4)
+
+    rows = [row | {"depth": 1, "key": f"block.{row['key']}"} for row in recorded[0]["layers"]]
+    block = rows[0] | {"key": "block", "name": "block", "depth": 0, "block": True}
+    page = show(layers=[*recorded[0]["layers"], block, *rows])
+    wait_count(page, "[role=treeitem]", 11)
+    page.locator("[role=treeitem][data-key=block]").click()
+    press_at_once(page, "ArrowLeft", "ArrowRight", "ArrowRight", "ArrowDown", "Enter")
+    assert sent(page, "intent")[-1]["value"] == rows[1]["key"]
+    page.get_by_role("searchbox").evaluate(
+        """(search) => {
+          search.value = "linear";
+          search.dispatchEvent(new Event("input"));
+          search.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter"}));
+        }"""
+    )
+    assert sent(page, "intent")[-1]["value"] == "3"
+
+
+def test_a_row_without_a_thumbnail_yet_takes_its_own_clicks(show):
+    page = show()
+    for key in ("3", "0", "2", "input"):
+        page.locator(f"[role=treeitem][data-key='{key}']").click()
+        assert sent(page, "intent")[-1]["value"] == key
 
 
 def test_flags_above_the_step_slider_are_opened_by_keys_and_by_a_click(show, recorded):
@@ -179,6 +210,7 @@ def test_a_saved_picture_shows_the_input_that_made_it(show):
 def test_nothing_moves_when_the_state_changes(show):
     for width in (900, 420):
         page = show(width)
+        frames(page)  # its parts have their sizes then
         before = page.evaluate(BOXES)
         assert max(box[3] for box in before) <= 640
         for code in ("one_way", "model_gone", "stale", "paused", "forward_failed"):

@@ -43,8 +43,8 @@ export function render({ model, el }) {
     release() { if (zoomed) view.zoom(); else { cross = null; ask(); } },
     zoom() {
       zoomed = !zoomed;
-      ask();
-      requestAnimationFrame(() => (zoomed ? wide.el : root.querySelector(".nbtv-cell[tabindex='0']:not([hidden])"))?.focus());
+      paint(); // at once: the next key goes to what is shown now
+      (zoomed ? wide.el : root.querySelector(".nbtv-cell[tabindex='0']:not([hidden])"))?.focus();
     },
     say(text) { if (text !== hovered) { hovered = text; ask(); } },
     set(changes) { ({ lock = lock, counts = counts } = changes); if (changes.lock) kept.forget(); ask(); },
@@ -171,9 +171,18 @@ export function render({ model, el }) {
     if (narrow) picker.set(scene.rows.map((r) => [r.key, r.key]), pick.layer);
   }
 
-  /** Kept by the observer: asking in the middle of a paint lays the whole page out. */
+  const bannerHeight = () => (status.banner.hidden ? 0 : status.banner.offsetHeight);
+
+  /** Width of the body, and its height without a banner. */
+  function measure() {
+    return (size = [body.clientWidth, body.clientHeight + bannerHeight()]);
+  }
+
+  /** [width, height, height without a banner]. Sizes are kept: asking in the middle of a paint lays the
+   *  whole page out. A banner that comes or goes counts at once, before the observer has heard of it. */
   function bodySize() {
-    return (size ||= [body.clientWidth, body.clientHeight]);
+    const [across, whole] = size || measure();
+    return [across, whole - bannerHeight(), whole];
   }
 
   function paintBody() {
@@ -185,8 +194,7 @@ export function render({ model, el }) {
     back.hidden = !(frame && header.view === "maps");
     middle.classList.toggle("nbtv-no-picture", kind === "none");
     if (kind === "maps") {
-      const [across, down] = bodySize();
-      grid.resize(across, down, down + (status.banner.hidden ? 0 : status.banner.offsetHeight));
+      grid.resize(...bodySize());
       grid.paint(scene);
     } else if (kind === "plane") {
       const room = back.hidden ? 0 : 32, most = header.view === "maps" ? 392 : Infinity;
@@ -250,7 +258,7 @@ export function render({ model, el }) {
   });
   resizes.observe(root);
   const bodies = new ResizeObserver(() => {
-    size = [body.clientWidth, body.clientHeight];
+    measure();
     ask();
   });
   bodies.observe(body);

@@ -5,7 +5,7 @@ import { layerText, placeOf, timesTen, valueOf, whenText } from "./controls_word
 
 /** One value: label, field, and beside it "Set", what waits, or what went wrong below. */
 function fieldOf(view, row, memory) {
-  const place = placeOf(row), drafts = (memory.drafts ||= {});
+  const place = placeOf(row), drafts = (memory.drafts ||= {}), sent = (memory.sent ||= {});
   const name = [row.title, row.where].filter(Boolean).join(" of ");
   const label = h("span", { class: "c-label" }, ...(row.next ? [] : [row.title]), ...(row.where ? [h("span", { class: "c-where", title: row.where }, row.where)] : []));
   const input = h("input", { type: "text", "aria-label": name, spellcheck: "false", autocomplete: "off", ...KEYS });
@@ -33,7 +33,9 @@ function fieldOf(view, row, memory) {
   });
 
   function send() {
-    if (!locked) view.ask(place, "knob", { knob: row.knob, target: row.target, value: input.value });
+    if (locked) return;
+    sent[place] = input.value;
+    view.ask(place, "knob", { knob: row.knob, target: row.target, value: input.value });
   }
 
   function fail(message) {
@@ -44,8 +46,9 @@ function fieldOf(view, row, memory) {
 
   function answered(message) {
     fail(message);
-    if (!message) delete drafts[place];
-    if (!message && document.activeElement === set) input.focus(); // Set is about to be hidden
+    if (message || drafts[place] !== sent[place]) return; // what was typed since then stays
+    delete drafts[place];
+    if (document.activeElement === set) input.focus(); // Set is about to be hidden
   }
 
   function paint(now, waiting, phase, reason) {

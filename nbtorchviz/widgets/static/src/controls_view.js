@@ -52,8 +52,10 @@ export function render({ model, el }) {
     breakpoints.paint(scene);
     knobs.paint(scene);
     Object.assign(root.dataset, { step: state.step ?? "", phase: gone ? "gone" : scene.controls.phase || "", mode: gone ? "kernel gone" : (state.chip || {}).mode || "" });
-    if (memory.leftAt && rebuilt) restoreFocus(root, memory);
-    rebuilt = false;
+    if (rebuilt && root.isConnected) { // it is first painted before it is in the page, where nothing takes the focus
+      if (memory.leftAt) restoreFocus(root, memory);
+      rebuilt = false;
+    }
     const beat = model.get("beat") || 0;
     if (beat !== acked) link.ack("beat", (acked = beat));
   }

@@ -225,7 +225,8 @@ export function histogramOf(view, words) {
     const n = strip.steps.length, jump = event.shiftKey ? 10 : 1;
     const to = { ArrowDown: shown - jump, ArrowLeft: shown - jump, ArrowUp: shown + jump, ArrowRight: shown + jump, Home: 0, End: n }[event.key];
     if (to === undefined) return;
-    view.step(to >= n - 1 ? null : strip.steps[Math.max(0, to)]);
+    shown = Math.min(n - 1, Math.max(0, to)); // the next key may come before the next paint
+    view.step(shown === n - 1 ? null : strip.steps[shown]);
     event.preventDefault();
     event.stopPropagation();
   });

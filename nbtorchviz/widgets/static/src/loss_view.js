@@ -64,10 +64,15 @@ export function render({ model, el }) {
     Object.assign(look, part);
     schedule();
     clearTimeout(saving);
-    saving = setTimeout(() => { // kept with the widget, so that a rebuilt view looks the same
-      model.set("look", { ...look });
-      try { model.save_changes(); } catch { /* no kernel: the look stays in this view */ }
-    }, 300);
+    saving = setTimeout(keepLook, 300);
+  }
+
+  /** Keep the look with the widget, so that a rebuilt view looks the same. */
+  function keepLook() {
+    clearTimeout(saving);
+    saving = 0;
+    model.set("look", { ...look });
+    try { model.save_changes(); } catch { /* no kernel: the look stays in this page */ }
   }
 
   const asked = new Map();
@@ -198,6 +203,7 @@ export function render({ model, el }) {
     model.off("change:curve", take);
     model.off("change:state", schedule);
     cancelAnimationFrame(pending);
+    if (saving) keepLook(); // what was chosen last, too
     resized.disconnect();
     stopTheme();
     link.dispose();

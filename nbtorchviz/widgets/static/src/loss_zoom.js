@@ -12,16 +12,24 @@ export const BRUSH_PX = 28;
 export function zoomOf(host) {
   const stepOf = (scene, x) => scene.axis.from(scene.header.current, x);
 
+  /** Ask for a range; it counts at once, for the next key may come before the next paint. */
+  function ask(range, shown, steps) {
+    Object.assign(host.scene(), { shown, range: steps });
+    host.setRange(range);
+  }
+
+  const whole = () => ask(null, host.scene().whole, null);
+
   function to(x0, x1) {
     const scene = host.scene(), [w0, w1] = scene.whole;
     const least = (w1 - w0) * 1e-6;
     if (x1 - x0 < least || !(x1 > x0)) return;
-    if (x0 <= w0 && x1 >= w1) { host.setRange(null); return; }
+    if (x0 <= w0 && x1 >= w1) { whole(); return; }
     const bounds = scene.header.bounds;
     const a = Math.max(stepOf(scene, Math.max(x0, w0)), Math.min(0, bounds[0]));
     const b = stepOf(scene, Math.min(x1, w1));
     if (b - a < 2) return;
-    host.setRange([a, b >= bounds[1] - 1e-6 * (bounds[1] - bounds[0]) ? null : b]);
+    ask([a, b >= bounds[1] - 1e-6 * (bounds[1] - bounds[0]) ? null : b], [Math.max(x0, w0), Math.min(x1, w1)], [a, b]);
   }
 
   function pan(share) {
@@ -45,12 +53,12 @@ export function zoomOf(host) {
   function key(name, x) {
     if (name === "+" || name === "=") by(0.7, x);
     else if (name === "-") by(1 / 0.7, x);
-    else if (name === "0") host.setRange(null);
+    else if (name === "0") whole();
     else return false;
     return true;
   }
 
-  return { to, pan, by, show, key, whole: () => host.setRange(null) };
+  return { to, pan, by, show, key, whole };
 }
 
 /**
@@ -82,7 +90,7 @@ export function grabbed(el, host, zoom, place, { doubled = true } = {}) {
     drag = null;
   });
   el.addEventListener("pointercancel", () => { drag = null; });
-  if (doubled) el.addEventListener("dblclick", () => host.setRange(null));
+  if (doubled) el.addEventListener("dblclick", () => host.scene() && zoom.whole());
   el.addEventListener("wheel", (event) => {
     const x = event.ctrlKey ? place.x(event) : null; // a plain wheel scrolls the notebook
     if (x === null) return;

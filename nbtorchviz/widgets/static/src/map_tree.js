@@ -26,10 +26,10 @@ export function treeOf(view, closed) {
   const items = new Map();
   let rows = [], seen = [], at = null, scene = null, listKey = "", lastLayer = "";
 
-  search.addEventListener("input", () => view.ask());
+  search.addEventListener("input", listed);
   search.addEventListener("keydown", (event) => {
     event.stopPropagation();
-    if (event.key === "Escape") { search.value = ""; view.ask(); }
+    if (event.key === "Escape") { search.value = ""; listed(); }
     else if (event.key === "ArrowDown" && seen.length) focus(seen[0].key);
     else if (event.key === "Enter" && seen.length && search.value) view.choose({ layer: seen[0].key });
     else return;
@@ -58,6 +58,12 @@ export function treeOf(view, closed) {
 
   function toggle(key) {
     if (!closed.delete(key)) closed.add(key);
+    listed();
+  }
+
+  /** Show the changed list at once: the next key goes by the rows that are there now. */
+  function listed() {
+    if (scene) paint(scene);
     view.ask();
   }
 

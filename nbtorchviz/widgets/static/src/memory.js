@@ -8,7 +8,9 @@ const REBUILT_MS = 2000; // focus that left longer ago went elsewhere on purpose
 /** The memory of widget `id`: an object to read when a view begins and to fill while it lives. */
 export function memoryOf(id = "") {
   if (!kept.has(id)) kept.set(id, {});
-  return kept.get(id);
+  const memory = kept.get(id);
+  memory.begunAt = performance.now();
+  return memory;
 }
 
 /** Selector of a focused element that finds its like in a rebuilt view; null where none would. */
@@ -27,8 +29,8 @@ export function followFocus(root, memory) {
   });
 }
 
-/** Give the focus back to a rebuilt `root`, if the rebuilding took it. */
+/** Give the focus back to a rebuilt `root`, if the rebuilding took it; however late it is painted. */
 export function restoreFocus(root, memory) {
-  const taken = document.activeElement === document.body && performance.now() - memory.leftAt < REBUILT_MS;
+  const taken = document.activeElement === document.body && memory.begunAt - memory.leftAt < REBUILT_MS;
   if (taken && memory.focus) root.querySelector(`${memory.focus}:not([hidden])`)?.focus({ preventScroll: true });
 }
