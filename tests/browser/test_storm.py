@@ -2,54 +2,43 @@
 
 import pytest
 
-MODEL = """
-import pathlib
-import torch
-from torch import nn
-import nbtorchviz as nbv
+from tests.browser.loops import SETUP
 
-torch.manual_seed(0)
-torch.set_num_threads(1)
+MODEL = f"""{SETUP}
 model = nn.Sequential()
 for number in range(6):
-    model.add_module(f"conv{number}", nn.Conv2d(3 if number == 0 else 8, 8, 3, padding=1))
-    model.add_module(f"relu{number}", nn.ReLU())
+    model.add_module(f"conv{{number}}", nn.Conv2d(3 if number == 0 else 8, 8, 3, padding=1))
+    model.add_module(f"relu{{number}}", nn.ReLU())
 model.add_module("head", nn.Sequential(nn.Flatten(), nn.Linear(8 * 16 * 16, 10)))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 inputs, labels = torch.randn(32, 3, 16, 16), torch.randint(0, 10, (32,))
 browser = nbv.ActivationBrowser(model, layer="conv0")
 display(browser)
 """
-LOOP = """
-print("started", flush=True)
-steps = 0
-while not pathlib.Path("{stop}").exists():
-    loss = nn.functional.cross_entropy(model(inputs), labels)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    steps += 1
-print("ended", browser.layer)
-"""
 MOVES = 12
 
 
 @pytest.fixture
-def training(open_notebook, jupyter, request):
-    """Return a function that opens a host with the loop running, and stop the loop at the end."""
-    stop = jupyter.files / f"stop-{abs(hash(request.node.name))}"
+def training(open_notebook, loop):
+    """Return a function that opens a host and returns once its loop is shown."""
 
     def start(app="lab"):
-        page = open_notebook([MODEL, LOOP.format(stop=stop.name)], app=app)
+        page = open_notebook([MODEL, loop.cell()], app=app)
         page.run_all()
-        page.wait_text(1, "started")
+        loop.begun()
         page.view().scroll_into_view_if_needed()
         page.wait_painted(layer="conv0", from_step=1)
         return page
 
-    start.stop = stop.touch
-    yield start
-    stop.touch()
+    return start
+
+
+def end_at(page, loop, layer):
+    """Let the loop end once Python has heard of the last choice: a thumbnail needs no Python."""
+    loop.until(f"browser.layer == {layer!r}")
+    assert "ended" not in page.text(1)
+    loop.end()
+    page.wait_text(1, "ended")
 
 
 def slider(page, name):
@@ -57,7 +46,7 @@ def slider(page, name):
 
 
 @pytest.mark.parametrize("app", ["lab", "notebook"])
-def test_every_move_of_layer_is_painted_while_the_cell_runs(training, app):
+def test_every_move_of_layer_is_painted_while_the_cell_runs(training, loop, app):
     page = training(app)
     layers = ["conv0"]
     slider(page, "Layer").focus()
@@ -70,12 +59,10 @@ def test_every_move_of_layer_is_painted_while_the_cell_runs(training, app):
         )
         layers.append(page.painted()["layer"])
     assert len(set(layers)) == MOVES + 1, layers
-    assert "ended" not in page.text(1)
-    training.stop()
-    page.wait_text(1, f"ended {layers[-1]}")
+    end_at(page, loop, layers[-1])
 
 
-def test_a_storm_ends_on_the_last_choice_and_goes_on_live(training):
+def test_a_storm_ends_on_the_last_choice_and_goes_on_live(training, loop):
     page = training()
     slider(page, "Layer").focus()
     for key in ["ArrowRight"] * 40 + ["ArrowLeft"] * 40 + ["Home"] + ["ArrowRight"] * 3:
@@ -85,6 +72,4 @@ def test_a_storm_ends_on_the_last_choice_and_goes_on_live(training):
     page.wait_painted(
         after=int(painted["seq"]), layer="conv1", from_step=int(painted["step"] or 0) + 1
     )
-    assert "ended" not in page.text(1)
-    training.stop()
-    page.wait_text(1, "ended conv1")
+    end_at(page, loop, "conv1")
