@@ -13,6 +13,7 @@ NAMES = {
     "attach": "attach",
     "bus": "bus_cost",
     "nonfinite": "nonfinite_cost",
+    "peers": "peers",
     "soak": "soak",
     "latency": "latency",
 }
