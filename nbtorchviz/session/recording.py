@@ -19,8 +19,8 @@ WATCHED_SHARE = 0.5
 """Of the session's budget, for statistics that somebody watches or that a breakpoint needs."""
 WATCHED_PERIOD_S = 0.1
 WATCHED_SLOWEST_S = 10.0
-"""What is watched comes at least so often, so that a live picture stays live. Where one sample takes
-more than 0.1 s of training, this goes before the budget."""
+"""What is watched comes at least so often, so that a live picture stays live.
+Where one sample takes more than 0.1 s, this goes before the budget."""
 
 
 class Viewers(Protocol):
