@@ -24,6 +24,9 @@ HISTOGRAM_BYTES = 16_000_000
 """For all histograms of one kind of event."""
 LAYER_FIELDS = ("mean", "std", "minimum", "maximum", "zero_share", "nonfinite")
 """Statistics of activations that are kept over time."""
+GAP_S, GAP_DISTANCES, MOST_GAPS = 5.0, 8, 64
+"""A stretch without samples is a gap where it lasted longer than this and took more than so many
+times the usual number of steps; so many gaps are told apart."""
 PARAMETER_FIELDS = (
     "nonfinite",
     "gradient_norms",
@@ -99,6 +102,20 @@ class _Table:
         most = max(32, min(MOST_COLUMNS, HISTOGRAM_BYTES // bytes_each))
         depth = (quantities, len(rows), 2 * EXPONENTS + 4)
         self.histograms = Columns(depth, np.uint16, most)
+        self.gaps: list[tuple[int, int]] = []
+        self._distances: list[int] = []
+        self._seen: tuple[int, float] | None = None
+
+    def note_gap(self, step: int, elapsed_s: float) -> None:
+        """Note whether nobody sampled for long before ``step``."""
+        if self._seen is not None:
+            distance, silent_s = step - self._seen[0], elapsed_s - self._seen[1]
+            usual = float(np.median(self._distances)) if self._distances else 1.0
+            if silent_s > GAP_S and distance > GAP_DISTANCES * max(usual, 1.0):
+                self.gaps = [*self.gaps, (self._seen[0], step)][-MOST_GAPS:]
+            else:
+                self._distances = [*self._distances[-15:], distance]
+        self._seen = (step, elapsed_s)
 
 
 class StatisticsLog:
@@ -165,6 +182,11 @@ class StatisticsLog:
                 rows=history.rows, steps=history.steps, columns=history.columns, states=words
             )
 
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """Return stretches of steps without samples: (last sample before, first one after)."""
+        with self._lock:
+            return () if self._layers is None else tuple(self._layers.gaps)
+
     def histograms(self, row: str, of: str) -> tuple[NDArray[np.int64], list[Histogram]]:
         """Return (steps, histograms) of one row.
 
@@ -199,6 +221,7 @@ class StatisticsLog:
         if len(gradients) == len(event.layers):
             column[-1] = gradients
         table.numbers.append(event.step, column)
+        table.note_gap(event.step, event.elapsed_s)
         packed = [_packed(found, len(event.layers)) for found in (
             event.histograms, event.gradient_histograms)]  # fmt: skip
         table.histograms.append(event.step, np.stack(packed))

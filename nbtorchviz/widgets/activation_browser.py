@@ -15,13 +15,15 @@ from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.session.linking import LINKED, layer_of
+from nbtorchviz.session.overview import Overview, overview_of
 from nbtorchviz.session.pinned import run_probe
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.browser_choice import Choice
 from nbtorchviz.widgets.browser_moves import Moves
 from nbtorchviz.widgets.browser_packet import frame_parts
 from nbtorchviz.widgets.browser_start import first_selection
-from nbtorchviz.widgets.browser_state import browser_state, layer_rows
+from nbtorchviz.widgets.browser_state import browser_state, frame_words, layer_rows
+from nbtorchviz.widgets.overview_packet import overview_packet
 from nbtorchviz.widgets.thumbnails import Thumbnails
 
 KEYWORDS = (
@@ -30,11 +32,12 @@ KEYWORDS = (
 )  # fmt: skip
 SELECTED = (
     "layer", "call", "path", "sample", "channel", "slice", "show", "colormap", "normalize",
-    "order", "hold", "step",
+    "order", "hold", "step", "overview",
 )  # fmt: skip
 PREVIEW_BYTES = 64_000
 """A kept frame goes out at once, so it is small."""
 THUMBS_BYTES = 64_000
+STRIPS_HZ = 2
 
 
 class ActivationBrowser(ObserverWidget):
@@ -65,6 +68,7 @@ class ActivationBrowser(ObserverWidget):
     layers = List(help="Rows of the layer tree; written by the sender.").tag(sync=True)
     selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
     picture = Bytes(b"", help="The frame to paint: one packet.").tag(sync=True)
+    strips = Bytes(b"", help="The layers overview, while it is shown: one packet.").tag(sync=True)
 
     def __init__(
         self,
@@ -162,17 +166,29 @@ class ActivationBrowser(ObserverWidget):
         self._moves.of_python()
         self._selection_stream.mark(urgent=True)
 
+    def overview(self, statistic: str = "std") -> Overview:
+        """Return (layers, steps, values): one statistic of every layer's output over the steps.
+
+        ``select(overview=statistic)`` shows it, ``select(overview="")`` the maps again.
+
+        Args:
+            statistic: ``"mean"``, ``"std"``, ``"minimum"``, ``"maximum"``, ``"zero_share"`` or
+                ``"nonfinite"``, of at most 2,048 values read of the layer's whole output, the
+                batch included; NaN and infinity are counted by ``"nonfinite"`` alone.
+
+        Returns:
+            layers: L keys in the order of the tree. steps: shape (C,), those that were sampled.
+            values: shape (L, C), float32, in the unit of the activation; ``"zero_share"`` from 0
+            to 1, ``"nonfinite"`` a count. NaN: not measured. All are copies.
+
+        Raises:
+            ValueError: no such statistic.
+        """
+        return overview_of(self.session.statistics.layers(), self.session.layers, statistic)
+
     def summary(self) -> str:
         """Return layer, shape, step and statistics as one stable line."""
-        name, pick, frame = self.session.model_name, self._choice.pick, self.frame
-        if frame is None:
-            return f"ActivationBrowser of {name}: {pick.layer}, no step yet"
-        shape = "×".join(map(str, frame.values.shape)) or "scalar"
-        numbers = frame.statistics
-        text = f"ActivationBrowser of {name}: {frame.layer} {frame.show} {shape}, step {frame.step}"
-        if numbers.minimum is not None and numbers.maximum is not None:
-            text += f", {numbers.minimum:.4g} to {numbers.maximum:.4g}"
-        return text
+        return frame_words(self.session.model_name, self._choice.pick.layer, self.frame)
 
     def snapshot(self) -> bytes:
         """Return what is shown as a PNG, drawn here from the same numbers."""
@@ -205,6 +221,13 @@ class ActivationBrowser(ObserverWidget):
         self._thumbs_stream = self._stream(
             "thumbs", self._produce_thumbs, self._deliver_thumbs, kind="thumbs", max_hz=1
         )
+        self._strips_stream = self._stream(
+            "strips", self._produce_strips, self._deliver_strips, kind="curve", max_hz=STRIPS_HZ
+        )
+        self._bound.callback(session.statistics.listen(self._on_statistics))
+        recording = session.recorder.recording
+        recording.demand(self.owner, self._shows_strips)
+        self._bound.callback(recording.release, self.owner)
         if self._choice.bind(session, self.owner):
             self._moves.of_python()
         self._bound.callback(session.recorder.looks.drop, self.owner)
@@ -220,6 +243,14 @@ class ActivationBrowser(ObserverWidget):
             self._frame_stream.mark()
         elif not event.watched:
             self._thumbs_stream.mark()
+
+    def _on_statistics(self) -> None:
+        if self._choice.pick.overview:
+            self._strips_stream.mark()
+
+    def _shows_strips(self) -> bool:
+        hearing = self.session.sender.hearing
+        return bool(self._choice.pick.overview) and self.presence.any_visible(hearing=hearing)
 
     def _on_model(self, event: ModelAttached) -> None:
         self._selection_stream.mark()
@@ -242,6 +273,10 @@ class ActivationBrowser(ObserverWidget):
         if name == "pin":
             if self._choice.pin(pinned=bool(value)):  # else the view says that nothing came yet
                 self._frame_stream.mark(urgent=True)
+        elif name == "visit":
+            near = self._choice.kept_near(value["layer"], int(value["step"]), value["within"])
+            place = {"layer": value["layer"], "step": near, "overview": ""}
+            self._choose(place, by_user=True)
         elif name in SELECTED:
             self._choose({name: value}, by_user=True)
 
@@ -249,6 +284,9 @@ class ActivationBrowser(ObserverWidget):
         before = self._choice.pick
         self._take(changes)
         after = self._choice.pick
+        if after.overview != before.overview:
+            self.session.recorder.recording.hurry(self.owner)
+            self._strips_stream.mark(urgent=True)
         moved = {name: getattr(after, name) for name in LINKED}
         self._tell({n: v for n, v in moved.items() if v != getattr(before, n)}, by_user=by_user)
 
@@ -277,6 +315,17 @@ class ActivationBrowser(ObserverWidget):
 
     def _deliver_frame(self, payload: Payload) -> None:
         self.picture = payload.data
+
+    def _produce_strips(self, limit_bytes: int) -> Payload | None:
+        statistic = self._choice.pick.overview
+        if not statistic:
+            return None
+        seq = self._next_seq()
+        data = overview_packet(self.session, statistic, seq, limit_bytes)
+        return Payload(seq, data, len(data))
+
+    def _deliver_strips(self, payload: Payload) -> None:
+        self.strips = payload.data
 
     def _produce_selection(self, limit_bytes: int) -> Payload:
         rows, size = self._moves.rows(self.session, self.layers)

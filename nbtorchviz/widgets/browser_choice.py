@@ -14,7 +14,7 @@ from nbtorchviz.widgets.browser_start import remembered_layer
 from nbtorchviz.widgets.browser_state import check_path, known_layers, missing_sentence
 from nbtorchviz.widgets.selection import Selection
 
-_IN_BROWSER = {"channel", "colormap", "normalize", "order"}  # no new picture is needed
+_IN_BROWSER = {"channel", "colormap", "normalize", "order", "overview"}  # no new picture is needed
 
 
 class Choice:
@@ -102,6 +102,12 @@ class Choice:
             session.recorder.want_probe()
             kernel_loop_call(session.probe_when_idle)
         return True
+
+    def kept_near(self, layer: str, step: int, within: float) -> int | None:
+        """Return the step of the kept frame of ``layer`` nearest to ``step``, if one is near."""
+        kept = self._kept(pinned=self.pinned).steps(layer, gradient=self.pick.show == "gradient")
+        near = [each for each in kept if abs(each - step) <= within]
+        return min(near, key=lambda each: abs(each - step), default=None)
 
     def pin(self, *, pinned: bool) -> bool:
         """Keep the input of the last batch, or follow the batches again.

@@ -8,6 +8,7 @@ from typing import Any
 from nbtorchviz.events import LayerCaptured, LayerInfo
 from nbtorchviz.session import Session
 from nbtorchviz.session.curve_lines import WORDS
+from nbtorchviz.session.frame import Frame
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.widgets.selection import Selection
 
@@ -123,3 +124,16 @@ def missing_sentence(session: Session, pick: Selection, info: LayerInfo | None) 
     if session.step == 0 and not session.recorder.times.get("step"):
         return None
     return f"{pick.layer} was not captured yet; it is read at the next step."
+
+
+def frame_words(model: str, layer: str, frame: Frame | None) -> str:
+    """Return what is shown of ``layer`` as one stable line."""
+    title = f"ActivationBrowser of {model}"
+    if frame is None:
+        return f"{title}: {layer}, no step yet"
+    shape = "×".join(map(str, frame.values.shape)) or "scalar"
+    numbers = frame.statistics
+    text = f"{title}: {frame.layer} {frame.show} {shape}, step {frame.step}"
+    if numbers.minimum is not None and numbers.maximum is not None:
+        text += f", {numbers.minimum:.4g} to {numbers.maximum:.4g}"
+    return text

@@ -8,12 +8,14 @@ from nbtorchviz.analysis.colormaps import NAMES as COLORMAPS
 from nbtorchviz.arguments import flag, refusal, whole, word
 from nbtorchviz.errors import LayerNotFoundError
 from nbtorchviz.session.looks import Look
+from nbtorchviz.session.statistics_log import LAYER_FIELDS
 
 CHOICES = {
     "show": ("activation", "gradient"),
     "colormap": tuple(COLORMAPS),
     "normalize": ("channel", "layer"),
     "order": ("index", "mean", "zero"),
+    "overview": ("", *LAYER_FIELDS),
 }
 """Accepted words. ``normalize``: each channel on its own scale, or all on one."""
 _NUMBERS = ("sample", "channel", "slice", "step")
@@ -35,6 +37,8 @@ class Selection:
     colormap: str = "viridis"
     normalize: str = "channel"
     order: str = "index"
+    overview: str = ""
+    """Statistic of all layers over the steps, in place of the maps; ``""``: the maps."""
     hold: bool = False
     """Keep this picture while training goes on."""
     pinned: bool = False

@@ -11,6 +11,7 @@ import { inputOf } from "./map_input.js";
 import { keyOf, noteOf } from "./map_key.js";
 import { largeOf } from "./map_large.js";
 import { times } from "./map_math.js";
+import { overviewOf } from "./map_overview.js";
 import { planeIn, planeOf } from "./map_plane.js";
 import { download, pictureOf } from "./map_save.js";
 import { store } from "./map_scene.js";
@@ -21,13 +22,14 @@ import { LISTED, valuesOf } from "./map_values.js";
 import { watchTheme } from "./theme.js";
 
 const NARROW_PX = 700, MIDDLE_PX = 860; // JupyterLab's output is 768 wide beside its file browser
-const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", hold: false, step: null };
+const ALL = "overview"; // what "Show" calls all layers
+const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", overview: "", hold: false, step: null };
 
 export function render({ model, el }) {
   const options = model.get("options") || {}, compact = Boolean(options.compact);
   const memory = memoryOf(options.id), kept = (memory.kept ||= store());
   let { pick = FIRST, revision = -1, moved = false, cross = null, zoomed = false, lock = "auto", counts = "log", mapped = false } = memory;
-  let seq = 0, acked = 0, asked = false, scene = null, size = null;
+  let seq = 0, acked = 0, strips = 0, painted = 0, asked = false, scene = null, size = null;
   let hovered = null, skew = 0, narrow = false, middling = false, rebuilt = true;
 
   const view = {
@@ -48,6 +50,12 @@ export function render({ model, el }) {
     },
     say(text) { if (text !== hovered) { hovered = text; ask(); } },
     set(changes) { ({ lock = lock, counts = counts } = changes); if (changes.lock) kept.forget(); ask(); },
+    visit(place) {
+      pick = { ...pick, layer: place.layer, path: "", slice: 0, overview: "" };
+      moved = true;
+      link.intent("visit", place); // Python knows which frames are kept, and answers with the step
+      ask();
+    },
     save,
   };
 
@@ -60,7 +68,8 @@ export function render({ model, el }) {
   const count = h("div", { class: "nbtv-count" });
   const scale = segmented("Scale", [["channel", "own scale"], ["layer", "one scale"]], (normalize) => choose({ normalize }));
   scale.el.title = "Colours: each channel on its own scale, or all on one";
-  const show = combobox("Show", (word) => choose({ show: word }));
+  const overview = overviewOf(view, tree);
+  const show = combobox("Show", (word) => choose(word === ALL ? { overview: overview.statistic() } : { show: word, ...(pick.overview ? { overview: "" } : {}) }));
   const order = combobox("Order", (by) => choose({ order: by }));
   const map = combobox("Colour map", (colormap) => { mapped = true; choose({ colormap }); });
   const output = combobox("Output", (path) => choose({ path }));
@@ -70,7 +79,7 @@ export function render({ model, el }) {
   const body = h("div", { class: "nbtv-body" }, grid.el, stage, values.el, status.board);
   const middle = h("div", { class: "nbtv-middle" }, narrowRow, tools, body, h("div", { class: "nbtv-below" }, status.line, key.el, status.banner));
   const right = h("div", { class: "nbtv-right" }, input.el, large.el, histogram.el, histogram.numbers);
-  const root = h("div", { class: `nbtv-activation-browser nbtv-view${compact ? " nbtv-compact-map" : ""}` }, ...(compact ? [] : [head.el]), tree.el, middle, right, foot.el);
+  const root = h("div", { class: `nbtv-activation-browser nbtv-view${compact ? " nbtv-compact-map" : ""}` }, ...(compact ? [] : [head.el]), tree.el, middle, right, overview.el, foot.el);
   el.append(root);
   if (compact) large.el.querySelector(".nbtv-large-body").append(histogram.canvas);
   map.set(COLORMAPS.map((name) => [name, name]), pick.colormap);
@@ -89,7 +98,7 @@ export function render({ model, el }) {
   function choose(changes) {
     if (changes.layer && changes.layer !== pick.layer) {
       cross = null;
-      changes = { ...changes, ...(pick.step !== null ? { step: null } : {}) };
+      changes = { ...changes, ...(pick.step !== null && changes.step === undefined ? { step: null } : {}) };
       pick = { ...pick, path: "", slice: 0 };
     }
     pick = { ...pick, ...changes };
@@ -120,7 +129,10 @@ export function render({ model, el }) {
     });
     const { header, frame } = scene;
     if (!compact) head.paint(scene);
-    if (!narrow) tree.paint(scene);
+    const all = Boolean(pick.overview);
+    root.classList.toggle("nbtv-all-layers", all);
+    if (!narrow || all) tree.paint(scene);
+    const shown = overview.paint(scene, tree.visible(), (memory.closed ||= new Set()));
     paintTools();
     status.paint(scene, hovered || noteOf(scene));
     key.paint(scene);
@@ -132,8 +144,9 @@ export function render({ model, el }) {
       histogram.paint(scene, compact ? 72 : middling ? 224 : 240);
     }
     input.paint(scene, compact ? 56 : middling ? 72 : 84);
+    if (strips !== painted && (shown || !all)) link.ack("strips", (painted = strips));
     Object.assign(root.dataset, {
-      layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
+      overview: shown ? pick.overview : "", layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
     });
     remember();
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
@@ -161,9 +174,9 @@ export function render({ model, el }) {
     map.el.value = scene.colormap;
     order.el.value = pick.order;
     const gradient = browser.gradient || { enabled: true, reason: "" };
-    show.set([["activation", "activation"], ["gradient", "gradient"]], pick.show);
-    show.el.disabled = !gradient.enabled && pick.show === "activation";
-    show.el.title = gradient.reason || "Activation, or gradient of the loss with respect to it";
+    const noGradient = !gradient.enabled && pick.show === "activation";
+    show.set([["activation", "activation"], ...(noGradient ? [] : [["gradient", "gradient"]]), [ALL, "all layers"]], pick.overview ? ALL : pick.show);
+    show.el.title = gradient.reason || "Activation, gradient of the loss with respect to it, or a statistic of all layers over the steps";
     const paths = (row && row.paths) || [""];
     output.el.hidden = paths.length < 2;
     if (paths.length > 1) output.set(paths.map((path) => [path, path === "" ? "output" : `output ${path}`]), pick.path || (header && header.path) || paths[0]);
@@ -218,6 +231,12 @@ export function render({ model, el }) {
     ask();
   }
 
+  function onStrips() {
+    const data = model.get("strips");
+    if (data && data.byteLength) strips = overview.take(data);
+    ask();
+  }
+
   function onSelection() {
     const { rev = -1, heard = {}, pinned, call, ...said } = model.get("selection") || {};
     const late = (heard[link.view] || 0) < link.moves(); // a newer move of ours is on its way: it comes back with all
@@ -262,19 +281,21 @@ export function render({ model, el }) {
     ask();
   });
   bodies.observe(body);
-  const listeners = [["change:picture", onPicture], ["change:selection", onSelection], ["change:layers", ask], ["change:state", onState], ["msg:custom", onMessage]];
+  const listeners = [["change:picture", onPicture], ["change:strips", onStrips], ["change:selection", onSelection], ["change:layers", ask], ["change:state", onState], ["msg:custom", onMessage]];
   for (const [event, listener] of listeners) model.on(event, listener);
-  const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); kept.forget(); ask(); });
+  const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); kept.forget(); overview.forget(); ask(); });
   const clock = setInterval(() => link.isVisible() && ask(), 1000);
   onState();
   onSelection();
   onPicture();
+  onStrips();
   return () => {
     remember(); // what was chosen since the last paint, too
     for (const [event, listener] of listeners) model.off(event, listener);
     clearInterval(clock);
     resizes.disconnect();
     bodies.disconnect();
+    overview.dispose();
     stopTheme();
     link.dispose();
   };

@@ -18,22 +18,25 @@ const codeOf = (v, median) => {
 };
 const distance = (code) => (code === ABSENT ? -1 : code === BAD ? Infinity : Math.abs(code - LEVELS / 2));
 
+/** How values become colours: in proportion to the median; `away` tells which of several in a pixel is shown. */
+const OF_MEDIAN = { code: codeOf, away: distance };
+
 /**
  * One code per pixel of `width` for the steps `shown`, by default all: 0..252 for a hundredth to a hundred times `median`, 254 no finite norm, 255
  * not measured. A measured sample holds until the next one; of several in a pixel the one farthest from the
  * median is shown.
  */
-export function heatCodes(steps, values, width, median, shown = [steps[0], steps[steps.length - 1]]) {
+export function heatCodes(steps, values, width, median, shown = [steps[0], steps[steps.length - 1]], { code: coding, away } = OF_MEDIAN) {
   const out = new Uint8Array(width).fill(ABSENT), n = steps.length, reach = n ? shown[1] - shown[0] : 0;
   const pixel = (c) => (c >= n || steps[c] > shown[1] ? width : reach ? Math.floor(((steps[c] - shown[0]) / reach) * (width - 1)) : 0);
   for (let c = 0; c < n; ) {
     let next = c + 1;
-    const code = codeOf(values[c], median);
+    const code = coding(values[c], median);
     if (code !== ABSENT) {
-      while (next < n && codeOf(values[next], median) === ABSENT) next += 1;
+      while (next < n && coding(values[next], median) === ABSENT) next += 1;
       if (next === n) next = c + 1; // after the last one nothing is known
       const from = pixel(c), to = Math.max(from + 1, pixel(next));
-      if (from >= 0 && from < width && distance(code) > distance(out[from])) out[from] = code;
+      if (from >= 0 && from < width && (out[from] === ABSENT || away(code) > away(out[from]))) out[from] = code;
       out.fill(code, Math.max(0, from + 1), Math.max(0, to));
     }
     c = next;
@@ -54,7 +57,7 @@ const placeIn = (shown, step, [left, right]) => left + ((step - shown[0]) / Math
 
 /** Title, key of colours and the axis of steps above the rows. */
 export function paintHeatAxis(ctx, scene, plot, palette) {
-  const { shown } = scene, table = tableOf("diverging"), key = 96;
+  const { shown, ends = ["÷100", "×100"] } = scene, table = tableOf(scene.colours || "diverging"), key = ends ? 96 : 0;
   ctx.font = `11px ${ctx.family}`;
   ctx.textBaseline = "middle";
   ctx.fillStyle = palette.fg;
@@ -67,9 +70,9 @@ export function paintHeatAxis(ctx, scene, plot, palette) {
     ctx.fillRect(from + x, 5, Math.min(1.7, key - x), 10); // overlapping: no seams at fractional pixels
   }
   ctx.fillStyle = palette.quiet;
-  ctx.fillText("×100", from + key + 6, 10);
+  if (ends) ctx.fillText(ends[1], from + key + 6, 10);
   ctx.textAlign = "right";
-  ctx.fillText("÷100", from - 6, 10);
+  if (ends) ctx.fillText(ends[0], from - 6, 10);
   ctx.textAlign = "center";
   for (const step of ticks(...shown, Math.max(3, Math.floor((plot[1] - plot[0]) / 90))).filter(Number.isInteger)) {
     const x = placeIn(shown, step, plot);
@@ -82,32 +85,36 @@ export function paintHeatAxis(ctx, scene, plot, palette) {
 
 /** The strips of the rows in sight. */
 export function paintHeat(ctx, scene, plot, palette, { top, height, width }) {
-  const { rows, steps, shown } = scene, dpr = window.devicePixelRatio || 1, wide = Math.max(1, Math.round((plot[1] - plot[0]) * dpr)), table = tableOf("diverging");
-  for (let i = Math.max(0, Math.floor(top / ROW_PX)); i < Math.min(rows.length, Math.ceil((top + height) / ROW_PX)); i += 1) {
-    const row = rows[i], y = i * ROW_PX - top;
+  const { rows, steps, shown } = scene, dpr = window.devicePixelRatio || 1, wide = Math.max(1, Math.round((plot[1] - plot[0]) * dpr)), table = tableOf(scene.colours || "diverging"), tall = scene.rowPx || ROW_PX;
+  for (let i = Math.max(0, Math.floor(top / tall)); i < Math.min(rows.length, Math.ceil((top + height) / tall)); i += 1) {
+    const row = rows[i], y = i * tall - top;
     const marked = row.id === scene.chosen ? palette.on : row.id === scene.hovered ? palette.hover : "";
-    if (marked) { ctx.fillStyle = marked; ctx.fillRect(0, y, width, ROW_PX); }
+    if (marked) { ctx.fillStyle = marked; ctx.fillRect(0, y, width, tall); }
     if (row.kind === "block" && scene.open.has(row.id)) continue;
     const values = scene.series(row);
     let kept = coded.get(values);
     const key = [wide, ...shown].join();
-    if (!kept || kept.key !== key) coded.set(values, (kept = { key, codes: heatCodes(steps, values, wide, medianOf(values), shown) }));
+    if (!kept || kept.key !== key) coded.set(values, (kept = { key, codes: heatCodes(steps, values, wide, (scene.scaleOf || medianOf)(values), shown, scene.look) }));
     const word = scene.word(row);
     if (kept.codes.every((code) => code === ABSENT) || word === "frozen" || word === "unused") {
       ctx.font = `600 11px ${ctx.family}`;
       ctx.textAlign = "left";
       ctx.textBaseline = "middle";
       ctx.fillStyle = palette.quiet;
-      ctx.fillText(word || (row.parameters.length ? "not measured" : ""), plot[0], y + ROW_PX / 2);
+      ctx.fillText(word || (row.parameters.length ? "not measured" : ""), plot[0], y + tall / 2);
       continue;
     }
     const image = new ImageData(wide, 1), out = new Uint32Array(image.data.buffer);
     kept.codes.forEach((code, x) => { if (code < BAD) out[x] = table[code]; });
-    strip(ctx, image, Math.round(plot[0] * dpr), Math.round((y + (ROW_PX - STRIP_PX) / 2) * dpr), Math.round(STRIP_PX * dpr));
-    for (const [from, to] of runsOf(kept.codes)) broken(ctx, plot[0] + from / dpr, plot[0] + to / dpr, y + (ROW_PX - STRIP_PX) / 2, palette);
+    strip(ctx, image, Math.round(plot[0] * dpr), Math.round((y + (tall - STRIP_PX) / 2) * dpr), Math.round(STRIP_PX * dpr));
+    for (const [from, to] of runsOf(kept.codes)) broken(ctx, plot[0] + from / dpr, plot[0] + to / dpr, y + (tall - STRIP_PX) / 2, palette);
+  }
+  for (const [before, after] of scene.gaps || []) {
+    const [from, to] = [before, after].map((step) => Math.min(plot[1], Math.max(plot[0], placeIn(shown, step, plot))));
+    for (let i = 0; to - from >= 1 && i < rows.length; i += 1) hatch(ctx, from, to, i * tall - top + (tall - STRIP_PX) / 2, palette.bg, palette.edge, 1);
   }
   if (scene.step === null || scene.step < shown[0] || scene.step > shown[1]) return;
-  const x = Math.round(placeIn(shown, scene.step, plot)) + 0.5, bottom = Math.min(height, rows.length * ROW_PX - top);
+  const x = Math.round(placeIn(shown, scene.step, plot)) + 0.5, bottom = Math.min(height, rows.length * tall - top);
   ctx.strokeStyle = palette.fg;
   ctx.lineWidth = 1;
   ctx.beginPath();
@@ -127,16 +134,18 @@ export function runsOf(codes) {
   return runs;
 }
 
-function broken(ctx, from, to, y, palette) {
+const broken = (ctx, from, to, y, palette) => hatch(ctx, from, to, y, palette.bg, palette.error, 1.5);
+
+function hatch(ctx, from, to, y, ground, line, thick) {
   const wide = Math.max(2, to - from);
   ctx.save();
   ctx.beginPath();
   ctx.rect(from, y, wide, STRIP_PX);
   ctx.clip();
-  ctx.fillStyle = palette.bg;
+  ctx.fillStyle = ground;
   ctx.fillRect(from, y, wide, STRIP_PX);
-  ctx.strokeStyle = palette.error;
-  ctx.lineWidth = 1.5;
+  ctx.strokeStyle = line;
+  ctx.lineWidth = thick;
   ctx.beginPath();
   for (let x = from - STRIP_PX; x < from + wide; x += 5) {
     ctx.moveTo(x, y + STRIP_PX);

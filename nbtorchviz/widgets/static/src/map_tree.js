@@ -154,5 +154,5 @@ export function treeOf(view, closed) {
     }
   }
 
-  return { el, paint, search, top, visible: () => seen };
+  return { el, list, paint, search, top, visible: () => seen };
 }
