@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nbtorchviz.session import Session, watch
     from nbtorchviz.widgets.activation_browser import ActivationBrowser
     from nbtorchviz.widgets.cockpit import Cockpit
+    from nbtorchviz.widgets.gradcam_viewer import GradCAMViewer
     from nbtorchviz.widgets.gradient_inspector import GradientInspector
     from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
     from nbtorchviz.widgets.tensor_view import show
@@ -27,6 +28,7 @@ _HOMES = {
     "CamResult": "nbtorchviz.attribution.result",
     "Cockpit": "nbtorchviz.widgets.cockpit",
     "EventBus": "nbtorchviz.bus",
+    "GradCAMViewer": "nbtorchviz.widgets.gradcam_viewer",
     "GradientInspector": "nbtorchviz.widgets.gradient_inspector",
     "LiveLossPlot": "nbtorchviz.widgets.live_loss_plot",
     "Session": "nbtorchviz.session",
@@ -44,6 +46,7 @@ __all__ = [
     "CamResult",
     "Cockpit",
     "EventBus",
+    "GradCAMViewer",
     "GradientInspector",
     "LiveLossPlot",
     "Session",

@@ -9,10 +9,9 @@ from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.parameters import ParameterStatistics
 from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Inputs, Plan
 from nbtorchviz.capture.tap import ModelTap
-from nbtorchviz.events import (
-    ForwardFailed,
-)
+from nbtorchviz.events import ForwardFailed
 from nbtorchviz.session.audience import Audience
+from nbtorchviz.session.boundary_jobs import BoundaryJobs
 from nbtorchviz.session.budget import FASTEST_S, Budget
 from nbtorchviz.session.dozer import Dozer
 from nbtorchviz.session.fields import Fields
@@ -88,6 +87,7 @@ class Recorder:
         self._surveyed = False
         self._pinned: tuple[Inputs, object] | None = None
         self._probe_wanted, self._probed_s = False, 0.0
+        self.jobs = BoundaryJobs(lambda seconds: budget.spent("maps", seconds), fail, clock=clock)
         self._probed_at = self._sampled_at = float("-inf")
         self.recording = Recording(audience, lambda: budget.share, clock=clock)
         self._planned_step = -1
@@ -280,11 +280,12 @@ class Recorder:
                 self.run_probe()
         except Exception as error:
             self._fail("step boundary", error)
+        jobs_s = self.jobs.run()
         # The tap's cost holds the root hooks and the developing that the catch counts as well.
         caught_s = 0.0 if boundary.catch is None else boundary.catch.cost_s
         now = self._clock()
         probed_s, self._probed_s = self._probed_s, 0.0
-        ours_s = now - began - probed_s + max(0.0, boundary.cost_s - caught_s)
+        ours_s = now - began - probed_s - jobs_s + max(0.0, boundary.cost_s - caught_s)
         spent_s = ours_s + self._passed_s
         self._budget.spent("boundary", spent_s)
         self._doze(now)

@@ -1,6 +1,6 @@
 // Packs as analysis/packets.py does, for tests: {name: [dtype, shape, values]}.
 
-const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
+const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i4: Int32Array, f4: Float32Array };
 const eight = (n) => Math.ceil(n / 8) * 8;
 
 export function packet(header, arrays) {

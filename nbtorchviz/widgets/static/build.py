@@ -18,6 +18,7 @@ the layers overview and the curve share it: apart, their common half would trave
 ENTRIES = {
     "nbtv.js": "index.js",
     "gradients.js": "gradients.js",
+    "gradcam.js": "gradcam.js",
     "controls.js": "controls.js",
     "findings.js": "findings.js",
     "tensor.js": "tensor.js",
@@ -26,6 +27,7 @@ ENTRIES = {
 LIMITS_BYTES = {
     "nbtv.js": LIMIT_BYTES,
     "gradients.js": 105_000,
+    "gradcam.js": 60_000,
     "controls.js": 40_000,
     "findings.js": 24_000,
     "tensor.js": 80_000,

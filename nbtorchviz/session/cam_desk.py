@@ -1,0 +1,221 @@
+"""When and on which thread the maps of one viewer are computed."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nbtorchviz.analysis.cam_frame import CamFrame
+from nbtorchviz.capture.layers import INPUT
+from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.session.budget import Pace
+from nbtorchviz.session.cam_compute import ALL_CLASSES, TOP, CamRequest, CamShot, compute
+from nbtorchviz.session.cam_images import CamImages, cam_images
+from nbtorchviz.session.cam_tape import CamTape
+from nbtorchviz.session.looks import Look
+from nbtorchviz.session.pinned import label_of
+
+if TYPE_CHECKING:
+    from nbtorchviz.session.session import Session
+
+PERIOD_S = 1.0
+"""Maps are computed no more often than this, unless a user asks."""
+SHARE = 0.5
+"""Of the session's budget."""
+SLOWEST_S = 600.0
+UNSEEN_S = 10.0
+"""Nobody looks: so often, for the tape."""
+PATIENCE_S = 3.0
+"""Rather fewer classes than maps less often than this."""
+FEWEST = 2
+"""The predicted class and the next one have maps however dear they are."""
+RETRY_S = 10.0
+GATHERED = 4
+"""So many items of training batches are pinned where no images were given."""
+
+
+class CamDesk:
+    """Computes maps of pinned images: at step boundaries, or at once where nothing trains.
+
+    Args:
+        session: the watched model.
+        request: what is to be explained.
+        images: None: gather items of the training batches.
+        owner: id of the viewer.
+        seen: whether somebody looks.
+        told: called after every attempt, on the thread that computed.
+        first: returns the slots of a frame that are looked at.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        session: "Session",
+        request: CamRequest,
+        images: CamImages | None,
+        *,
+        owner: int,
+        seen: Callable[[], bool],
+        told: Callable[[], None],
+        first: Callable[[CamFrame], list[int]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.session, self.request, self.images = session, request, images
+        self.gathering = images is None
+        self.shot: CamShot | None = None
+        self.tape = CamTape()
+        self.error: Exception | None = None
+        """Why the last attempt gave nothing."""
+        self._seen, self._told, self._first, self._clock = seen, told, first, clock
+        self._wanted = images is not None
+        self._busy = threading.Lock()
+        self._pace = Pace(1.0, PERIOD_S, clock=clock)
+        self._pace.slowest_s = SLOWEST_S
+        self._at = self._failed_at = float("-inf")
+        self._counted = -1
+        self._slot_s: float | None = None
+        self._batch: Inputs | None = None
+        self._owner = owner
+        if self.gathering:  # so that windows read the input
+            session.recorder.looks.set(owner, Look(layer=INPUT), urgent=True)
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        self.gathering = False
+        self.session.recorder.looks.drop(self._owner)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a user waits for maps."""
+        return self._wanted and self.images is not None
+
+    def ask(self, **changes: Any) -> None:
+        """Change the request; what was computed stays until new maps are there."""
+        self.request = replace(self.request, **changes)
+        self._wanted, self._failed_at = True, float("-inf")
+
+    def note(self, **changes: Any) -> None:
+        """Change the request for the next time; what is computed already holds it."""
+        self.request = replace(self.request, **changes)
+
+    def show(self, images: CamImages) -> None:
+        """Compute maps of other images from now on."""
+        self.close()
+        self.images, self.shot = images, None
+        self.tape.clear()
+        self._wanted, self._failed_at = True, float("-inf")
+
+    # Job --------------------------------------------------------------------------------------
+
+    def due(self) -> bool:
+        """Whether maps are to be computed at this boundary."""
+        if self.gathering:
+            self._gather()
+        if self.images is None or self.session.recorder.failure is not None:
+            return False
+        now = self._clock()
+        if now - self._failed_at < RETRY_S:
+            return False
+        if self._wanted:
+            return True
+        every = self.session.recorder.every
+        if every is not None:
+            step = self.session.step
+            return step != self._counted and step % every == 0
+        if not self._pace.due():
+            return False
+        return self._seen() or now - self._at >= UNSEEN_S
+
+    def run(self) -> None:
+        """Compute at a boundary, on the thread that trains, as many classes as there is budget."""
+        self._pace.share = SHARE * self.session.budget.share
+        exact = self.session.recorder.every is not None
+        self._compute(None if exact else self._affordable())
+
+    def run_when_idle(self) -> bool:
+        """Compute now, on this thread, if nothing trains; False: a boundary does it later."""
+        session = self.session
+        if session.running or session.recorder.trains_elsewhere() or session.closed:
+            return False
+        if self.images is not None and session.model is not None and self._wanted:
+            self._compute(None)
+        return True
+
+    def refresh(self) -> bool:
+        """Compute again if steps were made since, as ``run_when_idle``."""
+        if self.shot is None or self.shot.frame.step == self.session.step:
+            return False
+        self._wanted = True
+        return self.run_when_idle()
+
+    # ------------------------------------------------------------------------------------------
+
+    def _compute(self, ranks: int | None) -> None:
+        if not self._busy.acquire(blocking=False):
+            return
+        began = self._clock()
+        try:
+            self._wanted = False
+            model, images = self.session.model, self.images
+            if model is None or images is None:
+                return
+            self._counted = self.session.step
+            self._pace.begin()
+            shot = compute(
+                model,
+                images,
+                self.request,
+                step=self.session.step,
+                before=self.shot,
+                ranks=self._all() if ranks is None else ranks,
+            )
+            self.shot, self.error = shot, None
+            self.tape.add(shot.frame, self._first(shot.frame))
+        except Exception as error:
+            self.error, self._failed_at = error, self._clock()
+        finally:
+            self._at = self._clock()
+            self._busy.release()
+            self._spent(self._at - began)
+        self._told()
+
+    def _spent(self, seconds: float) -> None:
+        self._pace.spent(seconds)
+        if self.shot is not None and self.error is None:
+            each = seconds / (1 + len(self.shot.passes))
+            self._slot_s = each if self._slot_s is None else 0.5 * (self._slot_s + each)
+
+    def _affordable(self) -> int:
+        """So many classes of each image as are computed within ``PATIENCE_S`` of budget."""
+        if self._slot_s is None:
+            return FEWEST
+        allowed_s = SHARE * self.session.budget.share * PATIENCE_S
+        return max(FEWEST, min(self._all(), int(allowed_s / max(self._slot_s, 1e-6)) - 1))
+
+    def _all(self) -> int:
+        known = ALL_CLASSES if self.shot is None else self.shot.frame.classes_known
+        return known if known <= ALL_CLASSES else TOP
+
+    def _gather(self) -> None:
+        """Pin the item of the newest training batch, if it is another one."""
+        tap = self.session.tap
+        batch = tap.last_batch()
+        if batch is None or batch is self._batch:
+            return
+        self._batch = batch
+        label = label_of(self.session.recorder.input.get("batch"), batch)
+        try:
+            found = cam_images(batch, label, [_name(self.images, self.session.step)])
+            self.images = found if self.images is None else self.images.joined(found)
+        except (TypeError, ValueError, RuntimeError) as error:
+            self.error = error
+            self.close()
+            return
+        self.shot, self._wanted = None, True
+        if len(self.images) >= GATHERED:
+            self.close()
+
+
+def _name(images: CamImages | None, step: int) -> str:
+    return f"image {0 if images is None else len(images)}, of step {step}"

@@ -1,0 +1,351 @@
+"""GradCAMViewer: why did the model say that, at every layer, while it learns."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from traitlets import Bytes
+from traitlets import Dict as DictTrait
+
+from nbtorchviz.analysis.cam_frame import CamFrame
+from nbtorchviz.analysis.cam_picture import cam_picture
+from nbtorchviz.arguments import flag
+from nbtorchviz.attribution.result import CamResult
+from nbtorchviz.live.host import kernel_loop_call
+from nbtorchviz.live.sender import Payload
+from nbtorchviz.session import Session, as_session
+from nbtorchviz.session.cam_compute import CamRequest
+from nbtorchviz.session.cam_desk import CamDesk
+from nbtorchviz.session.cam_images import cam_images
+from nbtorchviz.session.linking import LINKED
+from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.cam_choice import SELECTED, CamChoice
+from nbtorchviz.widgets.cam_packet import frame_packet, images_packet, looked_at
+from nbtorchviz.widgets.cam_state import cam_state, result_of, summary_of
+
+KEYWORDS = (
+    "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names", "linked",
+)  # fmt: skip
+LIMIT_BYTES = 260_000
+COMPUTED = ("layer", "target", "contrast", "method")
+"""Changes that may need Python to compute; the browser does all others."""
+
+
+class GradCAMViewer(ObserverWidget):
+    """Shows where, at any layer, the evidence for a class lies: maps over pinned images.
+
+    Maps of all layers are computed at once and kept in the browser, so that moving over layers,
+    classes, opacity and contrast needs no kernel. While the model trains they are computed anew
+    at step boundaries, at most once a second and within the session's budget.
+
+    Args:
+        model_or_session: a model, or the session that ``watch(model)`` returned.
+        images: what is explained, as the model takes it: a batch (N, C, H, W), one image, a list
+            of images; 8 at most are shown. None: items of training batches are pinned as they
+            come.
+        labels: class of each image, if known.
+        layer: key of the layer shown first; by default the last that can explain the output.
+        target: class index or name; None explains the predicted class of each image. A sequence
+            gives one class per image; a callable takes the model's output and returns one score
+            per image.
+        contrast: class it is held against: why ``target`` and not ``contrast``.
+        method: ``"gradcam"``, ``"hirescam"``, ``"layercam"``, ``"xgradcam"`` or ``"gradcam++"``.
+        opacity: of the map over the image, from 0 to 1.
+        class_names: of the classes; those of ``watch(class_names=...)`` by default.
+        linked: share layer and step with the other widgets of the session.
+
+    Raises:
+        TypeError: the first argument is neither a model nor a session, an unknown keyword, or a
+            value of a wrong type.
+        LayerNotFoundError: no such layer; the message lists the nearest.
+        ValueError: a value that is not accepted; the message says what is.
+    """
+
+    _esm = BUNDLE.with_name("gradcam.js")
+
+    selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
+    images = Bytes(b"", help="The pinned images as they are shown: one packet.").tag(sync=True)
+    picture = Bytes(b"", help="The newest maps: one packet.").tag(sync=True)
+
+    def __init__(
+        self,
+        model_or_session: nn.Module | Session,
+        images: object = None,
+        *,
+        labels: object = None,
+        layer: str | None = None,
+        target: int | str | Sequence[int] | Callable[[Any], Tensor] | None = None,
+        contrast: int | str | None = None,
+        method: str = "gradcam",
+        opacity: float = 0.5,
+        class_names: Sequence[str] | None = None,
+        linked: bool = True,
+        **unknown: Any,
+    ) -> None:
+        compact = bool(unknown.pop("_compact", False))
+        refuse_unknown("GradCAMViewer", unknown, KEYWORDS)
+        session = as_session(model_or_session, "GradCAMViewer")
+        self.class_names = tuple(map(str, class_names or session.class_names or ()))
+        own = None if target is None or isinstance(target, int | str | np.integer) else target
+        self._choice = CamChoice().changed(
+            session.layers,
+            self.class_names or None,
+            layer="" if layer is None else session.tap.find(layer),
+            target=None if own is not None else target,
+            contrast=contrast,
+            method=method,
+            opacity=opacity,
+        )
+        self._own: Any = own
+        self.linked = flag("linked", linked)
+        self._given = None if images is None else cam_images(images, labels)
+        self._revision, self._heard = 1, dict[str, int]()
+        self._lock = threading.RLock()
+        super().__init__(
+            session,
+            kind="gradcam-viewer",
+            options={"compact": compact, "names": list(self.class_names)},
+            selection=self._choice.as_trait(1, {}),
+        )
+
+    # What a user asks for ---------------------------------------------------------------------
+
+    @property
+    def result(self) -> CamResult | None:
+        """The maps shown, raw and as computed; None before there are any.
+
+        Of all images at the chosen layer, at the newest step.
+        """
+        shot = self._desk.shot
+        return None if shot is None else result_of(shot, self._choice)
+
+    @property
+    def layer(self) -> str:
+        """Key of the layer shown."""
+        shot = self._desk.shot
+        return self._choice.layer or ("" if shot is None else shot.frame.layer)
+
+    @layer.setter
+    def layer(self, key: str) -> None:
+        self.select(layer=key)
+
+    @property
+    def tape(self) -> list[int]:
+        """Steps whose maps are kept and can be shown again."""
+        return self._desk.tape.steps
+
+    def select(self, **changes: Any) -> None:
+        """Select ``layer``, ``target``, ``contrast``, ``method``, ``opacity`` and so on.
+
+        Raises:
+            LayerNotFoundError, TypeError, ValueError: as the constructor.
+        """
+        refuse_unknown("select", {n: 0 for n in changes if n not in SELECTED}, SELECTED)
+        self._take(changes)
+        self._tell(changes, by_user=False)
+        self._desk.run_when_idle()
+
+    def _take(self, changes: dict[str, Any]) -> None:
+        self._choose(changes)
+        with self._lock:
+            self._revision += 1
+        self._selection_stream.mark(urgent=True)
+
+    def show(self, images: object, labels: object = None) -> None:
+        """Explain other images from now on.
+
+        Raises:
+            TypeError, ValueError: as the constructor.
+        """
+        self._given = cam_images(images, labels)
+        self._desk.show(self._given)
+        self._images_stream.mark(urgent=True)
+        self._desk.run_when_idle()
+
+    def summary(self) -> str:
+        """Return model, layer, step and, per image, classes and the map's maximum."""
+        desk = self._desk
+        return summary_of(self.session, desk, self._choice, self.class_names)
+
+    def snapshot(self) -> bytes:
+        """Return images and maps as a PNG, drawn here from the same numbers."""
+        desk, choice = self._desk, self._choice
+        frame = None if desk.shot is None else desk.shot.frame
+        if frame is not None and choice.step is not None:
+            frame = desk.tape.at(choice.step) or frame
+        pictures = () if desk.images is None else desk.images.pictures
+        return cam_picture(
+            frame,
+            pictures,
+            self._state(),
+            layer=self.layer,
+            target=choice.target,
+            contrast=choice.contrast,
+            names=self.class_names,
+            opacity=choice.opacity,
+            contour=choice.contour,
+            colormap=choice.colormap,
+            signed=choice.sign == "signed",
+        )
+
+    # Session and streams ----------------------------------------------------------------------
+
+    def _bind(self, session: Session) -> None:
+        super()._bind(session)
+        self._desk = CamDesk(
+            session,
+            CamRequest(
+                method=self._choice.method,
+                target=self._choice.target,
+                contrast=self._choice.contrast,
+                layer=self._choice.layer,
+                own=self._own,
+            ),
+            self._given,
+            owner=self.owner,
+            seen=self._is_seen,
+            told=self._computed,
+            first=self._first,
+        )
+        self._sent_names: tuple[str, ...] = ()
+        self._maps_stream = self._stream(
+            "maps", self._produce_maps, self._deliver_maps, kind="picture", max_hz=4
+        )
+        self._images_stream = self._stream(
+            "images", self._produce_images, self._deliver_images, acked=False, kind="picture"
+        )
+        self._selection_stream = self._stream(
+            "selection", self._produce_selection, self._deliver_selection, acked=False, kind="state"
+        )
+        self._older_stream = self._stream(
+            "older", self._produce_older, self._deliver_older, acked=False, kind="picture"
+        )
+        session.recorder.jobs.add(self.owner, self._desk)
+        self._bound.callback(session.recorder.jobs.drop, self.owner)
+        self._bound.callback(self._desk.close)
+        if self._given is not None:
+            self._images_stream.mark(urgent=True)
+        self._desk.run_when_idle()
+
+    def _is_seen(self) -> bool:
+        return self.presence.any_visible(hearing=self.session.sender.hearing)
+
+    def _computed(self) -> None:
+        """Note, on the thread that computed, that there are new maps, or why there are none."""
+        desk = self._desk
+        if desk.images is not None and desk.images.names != self._sent_names:
+            self._images_stream.mark(urgent=True)
+        self._maps_stream.mark(urgent=self._desk.shot is not None and not self.session.run_active)
+        self._state_stream.mark(urgent=True)
+
+    def _first(self, frame: CamFrame) -> list[int]:
+        return looked_at(frame, self._choice.target, self._choice.contrast)
+
+    def cell_ended(self) -> None:
+        """Show the maps of the last step, then refresh the picture in the notebook."""
+        self._desk.refresh()
+        super().cell_ended()
+
+    # What a user moves ------------------------------------------------------------------------
+
+    def _dispatch(self, content: dict[str, Any]) -> None:
+        try:
+            super()._dispatch(content)
+        finally:
+            if content.get("type") == "intent":
+                with self._lock:
+                    self._heard[str(content.get("view", ""))] = int(content.get("n") or 0)
+                    self._heard = dict(list(self._heard.items())[-8:])
+                    self._revision += 1
+                self._selection_stream.mark()
+
+    def _on_intent(self, name: str, value: Any) -> None:
+        if name in SELECTED:
+            self._choose({name: value})
+            kernel_loop_call(self._desk.run_when_idle)
+            if name in LINKED:
+                self._tell({name: value})
+
+    def _choose(self, changes: dict[str, Any]) -> None:
+        """Check and take a selection; ask for what was not computed."""
+        with self._lock:
+            known, names = self.session.layers, self.class_names or None
+            self._choice = choice = self._choice.changed(known, names, **changes)
+        desk, shot = self._desk, self._desk.shot
+        if changes.get("step") is not None:
+            self._older_stream.mark(urgent=True)
+        asked = {name: getattr(choice, name) for name in COMPUTED if name in changes}
+        if not asked:
+            return
+        if shot is not None and result_of(shot, choice) is not None:
+            desk.note(**asked)
+            self._maps_stream.mark(urgent=True)  # of what is sent, this now comes first
+        else:
+            desk.ask(**asked)
+
+    def _follow(self, moved: dict[str, Any]) -> None:
+        """Show the layer and step of another widget, as far as there are maps of them."""
+        shot, changes = self._desk.shot, dict(moved)
+        if shot is None or changes.get("layer") not in (*shot.keys, *shot.others):
+            changes.pop("layer", None)
+        if changes.get("step") is not None and not self.tape:
+            del changes["step"]
+        changes.pop("sample", None)
+        if changes:
+            self._take(changes)
+
+    # What the sender asks for -----------------------------------------------------------------
+
+    def _produce_maps(self, limit_bytes: int) -> Payload | None:
+        shot = self._desk.shot
+        if shot is None:
+            return None
+        return self._packet(shot.frame, limit_bytes, own=shot.own, others=list(shot.others))
+
+    def _packet(self, frame: CamFrame, limit_bytes: int, **about: Any) -> Payload:
+        seq = self._next_seq()
+        run = self.session.metrics.current_run
+        data = frame_packet(
+            frame,
+            seq=seq,
+            limit_bytes=min(limit_bytes, LIMIT_BYTES),
+            first=self._first(frame),
+            run=str(run),
+            **about,
+        )
+        return Payload(seq, data, len(data))
+
+    def _deliver_maps(self, payload: Payload) -> None:
+        self.picture = payload.data
+
+    def _produce_images(self, limit_bytes: int) -> Payload | None:
+        images = self._desk.images
+        if images is None:
+            return None
+        self._sent_names = images.names
+        data = images_packet(images.pictures, images.names)
+        return Payload(self._next_seq(), data, len(data))
+
+    def _deliver_images(self, payload: Payload) -> None:
+        self.images = payload.data
+
+    def _produce_older(self, limit_bytes: int) -> Payload | None:
+        step = self._choice.step
+        frame = None if step is None else self._desk.tape.at(step)
+        return None if frame is None else self._packet(frame, limit_bytes)
+
+    def _deliver_older(self, payload: Payload) -> None:
+        self.send({"type": "frame"}, buffers=[payload.data])
+
+    def _produce_selection(self, limit_bytes: int) -> Payload:
+        with self._lock:
+            selection = self._choice.as_trait(self._revision, dict(self._heard))
+        return Payload(self._next_seq(), selection, 1_000)
+
+    def _deliver_selection(self, payload: Payload) -> None:
+        self.selection = payload.data
+
+    def _state(self) -> dict[str, Any]:
+        return cam_state(super()._state(), self.session, self._desk)

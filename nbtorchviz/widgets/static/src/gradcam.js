@@ -1,0 +1,11 @@
+// The view of GradCAMViewer. A bundle of its own: nbtv.js need not carry it to other widgets.
+
+import { addStyles } from "./cam_styles.js";
+import { render } from "./cam_view.js";
+
+export default {
+  render(context) {
+    addStyles();
+    return render(context);
+  },
+};
