@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nbtorchviz.capture.compiled import compiled_how, eager
 from nbtorchviz.capture.hooks import own_forward
+from nbtorchviz.capture.permission import asked
 from nbtorchviz.capture.probe import no_trace
 
 _writes: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
@@ -30,8 +31,10 @@ def guarded(root: nn.Module, notes: list[str]) -> Iterator[None]:
         notes: a sentence is added when state was written.
 
     Raises:
-        RunRefusedError: the model has lazy parameters, or is sharded across ranks.
+        RunRefusedError: the model has lazy parameters, is sharded across ranks, or is being
+            trained by another thread.
     """
+    asked(root)
     with ExitStack() as stack:
         stack.enter_context(own_forward())
         stack.enter_context(eager(needed=compiled_how(None, root) is not None))

@@ -88,6 +88,11 @@ class BackgroundRun:
         atexit.register(self._exit)
 
     @property
+    def here(self) -> bool:
+        """Whether the caller is on this run's own thread."""
+        return threading.current_thread() is self._thread
+
+    @property
     def running(self) -> bool:
         """Whether ``fn`` has not returned yet, paused or not."""
         return not self._done.is_set()
@@ -124,7 +129,7 @@ class BackgroundRun:
             BaseException: what ``fn`` raised, again at every call.
             RuntimeError: called by the run itself.
         """
-        if threading.current_thread() is self._thread:
+        if self.here:
             raise RuntimeError("A run cannot wait for its own end; call join() from another cell.")
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:

@@ -5,7 +5,9 @@ from abc import abstractmethod
 from torch import nn
 
 from nbtorchviz.capture.tap import ModelTap
-from nbtorchviz.errors import NbTorchVizError
+from nbtorchviz.errors import NbTorchVizError, RunRefusedError
+from nbtorchviz.live.background import BackgroundRun
+from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.session.pinned import check_probe, label_of, probe_inputs, probe_labels
 from nbtorchviz.session.recorder import Recorder
 
@@ -13,7 +15,9 @@ from nbtorchviz.session.recorder import Recorder
 class Pins:
     """The part of a ``Session`` that knows of pinned inputs."""
 
+    gate: PauseGate
     recorder: Recorder
+    run: BackgroundRun | None
     tap: ModelTap
 
     def probe(self, *inputs: object, labels: object = None) -> None:
@@ -43,6 +47,22 @@ class Pins:
         except Exception:
             self.recorder.unpin()  # else it would be tried again after every step
             raise
+
+    def may_run_model(self) -> None:
+        """Refuse a forward of ours that would meet one of training on another thread.
+
+        Raises:
+            RunRefusedError: the message says what to do.
+        """
+        run = self.run
+        if self.gate.state == "paused" or (run is not None and run.here):
+            return
+        if (run is not None and run.running) or self.recorder.trains_elsewhere():
+            raise RunRefusedError(
+                "Another thread is training this model, and a forward in eval mode now would "
+                "disturb it. Pause the run (session.run.pause()), wait for its end "
+                "(session.run.join()), or call this on the thread that trains."
+            )
 
     def pin_last_batch(self) -> bool:
         """Pin the input that is shown now; False when no batch was seen yet."""

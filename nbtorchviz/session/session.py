@@ -13,7 +13,8 @@ from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
 from nbtorchviz.analysis.many_statistics import summarise_many
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.bus import EventBus
-from nbtorchviz.capture.tap import ModelTap
+from nbtorchviz.capture.permission import ask
+from nbtorchviz.capture.tap import ModelTap, unwrap
 from nbtorchviz.errors import SessionClosedError
 from nbtorchviz.events import (
     FaultRaised,
@@ -115,6 +116,7 @@ class Session(Runs, Diagnostics, Pins):
             clock=clock,
         )
         self.gate.listen(lambda state: self.tap.attend())
+        ask(unwrap(model), self.may_run_model)
         self._scalars = ScalarLog(self.metrics, self.bus, self.tap.position, clock)
         self._begin_diagnosis(clock)
         if layout is not None:

@@ -1,0 +1,30 @@
+"""Ask before the model is run for a picture: another thread may be training it just now."""
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary, WeakMethod
+
+from torch import nn
+
+_askers: WeakKeyDictionary[nn.Module, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
+
+
+def ask(root: nn.Module, may_run: Callable[[], None]) -> None:
+    """Have ``may_run`` asked before each forward of ours on ``root``.
+
+    Args:
+        root: the user's module, unwrapped.
+        may_run: a bound method, held weakly; it raises to refuse.
+    """
+    _askers[root] = WeakMethod(may_run)
+
+
+def asked(root: nn.Module) -> None:
+    """Raise what whoever trains ``root`` has against a forward now.
+
+    Raises:
+        RunRefusedError: the message says why and what to do.
+    """
+    reference = _askers.get(root)
+    may_run = None if reference is None else reference()
+    if may_run is not None:
+        may_run()
