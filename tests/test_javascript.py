@@ -29,7 +29,7 @@ def test_views_pass_their_own_tests(node):
     files = sorted((ROOT / "tests" / "js").glob("*.test.js"))
     assert files
     done = subprocess.run(
-        [node, "--test", *map(str, files)], capture_output=True, text=True, timeout=120, cwd=ROOT
+        [node, "--test", *map(str, files)], capture_output=True, text=True, timeout=300, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 

@@ -12,7 +12,7 @@ import urllib.request
 import psutil
 import pytest
 
-TIMEOUT_S = 90
+TIMEOUT_S = 180
 
 
 def get(url, token=None):

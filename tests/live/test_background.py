@@ -10,7 +10,7 @@ from nbtorchviz.errors import RunRefusedError
 from nbtorchviz.live.background import BackgroundRun
 from tests.live.test_live_context import FakeSession
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from nbtorchviz.errors import RunRefusedError, StopTraining
 from nbtorchviz.live.gate import PauseGate
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Loop:

@@ -53,7 +53,7 @@ def test_an_illness_is_named_flagged_and_published(sick):
 def test_a_loss_of_nan_is_found_though_no_statistics_show_it(sick):
     model, optimizer, session = sick
     train(model, optimizer, session, 3)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not any(finding.rule == "nonfinite_loss" for finding in session.findings()):
         assert time.monotonic() < deadline
         train(model, optimizer, session, 1, loss=math.nan)
@@ -78,7 +78,7 @@ def test_a_breakpoint_pauses_at_its_step(sick):
         train(model, optimizer, session, 10)
 
     run = session.train_in_background(body)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while session.gate.state != "paused":
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -95,7 +95,7 @@ def test_a_breakpoint_alone_makes_the_session_look():
     session = nbv.watch(model)
     session.pause_when("grad_norm(0) > 1e9")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while session.statistics.parameters() is None:
         assert time.monotonic() < deadline
         model(torch.ones(1, 2)).sum().backward()
@@ -149,7 +149,7 @@ def test_a_model_left_in_eval_mode_is_named():
     train(model, optimizer, session, 3)
     assert not session.recorder.learns_in_eval()
     model.eval()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not any(finding.rule == "eval_mode" for finding in session.findings()):
         assert time.monotonic() < deadline
         train(model, optimizer, session, 1)

@@ -129,7 +129,7 @@ def test_stop_ends_a_background_run(sick):
     model, optimizer, session = sick
     session.on_nonfinite("stop", every_step=True)
     run = session.train_in_background(lambda: train(model, optimizer))
-    run.join(20)
+    run.join(90)
     assert session.ended == "stopped"
     assert session.first_nonfinite.op == "log"
 
@@ -139,7 +139,7 @@ def test_raise_in_a_background_run_is_its_exception(sick):
     session.on_nonfinite("raise", every_step=True)
     run = session.train_in_background(lambda: train(model, optimizer))
     with pytest.raises(NonFiniteError):
-        run.join(20)
+        run.join(90)
     assert session.ended == "failed"
 
 

@@ -36,9 +36,9 @@ def test_close_ends_a_background_run_at_its_next_boundary(net, session):
             began.set()
 
     run = session.train_in_background(fit)
-    assert began.wait(30)
+    assert began.wait(90)
     session.close()
-    assert run.join(30)
+    assert run.join(90)
     assert (run.state, run.exception) == ("stopped", None)
     assert not net._forward_hooks
 
@@ -51,11 +51,11 @@ def test_a_probe_keeps_off_a_model_that_another_thread_trains(net, session):
         net(torch.ones(2, 4)).sum().backward()
         optimizer.step()
         stepped.set()
-        go_on.wait(30)
+        go_on.wait(90)
 
     thread = threading.Thread(target=fit)
     thread.start()
-    assert stepped.wait(30)
+    assert stepped.wait(90)
     with pytest.raises(RunRefusedError, match="Another thread is training"):
         session.probe(torch.ones(1, 4))
     assert session.pin_last_batch()
@@ -95,7 +95,7 @@ def test_hooks_are_not_left_by_a_widget_that_closes_while_it_opens():
     audience = Audience(hearing=lambda: True, on_first=first, on_last=lambda: log.append("rest"))
     opener = threading.Thread(target=audience.join, args=(1, None, bool))
     opener.start()
-    assert inside.wait(30)
+    assert inside.wait(90)
     closer = threading.Thread(target=audience.leave, args=(1,))
     closer.start()
     opener.join()

@@ -110,7 +110,7 @@ def test_node_reads_what_python_packed(node, tmp_path):
     (tmp_path / "read.mjs").write_text(READ)
     (tmp_path / "packet").write_bytes(packet)
     command = [node, tmp_path / "read.mjs", SOURCES, tmp_path / "packet"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["steps"] == [5, 15, 25]

@@ -22,7 +22,7 @@ from nbtorchviz.widgets.controls_state import (
 )
 from tests.widgets.view import View
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 class Asking(View):
