@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from nbtorchviz.analysis.cam_frame import NONE, CamFrame
 from nbtorchviz.analysis.images import InputImage
@@ -12,8 +14,8 @@ from nbtorchviz.analysis.packets import pack
 
 HEADER_BYTES = 12_000
 """Room left for names, shapes and probabilities."""
-IMAGES_BYTES = 1_300_000
-"""Most bytes of all images together; they go to a view once."""
+IMAGES_BYTES = 240_000
+"""Most bytes of the pixels of all images together: four of 141 x 141 in colour."""
 
 
 def frame_packet(
@@ -71,17 +73,22 @@ def images_packet(images: Sequence[InputImage], names: Sequence[str]) -> bytes:
     """Return one packet with the images as they are shown: 8-bit pixels, and by which rule."""
     arrays: dict[str, NDArray[Any]] = {}
     rows = []
-    left = IMAGES_BYTES
     for at, (image, name) in enumerate(zip(images, names, strict=True)):
         pixels, note = image.pixels, image.note
         if pixels is not None:
-            step = 1
-            while pixels[::step, ::step].nbytes > left / (len(images) - at):
-                step += 1
-            arrays[f"image{at}"] = pixels[::step, ::step]
-            left -= arrays[f"image{at}"].nbytes
+            arrays[f"image{at}"] = _within(pixels, IMAGES_BYTES // len(images))
         rows.append({"name": name, "note": note})
     return pack({"version": 1, "rows": rows}, arrays)
+
+
+def _within(pixels: NDArray[np.uint8], limit_bytes: int) -> NDArray[np.uint8]:
+    """Make a picture smaller, each pixel the mean of what it covers, until it fits."""
+    if pixels.nbytes <= limit_bytes:
+        return pixels
+    shrink = math.sqrt(limit_bytes / pixels.nbytes)
+    tall, wide = (max(1, int(side * shrink)) for side in pixels.shape[:2])
+    small = Image.fromarray(pixels).resize((wide, tall), Image.Resampling.BOX)
+    return np.asarray(small, np.uint8)
 
 
 def looked_at(frame: CamFrame, target: int | None, contrast: int | str | None) -> list[int]:
