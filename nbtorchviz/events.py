@@ -140,6 +140,27 @@ class GradientCaptured(LayerCaptured):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterCaptured(LayerCaptured):
+    """What a parameter held before a step: ``layer`` is its full name, there is no sample.
+
+    ``axes`` of a convolution's kernels are C (output channels), D (input channels), H, W, and
+    C, H, W where ``path`` names the part that was read; T, D are rows and columns of a matrix.
+    """
+
+    state: str = ""
+    """As in ``ParameterStatisticsCaptured.states``, or ``"not stepped"``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterGradientCaptured(ParameterCaptured):
+    """Gradient of the loss with respect to a parameter, as the optimizer found it.
+
+    Accumulated, unscaled, after the user's clipping. ``values`` is empty, shape (0,), where
+    there is none: ``state`` says why.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputCaptured(Event):
     """The input sample that the captured layers saw, with what is known about it."""
 

@@ -155,6 +155,12 @@ class Steps:
         refs = self._given or ((self._chosen,) if self._chosen is not None else ())
         return [optimizer for ref in refs if (optimizer := ref()) is not None]
 
+    @property
+    def seen(self) -> list[Optimizer]:
+        """All of those, and any other that was seen to own parameters of the model."""
+        owners = [optimizer for optimizer, (_, owns) in self._owns.items() if owns]
+        return list(dict.fromkeys([*self.known, *owners]))
+
     def trains(self, optimizer: Optimizer) -> bool:
         """Whether ``optimizer`` owns parameters of this model."""
         return self._born == generation() and self._owned(optimizer)

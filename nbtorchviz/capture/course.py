@@ -109,7 +109,7 @@ class Course:
             self._boundary("step")
         began = self._clock()
         try:
-            if self._reading.reader is not None:
+            if self._reading.busy:
                 halved = self._window is not None and self._window.scaled
                 self._reading.finish(forced=True, halved=halved)
             self._began(module, args, kwargs)
@@ -165,8 +165,8 @@ class Course:
             source="batch",
         )
         self._window = window
-        if plan.parameters and phase == "train":
-            self._reading.arm(root)
+        if phase == "train":
+            self._reading.arm(root, plan)
         window.verdict.sample = plan.wants[0].sample if plan.wants else 0
         window.enter(root, args, kwargs)
         self.last = window.inputs or self.last
@@ -256,7 +256,7 @@ class Course:
     @property
     def reading(self) -> bool:
         """Whether the optimizers' steps are to be read."""
-        return self._reading.reader is not None
+        return self._reading.busy
 
     def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
         """Read gradients and weights before a step (called by the process-wide hook)."""
@@ -270,7 +270,7 @@ class Course:
             self._coasts -= 1
             self._steps.count += 1
             return
-        reads = self._reading.reader is not None
+        reads = self._reading.busy
         if reads:
             self._reading.after_step(optimizer)
         try:
@@ -300,7 +300,7 @@ class Course:
         began = self._clock()
         catch = None
         try:
-            if self._reading.reader is not None:
+            if self._reading.busy:
                 if kind == "step":
                     self._reading.counted()
                 self._reading.finish()

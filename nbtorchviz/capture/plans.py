@@ -12,6 +12,7 @@ from nbtorchviz.events import LayerInfo, Statistics
 if TYPE_CHECKING:
     from nbtorchviz.capture.parameters import ParameterStatistics
     from nbtorchviz.capture.spreads import LayerStatistics
+    from nbtorchviz.capture.weights import WeightRead
 
 Summarise = Callable[..., Statistics]
 
@@ -39,6 +40,18 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightWant:
+    """One parameter whose values and gradient somebody waits to see."""
+
+    name: str
+    """``"conv1.weight"``."""
+    part: int | None = None
+    """Input channel to read where all kernels hold more than ``limit`` values; None: their mean."""
+    limit: int = 250_000
+    """Most values to copy of each; matrices beyond it are average-pooled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one window, that is one root forward and its backward, is to catch."""
 
@@ -49,6 +62,8 @@ class Plan:
     """Sampled statistics of the output of every called layer, and of the gradient it gets."""
     parameters: bool = False
     """Norms of all parameters, their gradients and updates, at the step of this forward."""
+    weights: tuple[WeightWant, ...] = ()
+    """Parameters to read whole, at the same step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +185,9 @@ class CatchSink(Protocol):
 
     def parameters_read(self, read: "ParameterStatistics", step: int, cost_s: float) -> None:
         """Hear what the optimizers did to the parameters in the step that completed ``step``."""
+
+    def weights_read(self, read: "list[WeightRead]", step: int, cost_s: float) -> None:
+        """Hear what the wanted parameters and their gradients held at that step."""
 
     def forward_began(self, phase: str, matched: bool) -> None:
         """Hear that a root forward began. Must be cheap."""

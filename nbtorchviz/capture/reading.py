@@ -1,4 +1,4 @@
-"""Follow one ``ParameterReader`` from the forward that arms it to the step it has read."""
+"""Follow what reads parameters from the forward that arms it to the step it has read."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,9 @@ from torch.optim import Optimizer
 
 from nbtorchviz.capture.boundaries import Steps
 from nbtorchviz.capture.parameters import ParameterReader, WeightNorms
-from nbtorchviz.capture.plans import CatchSink
+from nbtorchviz.capture.plans import CatchSink, Plan
 from nbtorchviz.capture.subject import Subject
+from nbtorchviz.capture.weights import WeightReader
 
 
 class Reading:
@@ -24,47 +25,58 @@ class Reading:
         self._subject, self._steps, self._sink, self._fault = subject, steps, sink, fault
         self._clock = subject.setting.clock
         self._weight_norms = WeightNorms()
-        self.reader: ParameterReader | None = None
-        """None most of the time."""
+        self._numbers: ParameterReader | None = None
+        self._pictures: WeightReader | None = None
 
-    def arm(self, root: nn.Module) -> None:
+    @property
+    def busy(self) -> bool:
+        """False most of the time."""
+        return self._numbers is not None or self._pictures is not None
+
+    def arm(self, root: nn.Module, plan: Plan) -> None:
         """Read the step that this forward belongs to; one that is being read goes on."""
-        if self.reader is None:
+        if plan.parameters and self._numbers is None:
             raw = self._subject.compiled_how is None  # a hook on a parameter would recompile it
-            self.reader = ParameterReader(
+            self._numbers = ParameterReader(
                 root, self._steps.known, raw=raw, weight_norms=self._weight_norms
             )
+        if plan.weights and self._pictures is None:
+            self._pictures = WeightReader(root, plan.weights, self._steps.seen)
 
     def drop(self) -> None:
         """Forget it, hooks and copies."""
-        reader, self.reader = self.reader, None
-        if reader is not None:
-            reader.close()
+        numbers, self._numbers, self._pictures = self._numbers, None, None
+        if numbers is not None:
+            numbers.close()
 
     def before_step(self, optimizer: Optimizer, *, closure: bool) -> None:
         """Read what an optimizer of this model finds."""
-        reader = self.reader
         try:
-            if reader is not None and self._steps.trains(optimizer):
-                with reader.timed(self._clock):
-                    reader.before_step(optimizer, closure=closure)
+            if self._steps.trains(optimizer):
+                for reader in (self._numbers, self._pictures):
+                    if reader is not None:
+                        with reader.timed(self._clock):
+                            reader.before_step(optimizer, closure=closure)
         except Exception as error:
             self._failed(error)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """Read what it changed."""
-        reader = self.reader
         try:
-            if reader is not None and self._steps.trains(optimizer):
-                with reader.timed(self._clock):
-                    reader.after_step(optimizer)
+            if self._steps.trains(optimizer):
+                for reader in (self._numbers, self._pictures):
+                    if reader is not None:
+                        with reader.timed(self._clock):
+                            reader.after_step(optimizer)
         except Exception as error:
             self._failed(error)
 
     def counted(self) -> None:
         """Note that the step was finished by the optimizer that counts."""
-        if self.reader is not None and self.reader.step is None:
-            self.reader.step = self._steps.count
+        if self._numbers is not None and self._numbers.step is None:
+            self._numbers.step = self._steps.count
+        if self._pictures is not None:
+            self._pictures.counted(self._steps.count)
 
     def finish(self, *, forced: bool = False, halved: bool = False) -> None:
         """Hand over what was read, if the step is over.
@@ -73,7 +85,11 @@ class Reading:
             forced: the next forward begins: an optimizer that did not step will not any more.
             halved: the last forward ran under float16 autocast.
         """
-        reader = self.reader
+        self._finish_numbers(forced=forced, halved=halved)
+        self._finish_pictures(forced=forced)
+
+    def _finish_numbers(self, *, forced: bool, halved: bool) -> None:
+        reader = self._numbers
         if reader is None or not reader.ready:
             return
         # Scaled gradients that overflowed, and no step: a GradScaler skipped it.
@@ -81,12 +97,24 @@ class Reading:
         over = reader.step is not None and (forced or reader.complete)
         if not (over or skipped):
             return
-        self.drop()
+        self._numbers = None
+        reader.close()
         setting = self._subject.setting
         with reader.timed(self._clock):
             read = reader.develop(setting.summarise_many, setting.scale(), skipped=skipped)
         step = self._steps.count if reader.step is None else reader.step
         self._sink.parameters_read(read, step, reader.cost_s)
+
+    def _finish_pictures(self, *, forced: bool) -> None:
+        reader = self._pictures
+        if reader is None or reader.step is None or not reader.ready:
+            return
+        if not (forced or reader.complete):
+            return
+        self._pictures = None
+        with reader.timed(self._clock):
+            read = reader.develop(self._subject.setting.summarise)
+        self._sink.weights_read(read, reader.step, reader.cost_s)
 
     def _failed(self, error: BaseException) -> None:
         self.drop()

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nbtorchviz.events import FloatArray, GradientCaptured, LayerCaptured, Statistics
+from nbtorchviz.events import (
+    FloatArray,
+    GradientCaptured,
+    LayerCaptured,
+    ParameterCaptured,
+    ParameterGradientCaptured,
+    Statistics,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,7 +30,8 @@ class Frame:
     phase: str
     """``"train"`` or ``"eval"``."""
     show: str
-    """``"activation"`` or ``"gradient"`` (of the loss with respect to the activation)."""
+    """``"activation"``, ``"gradient"`` (of the loss with respect to the activation), ``"weight"``
+    or ``"weight gradient"``; of the last two ``layer`` is the parameter's name."""
     axes: tuple[str, ...]
     """One letter per axis of ``values``."""
     values: FloatArray
@@ -42,6 +50,13 @@ class Frame:
         return np.array(self.values)
 
 
+def shown_of(event: LayerCaptured) -> str:
+    """Return what an event's values are, in the words of ``Frame.show``."""
+    if isinstance(event, ParameterCaptured):
+        return "weight gradient" if isinstance(event, ParameterGradientCaptured) else "weight"
+    return "gradient" if isinstance(event, GradientCaptured) else "activation"
+
+
 def frame_of(event: LayerCaptured) -> Frame:
     """Return the frame that ``event`` describes."""
     values = event.values.view()
@@ -57,7 +72,7 @@ def frame_of(event: LayerCaptured) -> Frame:
         step=event.step,
         forward=event.forward,
         phase=event.phase,
-        show="gradient" if isinstance(event, GradientCaptured) else "activation",
+        show=shown_of(event),
         axes=event.axes,
         values=values,
         shape=event.shape,

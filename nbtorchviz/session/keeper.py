@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.plans import Catch, Plan
+from nbtorchviz.capture.weights import WeightRead
 from nbtorchviz.events import ActivationCaptured, InputCaptured, LayerCaptured
 from nbtorchviz.session.kept_frames import LIMIT_BYTES, KeptFrames
 from nbtorchviz.session.looks import first_paths
-from nbtorchviz.session.publishing import events_of
+from nbtorchviz.session.publishing import events_of, weight_events
 from nbtorchviz.session.silence import SilentChannels
 
 
@@ -23,10 +25,11 @@ class Keeper:
     def __init__(self, bus: EventBus, clock: Callable[[], float] = time.monotonic) -> None:
         self._bus, self._clock, self._began = bus, clock, clock()
         self.frames = {
-            "batch": KeptFrames(LIMIT_BYTES * 3 // 4),
+            "batch": KeptFrames(LIMIT_BYTES * 5 // 8),
             "pinned": KeptFrames(LIMIT_BYTES // 4),
+            "weights": KeptFrames(LIMIT_BYTES // 8),
         }
-        """Frames by what they show: items of training batches, or the pinned input."""
+        """Frames by what they show: items of training batches, the pinned input, parameters."""
         self.input: dict[str, InputCaptured] = {}
         """The newest input sample, likewise."""
         self.silence = SilentChannels()
@@ -60,4 +63,15 @@ class Keeper:
                 if not plan.wants:
                     continue  # a window for statistics: the picture beside the map stays
                 self.input[subject] = event
+            self._bus.publish(event)
+
+    def publish_weights(self, read: list[WeightRead], **position: Any) -> None:
+        """Keep and publish parameters and their gradients.
+
+        Args:
+            read: what one step found.
+            position: fields that every event carries.
+        """
+        for event in weight_events(read, **position):
+            self.frames["weights"].add(event)
             self._bus.publish(event)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nbtorchviz.events import GradientCaptured, LayerCaptured
+from nbtorchviz.events import GradientCaptured, LayerCaptured, ParameterGradientCaptured
 
 LIMIT_BYTES = 64 * 1024 * 1024
 """Memory for all kept frames of one session."""
@@ -161,4 +161,5 @@ class KeptFrames:
 
 
 def _slot(event: LayerCaptured) -> Slot:
-    return event.layer, event.path, isinstance(event, GradientCaptured)
+    gradient = isinstance(event, GradientCaptured | ParameterGradientCaptured)
+    return event.layer, event.path, gradient

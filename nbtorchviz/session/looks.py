@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nbtorchviz.capture.plans import Plan, Want
+from nbtorchviz.capture.plans import Plan, Want, WeightWant
 
 KEPT_LIMIT = 64_000
 """Most values of a layer that is kept only for the slider; larger ones are pooled."""
@@ -28,21 +28,40 @@ class Look:
     """Of the pinned input instead of the training batches."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Looks:
     """The newest look of every open widget, and whether a user has just moved."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._looks: dict[int, Look] = {}
+        self._looks: dict[int, Look | WeightWant] = {}
+        self._wanted: dict[int, Callable[[], bool]] = {}
         self.urgent = False
         """A user moved, or looks again, and no sample was taken since."""
         self.on_urgent: Callable[[], None] = lambda: None
         """Called when that begins or is said again, on the thread that says so."""
 
-    def set(self, owner: int, look: Look, *, urgent: bool = False) -> None:
-        """Replace what ``owner`` (an id) looks at. ``urgent``: a user's move waits for it."""
+    def set(
+        self,
+        owner: int,
+        look: Look | WeightWant,
+        *,
+        urgent: bool = False,
+        wanted: Callable[[], bool] = _always,
+    ) -> None:
+        """Replace what ``owner`` (an id) looks at.
+
+        Args:
+            owner: its id.
+            look: at a layer, or at a parameter.
+            urgent: a user's move waits for it.
+            wanted: whether it is to be read now, asked at each sample.
+        """
         with self._lock:
-            self._looks[owner] = look
+            self._looks[owner], self._wanted[owner] = look, wanted
             self.urgent = self.urgent or urgent
         if urgent:
             self.on_urgent()
@@ -54,20 +73,30 @@ class Looks:
         self.on_urgent()
 
     def all(self) -> tuple[Look, ...]:
-        """Return the looks without taking them."""
-        with self._lock:
-            return tuple(dict.fromkeys(self._looks.values()))
+        """Return the looks at layers without taking them."""
+        return tuple(look for look in self._now() if isinstance(look, Look))
 
     def drop(self, owner: int) -> None:
         """Forget ``owner``."""
         with self._lock:
             self._looks.pop(owner, None)
+            self._wanted.pop(owner, None)
 
-    def take(self) -> tuple[Look, ...]:
-        """Return the looks to serve now, and note that they are being served."""
+    def take(self) -> tuple[tuple[Look, ...], tuple[WeightWant, ...]]:
+        """Return the looks to serve now, and note that they are being served.
+
+        Returns:
+            Those at layers and those at parameters.
+        """
+        self.urgent = False
+        now = self._now()
+        layers = tuple(look for look in now if isinstance(look, Look))
+        return layers, tuple(look for look in now if isinstance(look, WeightWant))
+
+    def _now(self) -> list[Look | WeightWant]:
         with self._lock:
-            self.urgent = False
-            return tuple(dict.fromkeys(self._looks.values()))
+            looks = [(look, self._wanted[owner]) for owner, look in self._looks.items()]
+        return list(dict.fromkeys(look for look, wanted in looks if wanted()))
 
     def __len__(self) -> int:
         return len(self._looks)

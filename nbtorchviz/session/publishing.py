@@ -1,14 +1,15 @@
 """Turn what a window caught into events."""
 
 import time
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from nbtorchviz.capture.parameters import ParameterStatistics
 from nbtorchviz.capture.plans import Catch, Caught, ForwardFailure
+from nbtorchviz.capture.weights import WeightRead
 from nbtorchviz.events import (
     ActivationCaptured,
     Event,
@@ -17,7 +18,10 @@ from nbtorchviz.events import (
     InputCaptured,
     LayerStatisticsCaptured,
     ModelAttached,
+    ParameterCaptured,
+    ParameterGradientCaptured,
     ParameterStatisticsCaptured,
+    Statistics,
 )
 
 
@@ -95,6 +99,32 @@ def parameters_event(
     """Return the event of what the optimizers did in one step."""
     columns = {column.name: getattr(read, column.name) for column in fields(read)}
     return ParameterStatisticsCaptured(**columns, step=step, forward=forward, elapsed_s=elapsed_s)
+
+
+def weight_events(
+    read: Sequence[WeightRead], wall_clock: Callable[[], float] = time.time, **position: Any
+) -> list[ParameterCaptured]:
+    """Return the events of parameters, each value before its gradient.
+
+    Args:
+        read: what one step found.
+        wall_clock: ``time.time``; tests replace it.
+        position: step, forward and elapsed_s.
+    """
+    events: list[ParameterCaptured] = []
+    now = wall_clock()
+    for item in read:
+        value = _layer_fields(item.value, "batch", now)
+        events.append(ParameterCaptured(**value, state=item.state, **position))
+        gradient = item.gradient or replace(
+            item.value,
+            values=np.empty(0, np.float32),
+            statistics=Statistics(count=0, sampled=0, note=item.state),
+            notes=(),
+        )
+        fields_of = _layer_fields(gradient, "batch", now)
+        events.append(ParameterGradientCaptured(**fields_of, state=item.state, **position))
+    return events
 
 
 def eval_step_event(**position: Any) -> ParameterStatisticsCaptured:

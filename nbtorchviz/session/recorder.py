@@ -9,6 +9,7 @@ from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.parameters import ParameterStatistics
 from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Inputs, Plan
 from nbtorchviz.capture.tap import ModelTap
+from nbtorchviz.capture.weights import WeightRead
 from nbtorchviz.events import ForwardFailed
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.boundary_jobs import BoundaryJobs
@@ -151,13 +152,14 @@ class Recorder:
         self._sampled_at = self._clock()
         self._budget.sampled()
         survey, self._surveyed = not self._surveyed, True
-        looks = [look for look in self.looks.take() if not (look.pinned and self.pinned)]
+        taken, weights = self.looks.take()
+        looks = [look for look in taken if not (look.pinned and self.pinned)]
         layers = tuple(info.key for info in self.tap.layers)
         visited = self.kept["batch"].visited()
         extra = self._extra() if looks else 0
         plan = make_plan(looks, layers, visited, extra, survey=survey)
         exact = self.every is not None  # every number of that step
-        return replace(plan, statistics=exact, parameters=exact)
+        return replace(plan, statistics=exact, parameters=exact, weights=weights)
 
     def _due(self) -> bool:
         if self.every is not None:
@@ -212,6 +214,13 @@ class Recorder:
         self.recording.spent(cost_s)
         elapsed_s = self._clock() - self.began
         self._bus.publish(parameters_event(read, step, self.tap.forward, elapsed_s))
+
+    def weights_read(self, read: list[WeightRead], step: int, cost_s: float) -> None:
+        """Keep and publish what the parameters that somebody looks at held."""
+        began = self.times["frame"] = self._clock()
+        elapsed_s = began - self.began
+        self._keeper.publish_weights(read, step=step, forward=self.tap.forward, elapsed_s=elapsed_s)
+        self._budget.spent("weights", cost_s + self._clock() - began)
 
     def forward_failed(self, failure: ForwardFailure) -> None:
         """Tell the widgets which layer raised; the exception is the user's and goes on."""
@@ -348,19 +357,17 @@ class Recorder:
     # ------------------------------------------------------------------------------------------
 
     def _publish(self, catch: Catch, step: int, plan: Plan) -> None:
-        self._budget.spent("capture" if plan.wants else "statistics", catch.cost_s)
-        if not plan.wants:
+        pictures = bool(plan.wants or plan.weights)
+        self._budget.spent("capture" if pictures else "statistics", catch.cost_s)
+        if not pictures:
             self.recording.spent(catch.cost_s)
         if catch.caught:
             cost_s = catch.cost_s / len(catch.caught)
             old = self._layer_cost_s
             self._layer_cost_s = cost_s if old is None else 0.8 * old + 0.2 * cost_s
+        tap = self.tap
         self._keeper.publish(
-            catch,
-            plan,
-            step=step,
-            model=self.tap.model_name,
-            parameters=self.tap.parameters,
+            catch, plan, step=step, model=tap.model_name, parameters=tap.parameters
         )
         if catch.caught:
             self.times["frame"] = self._clock()

@@ -8,12 +8,13 @@ from typing import Any
 from nbtorchviz.arguments import refusal, whole, word
 from nbtorchviz.errors import LayerNotFoundError
 
-VIEWS = ("flow", "time", "ratio", "histograms")
-"""Norms by depth, norms by step, update-to-weight ratio, distribution of the values."""
+VIEWS = ("flow", "time", "ratio", "histograms", "maps")
+"""Norms by depth, norms by step, update-to-weight ratio, distribution of the values, the values."""
 CHOICES = {
     "view": VIEWS,
     "drawn": ("lines", "heat"),
     "rows": ("", "weights", "all"),
+    "normalize": ("channel", "layer"),
 }
 MOST_PICKED = 32
 
@@ -34,8 +35,23 @@ class GradientChoice:
     rows: str = ""
     picked: tuple[str | None, ...] | None = None
     """Rows drawn as lines, by colour; None: chosen by the view."""
+    shown: str = ""
+    """Of what maps are shown: ``"@gradient"`` (of the layer's output), a parameter's own name, or
+    that and ``".grad"``; what the layer does not have stands for ``"@gradient"``."""
+    part: int | None = None
+    """Input channel of the kernels that are shown; None: the mean over all."""
+    sample: int = 0
+    channel: int = 0
+    """The enlarged map."""
+    normalize: str = "channel"
+    """Each map on its own scale, or all on that of the ``"layer"``."""
     range: tuple[float, float | None] | None = None
     """Steps shown over time, None as their end: up to the newest. None: the whole run."""
+
+    @property
+    def tensor(self) -> tuple[object, ...]:
+        """What decides which tensor the maps view shows."""
+        return self.view, self.layer, self.shown, self.part, self.sample, self.step
 
     def as_trait(self, revision: int, heard: dict[str, int]) -> dict[str, Any]:
         """Return the ``selection`` trait; views take it over when ``rev`` grows."""
@@ -60,11 +76,12 @@ class GradientChoice:
             layer = word("layer", changes["layer"], "the key of a layer (see session.layers)")
             if layer not in known:
                 raise LayerNotFoundError(layer, known)
-        for name in ("of", "metric"):
+        for name in ("of", "metric", "shown"):
             if name in changes and not isinstance(changes[name], str):
                 raise refusal(name, "text", changes[name])
-        if changes.get("step") is not None:
-            changes["step"] = whole("step", changes["step"])
+        for name in ("step", "part", "sample", "channel"):
+            if name in changes and (changes[name] is not None or name in ("sample", "channel")):
+                changes[name] = whole(name, changes[name])
         if changes.get("range") is not None:
             changes["range"] = _stretch(changes["range"])
         if changes.get("picked") is not None:

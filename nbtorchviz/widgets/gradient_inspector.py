@@ -16,16 +16,19 @@ from nbtorchviz.analysis.gradient_picture import gradient_picture
 from nbtorchviz.analysis.gradient_zones import ZONES
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.arguments import flag
+from nbtorchviz.events import GradientCaptured, LayerCaptured, ParameterCaptured
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
+from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.session.linking import LINKED
 from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.gradient_choice import GradientChoice
 from nbtorchviz.widgets.gradient_history import flow_rows, gradient_history, strips
+from nbtorchviz.widgets.gradient_maps import GradientMaps
 from nbtorchviz.widgets.gradient_packet import gradient_parts
 
 KEYWORDS = ("view", "layer", "linked")
-SELECTED = ("view", "layer", "step")
+SELECTED = ("view", "layer", "step", "shown", "part", "sample", "channel", "normalize")
 MOST_FINDINGS = 20
 MOST_FLAGS = 40
 LIMIT_BYTES = 200_000
@@ -33,7 +36,7 @@ HZ = 4
 
 
 class GradientInspector(ObserverWidget):
-    """Shows gradient norms of every layer by depth and over time, update ratios, histograms.
+    """Shows gradients of every layer: norms by depth and over time, update ratios, values.
 
     While it is seen, statistics of all layers are taken up to ten times a second, within the
     session's budget; hidden, about once a second.
@@ -41,7 +44,8 @@ class GradientInspector(ObserverWidget):
     Args:
         model_or_session: a model, or the session that ``watch(model)`` returned.
         view: ``"flow"`` (norms by depth), ``"time"`` (norms by step), ``"ratio"`` (update to
-            weight) or ``"histograms"`` (distribution of the values).
+            weight), ``"histograms"`` (distribution of the values) or ``"maps"`` (the gradient of
+            a layer's output, its weights or their gradient, value by value).
         layer: key of the layer selected first.
         linked: share layer and step with the other widgets of the session.
 
@@ -55,6 +59,7 @@ class GradientInspector(ObserverWidget):
 
     selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
     picture = Bytes(b"", help="All norms that are kept: one packet.").tag(sync=True)
+    maps = Bytes(b"", help="The tensor of the maps view: one packet.").tag(sync=True)
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class GradientInspector(ObserverWidget):
         self._revision, self._heard = 1, dict[str, int]()
         self._thinned = False  # the views have not all kept steps
         self.linked = flag("linked", linked)
+        self._maps = GradientMaps()
         self._lock = threading.RLock()
         super().__init__(
             session,
@@ -84,7 +90,7 @@ class GradientInspector(ObserverWidget):
 
     @property
     def view(self) -> str:
-        """Which view is shown: ``"flow"``, ``"time"``, ``"ratio"`` or ``"histograms"``."""
+        """Which view is shown, as in the constructor."""
         return self._choice.view
 
     @view.setter
@@ -101,7 +107,13 @@ class GradientInspector(ObserverWidget):
         self.select(layer=key)
 
     def select(self, **changes: Any) -> None:
-        """Select ``view``, ``layer`` or ``step`` (None: the newest).
+        """Select ``view``, ``layer``, ``step`` (None: the newest) and, of maps, what they show.
+
+        Args:
+            changes: also ``shown`` (``"@gradient"``: of the layer's output; ``"weight"``;
+                ``"weight.grad"``), ``part`` (input channel of kernels; None: their mean),
+                ``sample``, ``channel`` (which map is enlarged) and ``normalize``
+                (``"channel"`` or ``"layer"``).
 
         Raises:
             LayerNotFoundError, TypeError, ValueError: as the constructor.
@@ -112,14 +124,26 @@ class GradientInspector(ObserverWidget):
 
     def _take(self, changes: dict[str, Any]) -> None:
         with self._lock:
-            self._choice = self._choice.changed(_known(self.session), **changes)
+            before = self._choice
+            self._choice = before.changed(_known(self.session), **changes)
             self._revision += 1
+        self._show_maps(before)
         self._selection_stream.mark(urgent=True)
         self._gradients_stream.mark()
 
     def _follow(self, moved: dict[str, Any]) -> None:
         known = _known(self.session)
-        self._take({n: v for n, v in moved.items() if n == "step" or (n == "layer" and v in known)})
+        self._take({n: v for n, v in moved.items() if n != "layer" or v in known})
+
+    @property
+    def frame(self) -> Frame | None:
+        """The tensor of the maps view, as numbers; None before there is one, or in other views.
+
+        ``values`` are the gradient of the loss with respect to one sample of the layer's output,
+        or to a parameter (accumulated, unscaled, clipped), or the parameter before the step.
+        """
+        event = self._maps.event if self._choice.view == "maps" else None
+        return None if event is None else frame_of(event)
 
     def norms(self) -> dict[str, float]:
         """Return the L2 norm of each parameter's newest gradient, by the parameter's name.
@@ -172,6 +196,14 @@ class GradientInspector(ObserverWidget):
             acked=False,
             kind="state",
         )
+        self._maps_stream = self._stream(
+            "maps", self._produce_maps, self._deliver_maps, kind="picture", max_hz=20
+        )
+        self._maps.bind(session, self.owner, self._wants_maps)
+        self._maps.choose(self._choice, urgent=True)
+        self._bound.callback(session.recorder.looks.drop, self.owner)
+        for kind in (GradientCaptured, ParameterCaptured):
+            self._bound.callback(session.bus.subscribe(kind, self._on_tensor, inline=True).cancel)
         self._bound.callback(session.statistics.listen(self._gradients_stream.mark))
         recording = session.recorder.recording
         recording.demand(self.owner, self._is_seen)
@@ -180,6 +212,30 @@ class GradientInspector(ObserverWidget):
 
     def _is_seen(self) -> bool:
         return self.presence.any_visible(hearing=self.session.sender.hearing)
+
+    def _wants_maps(self) -> bool:
+        """Whether the tensor of the maps view is to be read now."""
+        exact = self.session.recorder.every is not None
+        return exact or not self.presence.ever or self._is_seen()
+
+    def _ready_for_picture(self) -> bool:
+        waits = self._maps.unsent or self._maps_stream.stats["under_way"] >= 2
+        return self._choice.view == "maps" and not waits
+
+    def _on_tensor(self, event: LayerCaptured) -> None:
+        if self._maps.offer(event, self._choice):
+            self._maps_stream.mark()
+
+    def _show_maps(self, before: GradientChoice) -> None:
+        """Show what is kept of the tensor chosen now, if it is another."""
+        now = self._choice
+        if now.tensor != before.tensor:
+            moved = now.view != before.view or self._maps.target(now) != self._maps.target(before)
+            self._maps.choose(now, urgent=moved)
+        elif now.channel == before.channel or not self._maps.paged:
+            return
+        if now.view == "maps":
+            self._maps_stream.mark(urgent=True)
 
     def _dispatch(self, content: dict[str, Any]) -> None:
         try:
@@ -196,6 +252,7 @@ class GradientInspector(ObserverWidget):
         with self._lock:
             before = self._choice
             self._choice = before.changed(_known(self.session), **{name: value})
+        self._show_maps(before)
         if name == "range" and self._thinned:
             self._gradients_stream.mark(urgent=True)
         if name == "layer" and value != before.layer:
@@ -239,6 +296,17 @@ class GradientInspector(ObserverWidget):
 
     def _deliver(self, payload: Payload) -> None:
         self.picture = payload.data
+
+    def _produce_maps(self, limit_bytes: int) -> Payload | None:
+        choice = self._choice
+        if choice.view != "maps":
+            return None
+        seq = self._next_seq()
+        data = pack(*self._maps.parts(choice, seq, limit_bytes))
+        return Payload(seq, data, len(data))
+
+    def _deliver_maps(self, payload: Payload) -> None:
+        self.maps = payload.data
 
     def _produce_selection(self, limit_bytes: int) -> Payload:
         with self._lock:

@@ -5,6 +5,7 @@ from torch import nn
 
 from nbtorchviz.capture.parameters import ParameterStatistics
 from nbtorchviz.capture.tap import Boundary, Catch, ForwardFailure, ModelTap, Plan
+from nbtorchviz.capture.weights import WeightRead
 
 
 class Desk:
@@ -18,6 +19,7 @@ class Desk:
         self.phase = "train"
         self.boundaries: list[Boundary] = []
         self.parameters: list[tuple[int, ParameterStatistics]] = []
+        self.weights: list[tuple[int, list[WeightRead]]] = []
         self.failures: list[ForwardFailure] = []
         self.faults: list[tuple[str, BaseException]] = []
         self.began: list[tuple[str, bool]] = []
@@ -38,6 +40,9 @@ class Desk:
 
     def parameters_read(self, read: ParameterStatistics, step: int, cost_s: float) -> None:
         self.parameters.append((step, read))
+
+    def weights_read(self, read: list[WeightRead], step: int, cost_s: float) -> None:
+        self.weights.append((step, read))
 
     def forward_began(self, phase: str, matched: bool) -> None:
         self.began.append((phase, matched))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nbtorchviz.capture.plans import WeightWant
 from nbtorchviz.capture.tap import Plan, Want
 from tests.capture.desk import hook_count
 from tests.models import ZOO, Gan, InplaceCnn, train
@@ -35,7 +36,20 @@ class Planner:
             )
             for info in chosen
         ]
-        return Plan(tuple(wants), survey=self.count % 2 == 1, statistics=self.count % 3 == 0)
+        model = self.tap.model
+        names = [name for name, _ in model.named_parameters()]
+        return Plan(
+            tuple(wants),
+            survey=self.count % 2 == 1,
+            statistics=self.count % 3 == 0,
+            parameters=self.count % 2 == 0,
+            weights=tuple(
+                WeightWant(
+                    name, part=self.random.choice([None, 0]), limit=self.random.choice([5, 250_000])
+                )
+                for name in self.random.sample(names, min(2, len(names)))
+            ),
+        )
 
 
 def state_of(model, optimizer=None):

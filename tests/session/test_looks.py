@@ -13,11 +13,11 @@ def test_newest_look_of_a_widget_counts_and_urgency_is_taken_once():
     looks.set(1, Look("b"), urgent=True)
     looks.set(2, Look("b"))
     assert looks.urgent
-    assert looks.take() == (Look("b"),)
+    assert looks.take() == ((Look("b"),), ())
     assert not looks.urgent
     looks.drop(1)
     looks.drop(2)
-    assert looks.take() == ()
+    assert looks.take() == ((), ())
 
 
 def test_watched_layer_is_read_in_full_and_others_pooled_for_the_slider():

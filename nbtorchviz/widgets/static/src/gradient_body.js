@@ -39,8 +39,8 @@ export function stepsZoom(view) {
   return { host, zoom, el: h("div", { class: "g-brush", style: `--tall:${BRUSH_PX}px` }, brush.el), draw: brush.draw, set: (next) => { scene = next; } };
 }
 
-/** Make the body of the parts it paints on: {tree, axis (canvas), side, lines, histogram, of (combobox), open, steps (stepsZoom)}. */
-export function bodyOf({ tree, axis, side, lines, histogram, of, open, steps }) {
+/** Make the body of the parts it paints on: {tree, axis (canvas), side, lines, histogram, maps, of (combobox), open, steps (stepsZoom)}. */
+export function bodyOf({ tree, axis, side, lines, histogram, maps, of, open, steps }) {
   let reach = { key: "" }, heat = null;
   grabbed(tree.el, steps.host, steps.zoom, {
     x(event) {
@@ -76,6 +76,7 @@ export function bodyOf({ tree, axis, side, lines, histogram, of, open, steps }) 
     if (isHeat(pick)) paintStrips(scene);
     else if (isBeside(pick)) paintFlow(scene, known);
     else if (pick.view === "time") paintLines(scene);
+    else if (pick.view === "maps") maps.paint(scene, { width: side.clientWidth, height: side.clientHeight });
     else paintHistogram(scene);
   }
 

@@ -2,6 +2,7 @@
 
 import { chipOf } from "./chip.js";
 import { KEYS, h, slider } from "./dom.js";
+import { columnAt } from "./gradient_packet.js";
 import { ago } from "./map_math.js";
 
 /** Make the header; `view.hold(on)` hears its button. */
@@ -19,12 +20,12 @@ export function headOf(view) {
     tell(name, state.model || "");
     const count = state.parameters ? `${state.parameters.toLocaleString("en-US")} parameters` : "";
     tell(kind, `gradients of the loss${count ? `, ${count}` : ""}`);
-    const some = packet && packet.columns;
+    const some = packet && packet.columns, { now } = scene;
     hold.setAttribute("aria-pressed", String(scene.held));
     hold.disabled = !some || scene.gone;
-    tell(step, some ? `${scene.grey ? "last seen at " : ""}step ${packet.steps[scene.column]}` : "");
-    const age = some && packet.header.captured_at_s != null && !scene.held ? ago(Date.now() / 1000 + scene.skew - packet.header.captured_at_s) : "";
-    const newer = state.step > packet?.steps[scene.column];
+    tell(step, some ? `${scene.grey ? "last seen at " : ""}step ${now.step}` : "");
+    const age = some && now.captured_at_s != null && !scene.held ? ago(Date.now() / 1000 + scene.skew - now.captured_at_s) : "";
+    const newer = state.step > now.step;
     tell(since, !some ? "" : scene.held ? `held${newer ? `, training is at step ${state.step}` : ""}` : [packet.header.phase, age].filter(Boolean).join(", "));
   }
 
@@ -36,16 +37,32 @@ export function footOf(view) {
   let steps = [], rows = [], flagKey = "";
   const step = slider("Step", (at) => view.step(at >= steps.length - 1 ? null : steps[at]));
   const layer = slider("Layer", (at) => rows[at] && view.press(rows[at], true));
+  const channel = slider("Channel", (at) => view.choose({ channel: at })), sample = slider("Sample", (at) => view.choose({ sample: at }));
   const flags = h("div", { class: "nbtv-flags" }), ticks = h("div", { class: "nbtv-step-ticks" });
   step.el.classList.add("nbtv-step");
   step.el.insertBefore(h("span", { class: "nbtv-step-track" }, flags, step.input, ticks), step.out);
-  const el = h("div", { class: "nbtv-foot g-foot" }, step.el, layer.el);
+  const el = h("div", { class: "nbtv-foot g-foot" }, step.el, layer.el, channel.el, sample.el);
+
+  /** Sliders of the maps. */
+  function paintMapped({ mapped, pick, gone, narrow, mode }) {
+    layer.el.hidden = Boolean(mapped) && narrow;
+    channel.el.hidden = sample.el.hidden = !mapped;
+    if (!mapped) return;
+    const total = mapped.view === "matrix" || !mapped.total ? 1 : mapped.total, items = mapped.of === "@gradient" ? mapped.batch_size || 1 : 1;
+    channel.el.firstChild.textContent = mapped.view === "strip" || mapped.view === "matrix" ? "Value" : mapped.noun === "output" ? "Output" : "Channel";
+    const chosen = Math.min(pick.channel, total - 1);
+    channel.set(chosen, total - 1, total < 2 ? "–" : narrow ? String(chosen) : `${chosen} (0–${total - 1})`);
+    sample.set(Math.min(pick.sample, items - 1), items - 1, items < 2 ? "–" : narrow ? `${pick.sample}` : `${pick.sample} (0–${items - 1})`);
+    const late = gone ? "kernel gone" : mode === "one-way" ? "after the cell ends" : "";
+    sample.el.title = late;
+    if (late) sample.input.disabled = true;
+  }
 
   function paint(scene) {
-    const { packet, held, live, narrow, compact, gone } = scene;
-    steps = packet ? packet.steps : [];
+    const { packet, held, live, narrow, compact, gone, mapped } = scene;
+    steps = mapped ? mapped.kept_steps || [] : packet ? packet.steps : [];
     rows = scene.rows.filter(({ kind }) => kind !== "parameter");
-    const at = scene.column, some = steps.length > 0, now = some ? steps[at] : 0;
+    const at = mapped ? Math.max(0, columnAt(steps, scene.now.step)) : scene.column, some = steps.length > 0, now = mapped ? scene.now.step : some ? steps[at] : 0;
     const edge = !some ? "not run yet" : held ? "held" : live ? (narrow || compact ? "live" : "live edge") : "newest";
     step.set(Math.max(0, at), Math.max(0, steps.length - 1), step.out.textContent);
     const key = [steps.length, now, edge, narrow].join();
@@ -79,6 +96,7 @@ export function footOf(view) {
     layer.set(Math.max(0, around), rows.length - 1, own >= 0 ? `${own + 1} of ${rows.length}` : around >= 0 ? `in ${rows[around].name}` : rows.length ? "not in the list" : "");
     layer.input.setAttribute("aria-valuetext", `${scene.pick.layer}, ${layer.out.textContent}`);
     if (gone && !some) step.input.disabled = true;
+    paintMapped(scene);
   }
 
   return { el, paint };

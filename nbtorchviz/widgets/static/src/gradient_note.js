@@ -5,7 +5,8 @@ import { BAND } from "./gradient_math.js";
 
 const mark = (kind, words) => h("span", { class: "g-legend" }, h("i", { class: `g-i-${kind}` }), words);
 
-function legendOf({ legend, zones = {}, smoothed, narrow }) {
+function legendOf({ legend, zones = {}, smoothed, narrow, maps }) {
+  if (maps) return maps.map((line) => [line]);
   const gradient = zones.gradient, ratio = zones.ratio;
   if (legend === "early") return [[""], ["Pick a layer now; it is the one that histograms begin with."]];
   if (narrow && legend === "flow") {

@@ -1,6 +1,6 @@
 // The GradientInspector: holds what the user chose, and paints at most once per animation frame.
 //
-// Reads the traits `picture` (gradient_packet.js); `state`, as all views, with `gradients`: {findings: [{rule,
+// Reads the traits `picture` (gradient_packet.js), `maps` (gradient_maps.js); `state`, as all views, with `gradients`: {findings: [{rule,
 // layer, layers, title, evidence, remedy, severity, since_step, active}], the worst first, rules: how many look},
 // no `findings`: no strip for them; `options`: {compact, view, layer, id}; `selection`: {rev, heard, and any of
 // what is in FIRST}. Sends an intent for everything in FIRST that is chosen, acks stream "gradients".
@@ -12,6 +12,7 @@ import { findingsOf, markedBy, ranked, viewOf } from "./gradient_findings.js";
 import { footOf, headOf } from "./gradient_head.js";
 import { histogramOf } from "./gradient_histogram.js";
 import { SLOTS, WEIGHT, linesOf, stretchOf } from "./gradient_lines.js";
+import { mapsOf } from "./gradient_maps.js";
 import { noteOf } from "./gradient_note.js";
 import { columnAt, read } from "./gradient_packet.js";
 import { openAtFirst, rowsOf, visible, weighted } from "./gradient_rows.js";
@@ -22,9 +23,9 @@ import { statusOf, worded } from "./map_status.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { watchTheme } from "./theme.js";
 
-const NARROW_PX = 700;
-const VIEWS = [["flow", "flow"], ["time", "over time"], ["ratio", "ratio"], ["histograms", "histograms"]];
-const FIRST = { view: "flow", layer: "", of: "", step: null, metric: "gradient", drawn: "lines", rows: "", picked: null, range: null };
+const NARROW_PX = 700, MIDDLE_PX = 960;
+const VIEWS = [["flow", "flow"], ["time", "over time"], ["ratio", "ratio"], ["histograms", "histograms"], ["maps", "maps"]];
+const FIRST = { view: "flow", layer: "", of: "", step: null, metric: "gradient", drawn: "lines", rows: "", picked: null, range: null, shown: "", part: null, sample: 0, channel: 0, normalize: "channel" };
 const COLOURS = {
   nbtv: ["fg", "quiet", "bg", "panel", "rule", "edge", "accent", "on", "warn", "error", "live", "bar"],
   g: ["zone", "band", "hover", "range"],
@@ -35,7 +36,7 @@ export function render({ model, el }) {
   const options = model.get("options") || {}, compact = Boolean(options.compact);
   const memory = memoryOf(options.id), open = (memory.open ||= new Set());
   let { pick = { ...FIRST, view: options.view || FIRST.view, layer: options.layer || "" }, revision = -1, moved = false, touched = false } = memory;
-  let packet = null, allRows = [], names = "", asked = false, acked = 0, skew = 0, narrow = false, rebuilt = true, dark = false;
+  let packet = null, allRows = [], names = "", asked = false, acked = 0, mapsSeq = 0, mapsAcked = 0, skew = 0, narrow = false, middling = false, rebuilt = true, dark = false;
   let room = 16, shownLayer = null, assumed = null, hovered = null, pointed = null, spoken = "", oneWay = "", last = null;
 
   const view = {
@@ -51,6 +52,7 @@ export function render({ model, el }) {
   const head = headOf(view), foot = footOf(view), findings = findingsOf(view), tree = treeOf(view, open), status = statusOf(view), note = noteOf();
   const steps = stepsZoom({ range: () => pick.range, setRange: (range) => choose({ range }) });
   const lines = linesOf(view, steps.host, steps.zoom), histogram = histogramOf(view, cellWords);
+  const maps = mapsOf(view, memory);
   const tabs = segmented("View", VIEWS, (word) => choose({ view: word }));
   const total = h("div", { class: "g-total" });
   const which = segmented("Rows", [["weights", "with weights"], ["all", "all layers"]], (rows) => choose({ rows }));
@@ -59,10 +61,10 @@ export function render({ model, el }) {
   const of = combobox("Values", (word) => choose({ of: word }));
   const layers = combobox("Layer", (key) => pressKey(key));
   metric.set(METRICS, pick.metric);
-  const tools = h("div", { class: "g-tools" }, tabs.el, total, h("span", { class: "g-grow" }), layers.el, metric.el, drawn.el, of.el, which.el);
+  const tools = h("div", { class: "g-tools" }, tabs.el, total, h("span", { class: "g-grow" }), layers.el, metric.el, drawn.el, of.el, ...maps.controls, which.el);
   const axis = h("canvas", { "aria-hidden": "true" }), axisBox = h("div", { class: "g-axis" }, axis);
-  const side = h("div", { class: "g-side" }, lines.el, histogram.el);
-  const body = bodyOf({ tree, axis, side, lines, histogram, of, open, steps });
+  const side = h("div", { class: "g-side" }, lines.el, histogram.el, maps.el);
+  const body = bodyOf({ tree, axis, side, lines, histogram, maps, of, open, steps });
   const twin = h("div", { class: "nbtv-sr", role: "img", hidden: true });
   const wait = h("div", { class: "g-wait", hidden: true });
   const main = h("div", { class: "g-main" }, h("div", { class: "g-corner" }, tree.search), axisBox, tree.el, side, steps.el, wait, status.board, twin, status.banner);
@@ -90,6 +92,7 @@ export function render({ model, el }) {
   /** A row was pressed; by a slider it is only selected, in the view over time its line comes or goes too. */
   function press(row, only = false, x = null) {
     const changes = { layer: row.key, of: row.kind === "parameter" ? row.name : "" };
+    if (pick.view === "maps" && row.kind === "parameter") changes.shown = `${row.name}.grad`;
     if (pick.view === "time" && pick.drawn === "lines" && !only) changes.picked = toggled(row.id);
     const step = isHeat(pick) && last ? body.stepAt(last, x) : null;
     choose(step === null ? changes : { ...changes, step });
@@ -145,7 +148,7 @@ export function render({ model, el }) {
 
   const leavesOf = () => allRows.filter((row) => row.kind === "layer" && weighted(row));
   /** Rows without weights have something to show in some views only. */
-  const wanted = (row) => weighted(row) || (rowsShown() === "all" && (pick.view === "flow" || pick.view === "histograms" || (pick.view === "time" && pick.metric === "activation")));
+  const wanted = (row) => weighted(row) || (rowsShown() === "all" && (pick.view === "flow" || pick.view === "histograms" || pick.view === "maps" || (pick.view === "time" && pick.metric === "activation")));
   /** What was chosen, else all layers if there is room for them. */
   const rowsShown = () => pick.rows || (countOfLayers() <= room ? "all" : "weights");
 
@@ -173,10 +176,12 @@ export function render({ model, el }) {
     const held = pick.step !== null, column = !some ? -1 : held ? Math.max(0, columnAt(packet.steps, pick.step)) : packet.columns - 1;
     const chosen = rows.find((row) => row.kind === "parameter" && row.key === pick.layer && row.name === pick.of) || allRows.find((row) => row.key === pick.layer && row.kind !== "parameter");
     const scene = {
-      state, gone, packet, rows, column, held, pick, skew, narrow, compact, chosen, mode, query, flags: flagsOf(state), marked: markedBy((state.gradients || {}).findings || []),
+      state, gone, packet, rows, column, held, pick, skew, narrow, middling, compact, chosen, mode, query, flags: flagsOf(state), marked: markedBy((state.gradients || {}).findings || []),
       allRows, wanted, palette, hovered, pointed, leaves: leavesOf(), slots: pick.view === "time" && !isHeat(pick) ? picks() : [], over: hovered && allRows.find(({ id }) => id === hovered),
       grey: Boolean(state.status && state.status.code === "model_gone"), live: !gone && (mode === "live" || mode === "background"),
     };
+    scene.mapped = pick.view === "maps" && some ? maps.header() || { step: packet.steps[column], kept_steps: [] } : null;
+    scene.now = scene.mapped && scene.mapped.step ? scene.mapped : { step: some ? packet.steps[column] : 0, ...(some ? packet.header : {}), step: some ? packet.steps[column] : 0 };
     last = scene;
     if (!compact) head.paint(scene);
     findings.paint({ findings: (state.gradients || {}).findings, healthy: some ? healthyWords(packet, state) : ["Nothing to judge yet.", "Rules look at every sampled step once training runs."], early: !some });
@@ -192,7 +197,8 @@ export function render({ model, el }) {
       tree.paint({ rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said: () => "no step yet", swatchOf: () => "", searching: Boolean(query), marked: scene.marked });
       note.paint({ words: "", legend: rows.length ? "early" : "" });
     }
-    Object.assign(root.dataset, { range: some && pick.range && pick.view === "time" ? stretchOf(packet.steps, pick.range).shown.map(Math.round).join("-") : "", view: pick.view, layer: chosen ? chosen.id : pick.layer, step: some ? packet.steps[column] : "", seq: packet && packet.header.seq ? packet.header.seq : "", mode });
+    Object.assign(root.dataset, { range: some && pick.range && pick.view === "time" ? stretchOf(packet.steps, pick.range).shown.map(Math.round).join("-") : "", view: pick.view, layer: chosen ? chosen.id : pick.layer, step: some ? scene.now.step : "", seq: packet && packet.header.seq ? packet.header.seq : "", mode });
+    Object.assign(root.dataset, { shown: scene.mapped ? scene.mapped.of || "" : "", channel: scene.mapped ? pick.channel : "" });
     Object.assign(memory, { pick, revision, moved, touched });
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
     rebuilt = false;
@@ -200,6 +206,10 @@ export function render({ model, el }) {
     if (packet && packet.header.seq !== acked) {
       acked = packet.header.seq;
       link.ack("gradients", acked);
+    }
+    if (mapsSeq !== mapsAcked) {
+      mapsAcked = mapsSeq;
+      link.ack("maps", mapsAcked);
     }
   }
 
@@ -231,13 +241,17 @@ export function render({ model, el }) {
     which.set(rowsShown());
     drawn.set(pick.drawn);
     if (document.activeElement !== metric.el) metric.el.value = pick.metric;
-    which.el.hidden = !some || narrow || shown === "ratio" || (time && pick.metric !== "activation");
+    which.el.hidden = !some || narrow || shown === "ratio" || (shown === "maps" && middling) || (time && pick.metric !== "activation");
     drawn.el.hidden = !some || !time;
     metric.el.hidden = !some || !time;
     of.el.hidden = !some || shown !== "histograms";
-    layers.el.hidden = !some || !narrow || (shown !== "histograms" && !(time && !heat));
-    if (!layers.el.hidden) layers.set(allRows.filter((row) => row.kind !== "parameter" && (shown === "histograms" || wanted(row))).map(({ key }) => [key, key]), pick.layer);
-    const words = some && shown !== "histograms" ? totalWords(packet, scene.column) : null;
+    layers.el.hidden = !some || !narrow || (shown !== "histograms" && shown !== "maps" && !(time && !heat));
+    if (!layers.el.hidden) layers.set(allRows.filter((row) => row.kind !== "parameter" && (shown === "histograms" || shown === "maps" || wanted(row))).map(({ key }) => [key, key]), pick.layer);
+    const mapped = some && shown === "maps";
+    maps.el.hidden = !mapped;
+    if (!mapped) for (const el of maps.controls) el.hidden = true;
+    else maps.controls[0].hidden = false;
+    const words = some && shown !== "histograms" && !mapped ? totalWords(packet, scene.column) : null;
     total.hidden = !words || narrow;
     const key = JSON.stringify([words, shown]);
     if (words && total.dataset.key !== key) {
@@ -251,14 +265,15 @@ export function render({ model, el }) {
     const { rows, column, chosen, slots } = scene, known = body.values(scene), beside = isBeside(pick);
     const said = (row) => rowWords(packet, row, known.valueOf(row), column, pick.view);
     root.classList.toggle("g-beside", beside);
+    root.classList.toggle("g-mapped", pick.view === "maps");
     root.classList.toggle("g-timed", pick.view === "time" && !compact);
     tree.paint({
       rows, total: countOfLayers(), chosen: chosen ? chosen.id : "", said, searching: Boolean(scene.query), marked: scene.marked,
       swatchOf: (row) => { const at = slots.indexOf(row.id); return at < 0 ? "" : `var(--l-line${at})`; },
     });
     body.paint(scene, known);
-    const words = pick.view === "histograms" ? spoken : body.wordsOf(scene, known);
-    note.paint({ words, status: oneWay || status.line.textContent, legend: isHeat(pick) ? "heat" : pick.view, narrow: narrow || compact, zones: packet.header.zones, smoothed: WEIGHT });
+    const spokenHere = pick.view === "histograms" || pick.view === "maps", words = spokenHere ? spoken : body.wordsOf(scene, known);
+    note.paint({ words, status: oneWay || status.line.textContent, legend: isHeat(pick) ? "heat" : pick.view, narrow: narrow || compact, zones: packet.header.zones, smoothed: WEIGHT, maps: pick.view === "maps" ? maps.note(scene) : null });
     const all = beside ? `${isHeat(pick) ? metricWords(pick.metric) : pick.view} at step ${packet.steps[column]}. ${rows.slice(0, 40).map((row) => `${row.id}: ${said(row)}`).join("; ")}.` : "";
     twin.hidden = !beside;
     if (all && twin.getAttribute("aria-label") !== all) twin.setAttribute("aria-label", all);
@@ -276,6 +291,12 @@ export function render({ model, el }) {
       const now = JSON.stringify([packet.header.layers, packet.header.parameters]);
       if (now !== names) { names = now; allRows = rowsOf(packet.header); }
     }
+    ask();
+  }
+
+  function onMaps() {
+    const data = model.get("maps");
+    if (data && data.byteLength) mapsSeq = maps.take(data);
     ask();
   }
 
@@ -299,17 +320,19 @@ export function render({ model, el }) {
   const stopHearing = hearAsked(root, ({ kind, finding }) => kind === "gradient-inspector" && show(finding));
   const resizes = new ResizeObserver(([entry]) => {
     narrow = entry.contentRect.width < NARROW_PX - 2;
+    middling = entry.contentRect.width < MIDDLE_PX;
     root.classList.toggle("g-narrow", narrow);
     ask();
   });
   resizes.observe(root);
   tree.el.addEventListener("scroll", ask);
-  const listeners = [["change:picture", onPicture], ["change:selection", onSelection], ["change:state", onState]];
+  const listeners = [["change:picture", onPicture], ["change:maps", onMaps], ["change:selection", onSelection], ["change:state", onState]];
   for (const [event, listener] of listeners) model.on(event, listener);
   const stopTheme = watchTheme(root, (now) => { dark = now; root.classList.toggle("nbtv-dark", dark); colours(); ask(); });
   const clock = setInterval(() => link.isVisible() && ask(), 1000);
   onState();
   onPicture();
+  onMaps();
   onSelection();
   return () => {
     Object.assign(memory, { pick, revision, moved, touched }); // what was chosen since the last paint, too

@@ -159,7 +159,7 @@ export function gridOf(view) {
     cell.setAttribute("aria-posinset", at + 1);
     cell.setAttribute("aria-setsize", header.total);
     const more = since !== undefined ? ` since step ${since}` : !known ? " not read yet" : bad ? "" : scene.centred ? ", its largest size" : ", its largest value";
-    cell.setAttribute("aria-label", `channel ${channel} ${word}${more}`); // names begin with what is seen
+    cell.setAttribute("aria-label", `${header.noun || "channel"} ${channel} ${word}${more}`); // names begin with what is seen
   }
 
   /** What lies under the pointer, in words. */
@@ -173,7 +173,7 @@ export function gridOf(view) {
     const col = Math.floor(((event.clientX - box.left) / box.width) * wide);
     if (plane < 0 || plane >= count || row < 0 || col < 0 || row >= tall || col >= wide) return null;
     const value = valueOf(arrays.planes[(plane * tall + row) * wide + col], arrays.lo[plane], arrays.hi[plane]);
-    return `channel ${cell.dataset.channel}, ${header.rows} ${row}, ${header.cols} ${col} = ${short(value)}${header.step === undefined ? "" : `, step ${header.step}`}`;
+    return `${header.noun || "channel"} ${cell.dataset.channel}, ${header.rows} ${row}, ${header.cols} ${col} = ${short(value)}${header.step === undefined ? "" : `, step ${header.step}`}`;
   }
 
   return {

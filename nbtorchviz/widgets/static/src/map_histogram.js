@@ -36,7 +36,7 @@ export function histogramOf(view) {
     const found = scene.compact
       ? histogram(codes, plane.lo, plane.hi, 0, ...scene.scaleOf(i))
       : histogram(codes, plane.lo, plane.hi, share);
-    const unit = header.view === "strip" || header.view === "scalar" ? "Values" : header.view === "matrix" ? "Values" : "Pixels";
+    const unit = header.view === "strip" || header.view === "scalar" ? "Values" : header.view === "matrix" || header.noun === "output" ? "Values" : "Pixels";
     title.replaceChildren(String(plane.count), h("span", { class: "nbtv-quiet" }, ` ${unit.toLowerCase()}`));
     const said = `${unit} of ${plane.count}, ${scene.counts} count: ${found.zeros} exact zeros, ${found.nan} NaN, ${found.inf} infinite; values ${short(plane.lo)} to ${short(plane.hi)}`;
     if (canvas.getAttribute("aria-label") !== said) canvas.setAttribute("aria-label", said);

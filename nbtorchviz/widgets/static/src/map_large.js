@@ -20,7 +20,7 @@ export function largeOf(view) {
 
   function heading(scene) {
     const { header } = scene.frame, { channel } = scene.pick;
-    if (header.view === "maps") return `Channel ${channel}`;
+    if (header.view === "maps") return `${header.noun === "output" ? "Output" : "Channel"} ${channel}`;
     if (header.view === "strip") return "Values";
     return header.view === "scalar" ? "Value" : "Matrix";
   }

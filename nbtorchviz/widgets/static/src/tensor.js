@@ -1,13 +1,14 @@
 // The view of nbv.show(tensor). A bundle of its own: it needs neither curves nor trees.
 
 import browser from "./browser.css";
+import maps from "./maps.css";
 import tensor from "./tensor.css";
 import { addSheet } from "./sheets.js";
 import { render } from "./tensor_view.js";
 
 export default {
   render(context) {
-    addSheet("tensor", browser + tensor);
+    addSheet("tensor", maps + browser + tensor);
     return render(context);
   },
 };
