@@ -7,7 +7,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-MOST_BYTES = 250_000
+MOST_BYTES = 400_000
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
