@@ -1,12 +1,12 @@
-"""Gradient norms by depth as a PNG, drawn without a browser."""
+"""Gradient norms, or update ratios, by depth as a PNG, drawn without a browser."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nbtorchviz.analysis.drawing import LIGHT, Picture, Theme
-from nbtorchviz.analysis.gradient_zones import GRADIENT_FACTOR
+from nbtorchviz.analysis.gradient_zones import GRADIENT_FACTOR, RATIO_HIGH, RATIO_LOW
 
 LIMIT_BYTES = 100_000
 WIDTH_PX = 900
@@ -28,6 +28,11 @@ class FlowRow:
     high: float
     ratio: float
     """Update norm / weight norm; NaN: not measured."""
+    ratio_low: float = math.nan
+    """Smallest and largest of ``ratio`` over the newest samples."""
+    ratio_high: float = math.nan
+    effective: float = math.nan
+    """Update norm / gradient norm: the effective learning rate; NaN: not measured."""
     word: str = ""
     """``"frozen"``, ``"unused"``, ... where there is no number."""
 
@@ -38,6 +43,7 @@ def gradient_picture(
     *,
     step: int | None,
     selected: str = "",
+    ratio: bool = False,
     theme: Theme = LIGHT,
     scale: int = 2,
 ) -> bytes:
@@ -48,13 +54,16 @@ def gradient_picture(
         state: the widget's state, for the model and the findings.
         step: that the numbers are of; None: there are none yet.
         selected: name of the row that is marked.
+        ratio: draw update / weight in the place of the gradient.
         theme: colours.
         scale: device pixels for one of ``WIDTH_PX``.
     """
-    shown = rows[:MOST_ROWS]
+    shown = [_as_ratio(row) if ratio else row for row in rows[:MOST_ROWS]]
     height = _TOP + _ROW * max(4, len(shown)) + _FOOT
     picture = Picture(WIDTH_PX, height, theme, scale=scale)
-    _heading(picture, state, step)
+    heading(picture, state, step, "update ratios" if ratio else "gradients by depth")
+    column = "effective rate" if ratio else "update / weight"
+    picture.text((WIDTH_PX - _RIGHT + 90, 74), column, size=11, color=theme.second)
     ends = _ends(shown)
     if step is None or not shown:
         middle = (WIDTH_PX / 2, _TOP + 24)
@@ -63,8 +72,8 @@ def gradient_picture(
     if ends is None:
         ends = (0, 1)  # no number can be drawn: rows say why in words
     else:
-        _zone(picture, shown, ends)
-        _axis(picture, ends, len(shown))
+        _zone(picture, shown, ends, ratio=ratio)
+        _axis(picture, ends, len(shown), "update / weight" if ratio else "L2 norm of the gradient")
     for place, row in enumerate(shown):
         _row(picture, row, ends, _TOP + _ROW * place, marked=row.name == selected)
     left_out = len(rows) - len(shown)
@@ -73,6 +82,11 @@ def gradient_picture(
         f"grey bar: the newest samples   shaded: within a factor of {GRADIENT_FACTOR:,.0f} of the "
         "last layer"
     )
+    if ratio:
+        note = (
+            "● norm of the update / norm of the weights   grey bar: the newest samples   "
+            f"shaded: {RATIO_LOW:g} to {RATIO_HIGH:g}, about 1e-3 is usual"
+        )
     if left_out:
         note += f"   {left_out} more layers are not drawn"
     at = (16, height - 22)
@@ -80,11 +94,25 @@ def gradient_picture(
     return picture.png(limit_bytes=LIMIT_BYTES)
 
 
-def _heading(picture: Picture, state: Mapping[str, Any], step: int | None) -> None:
+def _as_ratio(row: FlowRow) -> FlowRow:
+    """Put the ratio into the place of the gradient."""
+    return replace(
+        row,
+        gradient=row.ratio,
+        activation=math.nan,
+        low=row.ratio_low,
+        high=row.ratio_high,
+        ratio=row.effective,
+        word=row.word or ("not measured" if math.isnan(row.ratio) else ""),
+    )
+
+
+def heading(picture: Picture, state: Mapping[str, Any], step: int | None, what: str) -> None:
+    """Write the model, what is shown, the step and the worst finding: the upper 64 pixels."""
     theme = picture.theme
     x = 16 + picture.text((16, 10), state.get("model") or "Gradients", bold=True, max_width=300)
     said = "no step yet" if step is None else f"step {step}"
-    picture.text((x + 24, 10), f"gradients by depth, {said}", color=theme.second)
+    picture.text((x + 24, 10), f"{what}, {said}", color=theme.second)
     findings = (state.get("gradients") or {}).get("findings") or []
     if findings:
         more = f"   and {len(findings) - 1} more" if len(findings) > 1 else ""
@@ -93,8 +121,6 @@ def _heading(picture: Picture, state: Mapping[str, Any], step: int | None) -> No
         picture.text((x, 38), more, color=theme.second)
     elif step is not None:
         picture.text((16, 38), "Nothing found so far.", color=theme.live)
-    for x, word in ((_LEFT, ""), (WIDTH_PX - _RIGHT + 90, "update / weight")):
-        picture.text((x, 74), word, size=11, color=theme.second, align="left")
 
 
 def _ends(rows: Sequence[FlowRow]) -> tuple[int, int] | None:
@@ -116,7 +142,7 @@ def _x(value: float, ends: tuple[int, int]) -> float:
     return _LEFT + width * (math.log10(value) - ends[0]) / (ends[1] - ends[0])
 
 
-def _axis(picture: Picture, ends: tuple[int, int], rows: int) -> None:
+def _axis(picture: Picture, ends: tuple[int, int], rows: int, words: str) -> None:
     theme, bottom = picture.theme, _TOP + _ROW * rows
     stride = max(1, -(-(ends[1] - ends[0]) // 8))
     for decade in range(ends[0], ends[1] + 1, stride):
@@ -125,11 +151,15 @@ def _axis(picture: Picture, ends: tuple[int, int], rows: int) -> None:
         label = f"{10.0**decade:g}" if -3 <= decade <= 3 else f"1e{decade}"
         picture.text((x, bottom + 4), label, size=11, color=theme.second, align="center")
     middle = _LEFT + (WIDTH_PX - _LEFT - _RIGHT) / 2
-    words = "L2 norm of the gradient, log scale"
-    picture.text((middle, 74), words, size=11, color=theme.second, align="center")
+    picture.text((middle, 74), f"{words}, log scale", size=11, color=theme.second, align="center")
 
 
-def _zone(picture: Picture, rows: Sequence[FlowRow], ends: tuple[int, int]) -> None:
+def _zone(picture: Picture, rows: Sequence[FlowRow], ends: tuple[int, int], *, ratio: bool) -> None:
+    if ratio:
+        low, high = max(RATIO_LOW, 10.0 ** ends[0]), min(RATIO_HIGH, 10.0 ** ends[1])
+        box = (_x(low, ends), _TOP, _x(high, ends), _TOP + _ROW * len(rows))
+        picture.rect(box, fill=picture.theme.panel)
+        return
     last = next((r.gradient for r in reversed(rows) if r.gradient > 0), math.nan)
     if math.isfinite(last) and last > 0:
         low = max(last / GRADIENT_FACTOR, 10.0 ** ends[0])

@@ -90,11 +90,12 @@ def flow_rows(history: GradientHistory) -> list[FlowRow]:
     norms, result = history.norms, []
     for key in order or list(owned):
         mine = owned[key]
-        gradient = _together(norms["gradient"][mine])
+        gradient = together(norms["gradient"][mine])
         recent = gradient[-_RECENT:][np.isfinite(gradient[-_RECENT:])]
-        update, weight = _together(norms["update"][mine]), _together(norms["weight"][mine])
+        update, weight = together(norms["update"][mine]), together(norms["weight"][mine])
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = update / weight
+            ratio, effective = update / weight, update / gradient
+        ratios = ratio[np.isfinite(ratio)]
         words = {STATES[history.states[row, -1]] for row in mine}
         activation = norms["activation"][places[key]] if key in places else None
         result.append(
@@ -105,13 +106,16 @@ def flow_rows(history: GradientHistory) -> list[FlowRow]:
                 low=float(recent.min()) if len(recent) else math.nan,
                 high=float(recent.max()) if len(recent) else math.nan,
                 ratio=float(ratio[-1]) if np.isfinite(ratio[-1]) else math.nan,
+                ratio_low=float(ratios[-_RECENT:].min()) if len(ratios) else math.nan,
+                ratio_high=float(ratios[-_RECENT:].max()) if len(ratios) else math.nan,
+                effective=float(effective[-1]) if np.isfinite(effective[-1]) else math.nan,
                 word=words.pop() if len(words) == 1 else "",
             )
         )
     return result
 
 
-def _together(norms: NDArray[np.float32]) -> NDArray[np.float64]:
+def together(norms: NDArray[np.float32]) -> NDArray[np.float64]:
     """L2 norm of several parameters together, by step; NaN where none was measured."""
     squares = np.square(norms.astype(np.float64))
     measured = ~np.isnan(squares).all(axis=0)

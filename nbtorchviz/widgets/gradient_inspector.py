@@ -12,7 +12,6 @@ from traitlets import Dict as DictTrait
 
 from nbtorchviz.analysis.findings import Finding
 from nbtorchviz.analysis.findings.catalogue import RULES
-from nbtorchviz.analysis.gradient_picture import gradient_picture
 from nbtorchviz.analysis.gradient_zones import ZONES
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.arguments import flag
@@ -23,9 +22,10 @@ from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.session.linking import LINKED
 from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.gradient_choice import GradientChoice
-from nbtorchviz.widgets.gradient_history import flow_rows, gradient_history, strips
+from nbtorchviz.widgets.gradient_history import gradient_history, strips
 from nbtorchviz.widgets.gradient_maps import GradientMaps
 from nbtorchviz.widgets.gradient_packet import gradient_parts
+from nbtorchviz.widgets.gradient_snapshot import picture_of
 
 KEYWORDS = ("view", "layer", "linked")
 SELECTED = ("view", "layer", "step", "shown", "part", "sample", "channel", "normalize")
@@ -176,11 +176,8 @@ class GradientInspector(ObserverWidget):
         return "\n  ".join([text, *(finding.title for finding in self.findings())])
 
     def snapshot(self) -> bytes:
-        """Return the norms by depth as a PNG, drawn here from the same numbers."""
-        history = gradient_history(self.session.statistics, self.session.layer_infos)
-        rows = [] if history is None else flow_rows(history)
-        step = None if history is None else int(history.steps[-1])
-        return gradient_picture(rows, self._state(), step=step, selected=self._choice.layer)
+        """Return the chosen view as a PNG, drawn here from the same numbers."""
+        return picture_of(self.session, self._choice, self._maps, self._state())
 
     # Session and streams ----------------------------------------------------------------------
 
