@@ -12,6 +12,7 @@ NAMES = {
     "cache": "cache_cost",
     "attach": "attach",
     "bus": "bus_cost",
+    "gradcam": "gradcam_cost",
     "nonfinite": "nonfinite_cost",
     "peers": "peers",
     "soak": "soak",

@@ -19,8 +19,8 @@ ALL = "all"
 
 @overload
 def gradcam(  # type: ignore[overload-overlap]
-    model: nn.Module, images: object, *, layer: Literal["all"], target: Target = ...,
-    method: str = ...,
+    model: nn.Module, images: object, *, layer: Literal["all"] | list[str] | tuple[str, ...],
+    target: Target = ..., method: str = ...,
 ) -> dict[str, CamResult]: ...  # fmt: skip
 @overload
 def gradcam(
@@ -32,7 +32,7 @@ def gradcam(
     images: object,
     *,
     target: Target = None,
-    layer: str | None = None,
+    layer: str | list[str] | tuple[str, ...] | None = None,
     method: str = "gradcam",
 ) -> CamResult | dict[str, CamResult]:
     """Map where, at a layer, the evidence for a class lies; the model is left as it was.
@@ -50,11 +50,11 @@ def gradcam(
             See ``nbtorchviz.attribution.targets`` for contrasts, masks, boxes and embeddings.
         layer: name as in ``model.named_modules()``; ``"relu#1"`` is the second call of ``relu``.
             None chooses the last layer with positions that is not a pooling. ``"all"`` returns
-            every layer with positions, in the order of execution.
+            every layer with positions, in the order of execution, and a list of names those.
         method: ``"gradcam"``, ``"hirescam"``, ``"layercam"``, ``"xgradcam"`` or ``"gradcam++"``.
 
     Returns:
-        A ``CamResult``, or with ``layer="all"`` a dictionary of them by layer key. Its ``maps``
+        A ``CamResult``, or for several layers a dictionary of them by layer key. Its ``maps``
         are raw: before the ReLU, in the layer's own size. ``heatmaps((H, W))`` is for the eye.
 
     Raises:
@@ -71,6 +71,15 @@ def gradcam(
             if not done.taps:
                 done.default_key(done.scores(target))
             return done.maps(target, method=method, last=True)
+    if isinstance(layer, list | tuple):
+        tree = Tree(checked_model(model))
+        keys = list(dict.fromkeys(find_layer(tree, name) for name in layer))
+        with CamPass(
+            model, images, layers=[split_key(key)[0] for key in keys] + keys, tree=tree
+        ) as done:
+            for key in keys:
+                must_have_map(done, key)
+            return done.maps(target, keys=keys, method=method, last=True)
     with kept_layer(model, images, layer, target=target, choose=True) as (done, key):
         result = done.maps(target, keys=[key], method=method, last=True)[key]
     if layer is None or result.maps.any():
@@ -101,8 +110,9 @@ def kept_layer(
     """
     root = checked_model(model)
     if layer is not None:
-        key = find_layer(Tree(root), layer)
-        with CamPass(model, images, layers=[split_key(key)[0], key]) as done:
+        tree = Tree(root)
+        key = find_layer(tree, layer)
+        with CamPass(model, images, layers=[split_key(key)[0], key], tree=tree) as done:
             must_have_map(done, key)
             yield done, key
         return
@@ -125,7 +135,7 @@ def find_layer(tree: Tree, layer: object) -> str:
     known = [entry.name for entry in tree.entries.values() if entry.lists]
     if not isinstance(layer, str):
         raise TypeError(
-            f"layer must be a name such as {known[-1]!r}, None or 'all', got "
+            f"layer must be a name such as {known[-1]!r}, a list of names, None or 'all', got "
             f"{type(layer).__name__}; names are those of model.named_modules()."
         )
     try:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nbtorchviz.capture.compiled import compiled_how, eager
 from nbtorchviz.capture.hooks import own_forward
 from nbtorchviz.capture.permission import asked
-from nbtorchviz.capture.probe import no_trace
+from nbtorchviz.capture.probe import no_trace, same_entries
 
 _writes: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 """Model -> whether its forward changes parameters even in eval mode, as seen in a first run."""
@@ -58,8 +58,9 @@ def guarded(root: nn.Module, notes: list[str]) -> Iterator[None]:
                 parameter._version != version
                 for parameter, version in zip(own, versions, strict=True)
             ]
-        named = [name for name, _ in root.named_parameters()]
-        written += [name for name, is_changed in zip(named, changed, strict=True) if is_changed]
+        if any(changed):
+            named = [name for name, _ in root.named_parameters()]
+            written += [name for name, is_changed in zip(named, changed, strict=True) if is_changed]
         written += _attributes(root, before)
         if written:
             notes.append(_sentence(written))
@@ -93,10 +94,13 @@ def _changed(module: nn.Module, key: str, copy: Tensor) -> bool:
 
 
 def _attributes(root: nn.Module, before: list[tuple[nn.Module, dict[str, Any]]]) -> list[str]:
+    changed = [(module, held) for module, held in before if not same_entries(vars(module), held)]
+    if not changed:
+        return []
     names = {id(module): name for name, module in root.named_modules()}
     return [
         f"{name}.{key}" if (name := names.get(id(module), "")) else key
-        for module, held in before
+        for module, held in changed
         for key, value in vars(module).items()
         if held.get(key, held) is not value and not key.startswith("_flat_weight")
     ]

@@ -47,6 +47,7 @@ class CamPass:
             keywords. It is copied and moved to the model's device.
         layers: canonical layer names whose calls are kept; None: all.
         lazy: keep outputs themselves, not copies: for choosing one layer, see ``default_key``.
+        tree: names of the model's modules, where they were read already.
 
     Raises:
         TypeError: the model is no module, or scripted or traced.
@@ -60,15 +61,16 @@ class CamPass:
         *,
         layers: Iterable[str] | None = None,
         lazy: bool = False,
+        tree: Tree | None = None,
     ) -> None:
         root = checked_model(model)
-        self.tree = Tree(root)
+        tree = tree or Tree(root)
         names = None if layers is None else frozenset(layers)
         inputs = own_inputs(root, images)
         tensors = tensors_of(inputs.args, inputs.kwargs)
         shapes = [shape_of(tensor) for tensor in tensors]
         notes: list[str] = []
-        taps = Taps(root, self.tree, lambda name: names is None or name in names, lazy=lazy)
+        taps = Taps(root, tree, lambda name: names is None or name in names, lazy=lazy)
         with guarded(root, notes), taps:
             self.output: Any = root(*inputs.args, **inputs.kwargs)
         self._root, self._recomputes = root, taps.recomputes

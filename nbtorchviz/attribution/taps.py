@@ -99,11 +99,8 @@ class Taps:
         free = not self._kept_apart()
         call = self._counts[name]
         self._counts[name] = call + 1
-        found = leaves(output)
-        chosen = pick(found, "")
-        paths, shapes = tuple(path for path, _ in found), tuple(shape_of(t) for _, t in found)
-        if chosen is not None and paths[0] != chosen[0]:  # the chosen tensor first
-            paths, shapes = (chosen[0],), (shape_of(chosen[1]),)
+        chosen = pick(leaves(output), "")
+        paths, shapes = ((), ()) if chosen is None else ((chosen[0],), (shape_of(chosen[1]),))
         record = CallRecord(name, call, kind, first, paths, shapes)
         self.calls.append(record)
         if chosen is None or not self._wanted(name) or not _usable(chosen[1]):

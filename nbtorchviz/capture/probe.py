@@ -1,8 +1,9 @@
 """Run a model in eval mode and leave no trace: the guard around probes, twins and pinned inputs."""
 
 import contextlib
+import operator
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +16,9 @@ from torch.nn.parameter import is_lazy
 from nbtorchviz.errors import RunRefusedError
 
 _CONTAINERS = (list, dict, set, deque)
-_OWN_ENTRIES = frozenset({"_parameters", "_modules"})
+_UNCHANGEABLE = frozenset({bool, int, float, str, tuple, type(None), OrderedDict})
+"""Types of most attributes: they are passed over quickly (ordered dictionaries hold hooks)."""
+_OWN_ENTRIES = frozenset({"_parameters", "_modules", "_buffers"})
 
 
 @contextlib.contextmanager
@@ -69,13 +72,14 @@ def _restore(module: nn.Module, copies: dict[int, Tensor], stack: ExitStack) -> 
         if buffer is not None:
             module._buffers[name] = _copy(buffer, copies)
     for name, value in before.items():
-        if name.startswith("_forward") or name in _OWN_ENTRIES or name == "_buffers":
+        kind = type(value)
+        if kind in _UNCHANGEABLE or name.startswith("_forward") or name in _OWN_ENTRIES:
             continue
         if isinstance(value, Tensor):
             attributes[name] = _copy(value, copies)
         elif isinstance(value, torch.Generator):
             stack.callback(value.set_state, value.get_state())
-        elif type(value) in _CONTAINERS:
+        elif kind in _CONTAINERS:
             attributes[name] = value.copy()
     own_buffers, own_parameters = module._buffers, module._parameters
 
@@ -91,6 +95,8 @@ def _restore(module: nn.Module, copies: dict[int, Tensor], stack: ExitStack) -> 
 
 def _refill(mapping: dict[str, Any], before: dict[str, Any]) -> None:
     """Put entries back only where they differ: another thread may be reading."""
+    if same_entries(mapping, before):
+        return
     for name in mapping.keys() - before.keys():
         del mapping[name]
     for name, value in before.items():
@@ -99,6 +105,15 @@ def _refill(mapping: dict[str, Any], before: dict[str, Any]) -> None:
     if list(mapping) != list(before):  # the order of buffers is that of the state_dict
         mapping.clear()
         mapping.update(before)
+
+
+def same_entries(mapping: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Tell whether two dictionaries hold the very same objects in the same order."""
+    return (
+        len(mapping) == len(before)
+        and all(map(operator.is_, mapping.values(), before.values()))
+        and list(mapping) == list(before)
+    )
 
 
 def _copy(tensor: Tensor, copies: dict[int, Tensor]) -> Tensor:

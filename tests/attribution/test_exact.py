@@ -139,6 +139,9 @@ def test_all_layers_come_from_one_forward_and_one_backward(model, images, monkey
     assert (len(forwards), len(backwards)) == (1, 1)
     names = ["conv1", "bn1", "relu1", "conv2", "bn2", "relu2", "drop"]
     assert list(every) == names
+    some = nbv.gradcam(model, images, layer=["relu2", "conv1"])
+    assert list(some) == ["relu2", "conv1"]
+    np.testing.assert_array_equal(some["conv1"].maps, every["conv1"].maps)
     for name in names:
         np.testing.assert_array_equal(nbv.gradcam(model, images, layer=name).maps, every[name].maps)
 

@@ -172,7 +172,13 @@ def test_a_map_without_a_positive_value_says_so():
         ("relu1#1", NoMapError, r"'relu1' was called 1×, so there is no 'relu1#1'"),
         ("fc", NoMapError, r"output of 'fc' is \(2, 5\): it has no positions"),
         ("pool", NoMapError, r"output of 'pool' is \(2, 8, 1, 1\)"),
-        (3, TypeError, "layer must be a name such as 'fc', None or 'all', got int"),
+        (
+            3,
+            TypeError,
+            "layer must be a name such as 'fc', a list of names, None or 'all', got int",
+        ),
+        (["conv1", "fc"], NoMapError, r"output of 'fc' is \(2, 5\)"),
+        (["conv1", None], TypeError, "got NoneType"),
     ],
 )
 def test_a_layer_without_a_map_is_refused_in_words(layer, error, words):
