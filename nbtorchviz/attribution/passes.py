@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from nbtorchviz.attribution.reading import (
     own_inputs,
 )
 from nbtorchviz.attribution.result import CamResult
-from nbtorchviz.attribution.taps import Tap, Taps
+from nbtorchviz.attribution.taps import LateError, Tap, Taps
 from nbtorchviz.attribution.targets import Scores, Target, logits_of, scores_of
 from nbtorchviz.capture.compiled import compiled_how, entry_of
 from nbtorchviz.capture.layers import Tree, join_key
@@ -66,13 +66,27 @@ class CamPass:
         root = checked_model(model)
         tree = tree or Tree(root)
         names = None if layers is None else frozenset(layers)
+        notes: list[str] = []
         inputs = own_inputs(root, images)
         tensors = tensors_of(inputs.args, inputs.kwargs)
         shapes = [shape_of(tensor) for tensor in tensors]
-        notes: list[str] = []
-        taps = Taps(root, tree, lambda name: names is None or name in names, lazy=lazy)
-        with guarded(root, notes), taps:
-            self.output: Any = root(*inputs.args, **inputs.kwargs)
+
+        def run(*, late: bool) -> Taps | None:
+            taps = Taps(root, tree, lambda n: names is None or n in names, lazy=lazy, late=late)
+            notes.clear()
+            self.output: Any = None
+            with guarded(root, notes), taps:
+                try:
+                    self.output = root(*inputs.args, **inputs.kwargs)
+                except (LateError, RuntimeError):
+                    if not late:
+                        raise
+            return taps if not late or taps.served(self.output) else None
+
+        taps = run(late=True) if names is not None and not lazy else None
+        if taps is None:
+            inputs = own_inputs(root, images)
+            taps = cast(Taps, run(late=False))
         self._root, self._recomputes = root, taps.recomputes
         self.called = [join_key(call.name, call.call) for call in taps.calls]
         """Keys of all finished calls, in the order in which they finished."""

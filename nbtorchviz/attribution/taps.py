@@ -22,6 +22,10 @@ _saving_hooks: Callable[[bool], object] | None = getattr(
 """Private: without it a checkpoint that recomputes tensors of ours raises, in words of torch's."""
 
 
+class LateError(Exception):
+    """Gradients cannot be turned on at the first tapped output; run again with them on."""
+
+
 @dataclass(slots=True)
 class Tap:
     """What one call of one layer put out."""
@@ -63,10 +67,18 @@ class Taps:
         tree: its names.
         wanted: says for each canonical name whether its calls are tapped.
         lazy: keep the outputs themselves instead of copies; see ``Tap.overwritten``.
+        late: begin without gradients and turn them on at the first output that is tapped, so that
+            nothing before it is kept for the backward; see ``LateError``.
     """
 
     def __init__(
-        self, root: nn.Module, tree: Tree, wanted: Callable[[str], bool], *, lazy: bool = False
+        self,
+        root: nn.Module,
+        tree: Tree,
+        wanted: Callable[[str], bool],
+        *,
+        lazy: bool = False,
+        late: bool = False,
     ) -> None:
         self.calls: list[CallRecord] = []
         """All finished calls, in the order in which they finished."""
@@ -75,21 +87,32 @@ class Taps:
         self.recomputes = _saving_hooks is None
         """Whether a backward may run modules again, to recompute a checkpoint."""
         self._root, self._tree, self._wanted, self._lazy = root, tree, wanted, lazy
+        self._late = late
         self._counts: dict[str, int] = defaultdict(int)
         self._sources: dict[tuple[int, int], str] = {}
         """Edge -> key of the tap that first met it."""
         self._hooks = ExitStack()
 
     def __enter__(self) -> "Taps":
+        if self._late:
+            self._hooks.enter_context(torch.no_grad())
+        modules = dict(self._root.named_modules(remove_duplicate=False))
         for entry in self._tree.entries.values():
             if entry.name != OUTPUT or entry.raw:
-                module = self._root.get_submodule(entry.raw)
+                module = modules[entry.raw]
                 hook = partial(self._called, entry.name, entry.type, entry.batch_first)
                 self._hooks.callback(module.register_forward_hook(hook).remove)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._hooks.close()
+
+    def served(self, output: object) -> bool:
+        """Tell whether all of ``output`` has gradients, or nothing wanted was called."""
+        found = [tensor for _, tensor in leaves(output) if tensor.is_floating_point()]
+        if not self.taps:
+            return output is not None
+        return bool(found) and all(tensor.requires_grad for tensor in found)
 
     def _called(
         self, name: str, kind: str, first: bool | None, module: nn.Module, args: Any, output: Any
@@ -99,20 +122,35 @@ class Taps:
         free = not self._kept_apart()
         call = self._counts[name]
         self._counts[name] = call + 1
-        chosen = pick(leaves(output), "")
-        paths, shapes = ((), ()) if chosen is None else ((chosen[0],), (shape_of(chosen[1]),))
+        plain = type(output) is Tensor and not output.is_nested  # most are: the quick way
+        chosen = ("", output) if plain else pick(leaves(output), "")
+        paths: tuple[str, ...] = () if chosen is None else (chosen[0],)
+        shapes = () if chosen is None else (tuple(output.shape) if plain else shape_of(chosen[1]),)
         record = CallRecord(name, call, kind, first, paths, shapes)
         self.calls.append(record)
         if chosen is None or not self._wanted(name) or not _usable(chosen[1]):
             return None
+        if self._late:
+            self._begin(chosen[1], handed_on=_handed_on(module, chosen[1], args))
         free = free and isinstance(output, Tensor) and torch.is_grad_enabled()
         return self._tap(record, module, chosen[1], args, free=free)
+
+    def _begin(self, tensor: Tensor, *, handed_on: bool) -> None:
+        """Let the graph start at this very tensor, which the model may hold by other names."""
+        self._late = False
+        if torch.is_grad_enabled() or tensor.requires_grad or not tensor.is_leaf:
+            raise LateError
+        if handed_on:
+            raise LateError  # it is the input of this layer too, and would get its gradient
+        tensor.requires_grad_()
+        # The flag is of no use behind this forward, and the model may keep this tensor.
+        self._hooks.callback(tensor.requires_grad_, False)
+        torch.set_grad_enabled(True)
 
     def _tap(
         self, record: CallRecord, module: nn.Module, tensor: Tensor, args: Any, *, free: bool
     ) -> Tensor | None:
-        handed_on = any(tensor is other for other in tensors_of(args, {}))
-        handed_on = handed_on and getattr(module, "inplace", False) is not True
+        handed_on = _handed_on(module, tensor, args)
         source = None if handed_on else self._source(tensor)
         given, spare = None, None
         if source is None and free:
@@ -148,6 +186,13 @@ class Taps:
             return None
         edge = get_gradient_edge(tensor)
         return self.taps.get(self._sources.get((id(edge.node), edge.output_nr), ""))
+
+
+def _handed_on(module: nn.Module, tensor: Tensor, args: Any) -> bool:
+    """Tell whether a module put out its input, unchanged."""
+    if getattr(module, "inplace", False) is True:
+        return False
+    return any(tensor is other for other in tensors_of(args, {}))
 
 
 def _usable(tensor: Tensor) -> bool:
