@@ -19,7 +19,6 @@ NONE, OWN = -1, -2
 """No class; a target that is none: a callable, a mask, a box."""
 MOST_SIDE = 28
 """Larger maps are averaged over blocks: of an early layer, at most this many values a side."""
-LEAST_SIDE = 7
 USUAL_SLOTS = 5
 
 Codes = NDArray[np.uint16]
@@ -119,20 +118,23 @@ class CamFrame:
         )
 
     def within(self, limit_bytes: int, first: Iterable[int] = ()) -> "CamFrame":
-        """Return what fits: at first fewer classes, then maps averaged over larger blocks.
+        """Return what fits: by turns fewer classes, and maps averaged over larger blocks.
 
         Args:
             limit_bytes: most bytes of codes and ranges.
-            first: slots that stay longest; those behind the first ``USUAL_SLOTS`` go first.
+            first: slots that stay longest.
         """
         order = list(dict.fromkeys([*first, *range(self.classes.shape[1])]))
-        frame = self._narrowed(order, limit_bytes, max(USUAL_SLOTS, len(set(first))))
-        order = list(range(frame.classes.shape[1])) if frame is not self else order
-        side = MOST_SIDE
-        while frame.size_bytes > limit_bytes and side > LEAST_SIDE:
-            side //= 2
-            frame = replace(frame, layers=tuple(_pooled(layer, side) for layer in frame.layers))
-        return frame._narrowed(order, limit_bytes, 1)
+        needed, frame = max(1, len(set(first))), self
+        for side, slots in ((MOST_SIDE, USUAL_SLOTS), (14, 2), (7, 1)):
+            if frame.size_bytes > limit_bytes and side < MOST_SIDE:
+                layers = tuple(_pooled(layer, side) for layer in frame.layers)
+                frame = replace(frame, layers=layers)
+            least = max(slots, needed) if side > 7 else 1
+            smaller = frame._narrowed(order, limit_bytes, least)
+            if smaller is not frame:
+                frame, order = smaller, list(range(smaller.classes.shape[1]))
+        return frame
 
     def _narrowed(self, order: Sequence[int], limit_bytes: int, least: int) -> "CamFrame":
         """Return as many slots as fit, in this order of importance, but at least so many."""

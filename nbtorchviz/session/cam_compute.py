@@ -52,7 +52,7 @@ class CamShot:
     others: tuple[str, ...]
     """Layers that have maps too, but were not computed."""
     own: str = ""
-    """Name of a target that is no class."""
+    """Name of a target that is no single class."""
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ def compute(
         passes=passes,
         keys=keys,
         others=others,
-        own=str(slots[0].scores.names[0]) if slots[0].classes[0] == OWN else "",
+        own=_own_name(slots[0], request),
     )
 
 
@@ -151,6 +151,12 @@ def _slots(done: CamPass, request: CamRequest, ranks: int) -> list[_Slot]:
     if request.contrast is not None and request.method not in LINEAR:
         slots.append(_contrasted(done, request, order))
     return slots
+
+
+def _own_name(first: _Slot, request: CamRequest) -> str:
+    if first.classes[0] == OWN:
+        return str(first.scores.names[0])
+    return "" if request.own is None else "as given"
 
 
 def _contrasted(done: CamPass, request: CamRequest, order: NDArray[np.intp]) -> _Slot:

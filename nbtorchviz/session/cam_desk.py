@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PERIOD_S = 1.0
 """Maps are computed no more often than this, unless a user asks."""
-SHARE = 0.5
+SHARE = 0.75
 """Of the session's budget."""
 SLOWEST_S = 600.0
 UNSEEN_S = 10.0
@@ -43,6 +43,7 @@ class CamDesk:
         request: what is to be explained.
         images: None: gather items of the training batches.
         owner: id of the viewer.
+        shy: do nothing before somebody looks for the first time: a tab that is never opened.
         seen: whether somebody looks.
         told: called after every attempt, on the thread that computed.
         first: returns the slots of a frame that are looked at.
@@ -56,6 +57,7 @@ class CamDesk:
         images: CamImages | None,
         *,
         owner: int,
+        shy: bool = False,
         seen: Callable[[], bool],
         told: Callable[[], None],
         first: Callable[[CamFrame], list[int]],
@@ -76,9 +78,7 @@ class CamDesk:
         self._counted = -1
         self._slot_s: float | None = None
         self._batch: Inputs | None = None
-        self._owner = owner
-        if self.gathering:  # so that windows read the input
-            session.recorder.looks.set(owner, Look(layer=INPUT), urgent=True)
+        self._owner, self._shy, self._looks_on = owner, shy, False
 
     def close(self) -> None:
         """Look at nothing any more."""
@@ -110,6 +110,9 @@ class CamDesk:
 
     def due(self) -> bool:
         """Whether maps are to be computed at this boundary."""
+        if self._shy and not self._seen():
+            return False
+        self._shy = False
         if self.gathering:
             self._gather()
         if self.images is None or self.session.recorder.failure is not None:
@@ -138,6 +141,8 @@ class CamDesk:
         session = self.session
         if session.running or session.recorder.trains_elsewhere() or session.closed:
             return False
+        if self._shy and not self._seen():
+            return True
         if self.images is not None and session.model is not None and self._wanted:
             self._compute(None)
         return True
@@ -200,6 +205,9 @@ class CamDesk:
     def _gather(self) -> None:
         """Pin the item of the newest training batch, if it is another one."""
         tap = self.session.tap
+        if not self._looks_on:  # so that windows read the input
+            self._looks_on = True
+            self.session.recorder.looks.set(self._owner, Look(layer=INPUT), urgent=True)
         batch = tap.last_batch()
         if batch is None or batch is self._batch:
             return

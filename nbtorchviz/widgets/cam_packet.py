@@ -1,5 +1,6 @@
 """Pack what a GradCAMViewer's view paints; ``static/src/cam_packet.js`` reads it."""
 
+import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +15,8 @@ from nbtorchviz.analysis.packets import pack
 
 HEADER_BYTES = 12_000
 """Room left for names, shapes and probabilities."""
-IMAGES_BYTES = 240_000
-"""Most bytes of the pixels of all images together: four of 141 x 141 in colour."""
+PIXELS_UP_TO = 64
+"""Images with larger sides go to a view as JPEG."""
 
 
 def frame_packet(
@@ -70,25 +71,29 @@ def frame_packet(
 
 
 def images_packet(images: Sequence[InputImage], names: Sequence[str]) -> bytes:
-    """Return one packet with the images as they are shown: 8-bit pixels, and by which rule."""
+    """Return one packet with the images as they are shown, and by which rule.
+
+    Small ones as pixels; photographs as JPEG, some 20 kB each: the browser only shows them.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     rows = []
     for at, (image, name) in enumerate(zip(images, names, strict=True)):
-        pixels, note = image.pixels, image.note
-        if pixels is not None:
-            arrays[f"image{at}"] = _within(pixels, IMAGES_BYTES // len(images))
-        rows.append({"name": name, "note": note})
+        row: dict[str, Any] = {"name": name, "note": image.note}
+        if image.pixels is not None:
+            height, width = image.pixels.shape[:2]
+            row |= {"h": height, "w": width}
+            packed = max(height, width) > PIXELS_UP_TO
+            arrays[f"{'jpeg' if packed else 'image'}{at}"] = (
+                _jpeg(image.pixels) if packed else image.pixels
+            )
+        rows.append(row)
     return pack({"version": 1, "rows": rows}, arrays)
 
 
-def _within(pixels: NDArray[np.uint8], limit_bytes: int) -> NDArray[np.uint8]:
-    """Make a picture smaller, each pixel the mean of what it covers, until it fits."""
-    if pixels.nbytes <= limit_bytes:
-        return pixels
-    shrink = math.sqrt(limit_bytes / pixels.nbytes)
-    tall, wide = (max(1, int(side * shrink)) for side in pixels.shape[:2])
-    small = Image.fromarray(pixels).resize((wide, tall), Image.Resampling.BOX)
-    return np.asarray(small, np.uint8)
+def _jpeg(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "JPEG", quality=90)
+    return np.frombuffer(stream.getvalue(), np.uint8)
 
 
 def looked_at(frame: CamFrame, target: int | None, contrast: int | str | None) -> list[int]:

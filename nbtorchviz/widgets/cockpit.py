@@ -10,6 +10,7 @@ from nbtorchviz.session import Session, as_session
 from nbtorchviz.widgets.activation_browser import ActivationBrowser
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
 from nbtorchviz.widgets.findings_panel import FindingsPanel, findings_state
+from nbtorchviz.widgets.gradcam_viewer import GradCAMViewer
 from nbtorchviz.widgets.gradient_inspector import GradientInspector
 from nbtorchviz.widgets.live_loss_plot import LiveLossPlot
 from nbtorchviz.widgets.static_picture import StaticPicture, stacked
@@ -27,6 +28,7 @@ class Tab(NamedTuple):
 TABS = (
     Tab("Activations", ActivationBrowser),
     Tab("Gradients", GradientInspector),
+    Tab("Grad-CAM", GradCAMViewer),
     Tab("Findings", FindingsPanel, counts=True),
     Tab("Controls", TrainingControls),
 )

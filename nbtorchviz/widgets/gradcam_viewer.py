@@ -100,7 +100,7 @@ class GradCAMViewer(ObserverWidget):
         )
         self._own: Any = own
         self.linked = flag("linked", linked)
-        self._given = None if images is None else cam_images(images, labels)
+        given = self._given = None if images is None else cam_images(images, labels)
         self._revision, self._heard = 1, dict[str, int]()
         self._lock = threading.RLock()
         super().__init__(
@@ -108,6 +108,7 @@ class GradCAMViewer(ObserverWidget):
             kind="gradcam-viewer",
             options={"compact": compact, "names": list(self.class_names)},
             selection=self._choice.as_trait(1, {}),
+            images=b"" if given is None else images_packet(given.pictures, given.names),
         )
 
     # What a user asks for ---------------------------------------------------------------------
@@ -205,11 +206,12 @@ class GradCAMViewer(ObserverWidget):
             ),
             self._given,
             owner=self.owner,
+            shy=bool(self.options.get("compact")),
             seen=self._is_seen,
             told=self._computed,
             first=self._first,
         )
-        self._sent_names: tuple[str, ...] = ()
+        self._sent_names = () if self._given is None else self._given.names
         self._maps_stream = self._stream(
             "maps", self._produce_maps, self._deliver_maps, kind="picture", max_hz=4
         )
@@ -225,9 +227,10 @@ class GradCAMViewer(ObserverWidget):
         session.recorder.jobs.add(self.owner, self._desk)
         self._bound.callback(session.recorder.jobs.drop, self.owner)
         self._bound.callback(self._desk.close)
-        if self._given is not None:
-            self._images_stream.mark(urgent=True)
         self._desk.run_when_idle()
+
+    def _ready_for_picture(self) -> bool:
+        return self._desk.gathering
 
     def _is_seen(self) -> bool:
         return self.presence.any_visible(hearing=self.session.sender.hearing)

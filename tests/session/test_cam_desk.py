@@ -34,9 +34,9 @@ def clock():
 def made():
     sessions = []
 
-    def make(images="given", *, every=None, clock=None, seen=lambda: True, model=None):
+    def make(images="given", *, every=None, clock=None, seen=lambda: True, shy=False):
         torch.manual_seed(0)
-        model = model or nn.Sequential(
+        model = nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
             nn.Flatten(), nn.Linear(4, 6),
         )  # fmt: skip
@@ -46,7 +46,7 @@ def made():
         given = cam_images(torch.rand(2, 1, 8, 8)) if images == "given" else images
         told = []
         desk = CamDesk(
-            session, CamRequest(), given, owner=1, seen=seen, told=lambda: told.append(1),
+            session, CamRequest(), given, owner=1, seen=seen, shy=shy, told=lambda: told.append(1),
             first=lambda _: [0], **({} if clock is None else {"clock": clock}),
         )  # fmt: skip
         desk.told, desk.model, desk.optimizer = told, model, optimizer
@@ -147,6 +147,20 @@ def test_items_of_training_batches_are_pinned_where_no_images_were_given(made):
     step(desk, 3)
     assert torch.equal(desk.images.inputs.args[0], kept)  # pinned
     assert desk.shot.frame.step == desk.session.step
+
+
+def test_a_tab_that_nobody_opened_costs_nothing(made):
+    looked = []
+    desk = made(images=None, every=1, seen=lambda: bool(looked), shy=True)
+    step(desk, 3)
+    assert (desk.images, desk.shot, len(desk.session.recorder.looks)) == (None, None, 0)
+    looked.append(1)
+    step(desk, 2 * GATHERED)
+    assert len(desk.images) == GATHERED
+    looked.clear()
+    step(desk)
+    assert desk.shot.frame.step == desk.session.step  # the tape goes on
+    assert len(desk.session.recorder.looks) == 0  # all images are there
 
 
 def test_what_the_model_refuses_is_told_and_tried_again_later(made, clock):

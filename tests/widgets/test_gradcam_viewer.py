@@ -62,6 +62,18 @@ def test_a_viewer_has_maps_as_soon_as_it_is_made(viewer, model, images):
     assert pictures["rows"][1]["name"] == "image 1"
 
 
+def test_photographs_are_sent_small_and_at_once():
+    x, y = np.meshgrid(np.linspace(0, 1, 224), np.linspace(0, 1, 224))
+    photo = torch.tensor(np.stack([x, y, x * y]), dtype=torch.float32)
+    viewer = nbv.GradCAMViewer(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), photo)
+    header, arrays = unpack(viewer.images)  # without waiting for any sender
+    assert (header["rows"][0]["h"], header["rows"][0]["w"]) == (224, 224)
+    assert len(viewer.images) < 30_000
+    shown = np.asarray(Image.open(io.BytesIO(arrays["jpeg0"].tobytes())), int)
+    assert np.abs(shown / 255 - photo.numpy().transpose(1, 2, 0)).mean() < 0.01
+    viewer.session.close()
+
+
 def test_selecting_changes_the_result_and_computes_what_is_missing(viewer, model, images):
     viewer.select(target="two", layer="1")
     assert viewer.result.targets == (2, 2)

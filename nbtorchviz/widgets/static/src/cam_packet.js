@@ -46,17 +46,17 @@ export function read(data) {
   };
 }
 
-/** Read the images: [{name, note, pixels (ImageData-ready Uint32Array) or null, h, w}]. */
+/** Read the images: [{name, note, h, w, pixels (ImageData-ready Uint32Array) or null, jpeg (bytes) or null}]. */
 export function readImages(data) {
   const { header, arrays } = decode(data);
   return header.rows.map((row, i) => {
-    const bytes = arrays[`image${i}`];
-    if (!bytes) return { ...row, pixels: null, h: 1, w: 1 };
+    const bytes = arrays[`image${i}`], jpeg = arrays[`jpeg${i}`] || null;
+    if (!bytes) return { h: 1, w: 1, ...row, pixels: null, jpeg };
     const [h, w, depth = 1] = bytes.shape, pixels = new Uint32Array(h * w);
     for (let at = 0, from = 0; at < h * w; at += 1, from += depth) {
       const red = bytes[from], green = depth > 1 ? bytes[from + 1] : red, blue = depth > 1 ? bytes[from + 2] : red;
       pixels[at] = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
     }
-    return { ...row, pixels, h, w };
+    return { ...row, pixels, jpeg: null, h, w };
   });
 }

@@ -4,7 +4,7 @@ import { contour, heat, resize } from "./cam_math.js";
 import { ratio } from "./dom.js";
 import { sized, tableOf } from "./map_colours.js";
 
-const FIELD_PX = 160; // a map is resized to this many values a side; the browser enlarges the rest
+const FIELD_PX = 112; // a map is resized to this many values a side; the browser enlarges the rest
 const LEVELS = 252;
 const DASH = 5; // values of the field from one stroke of a dashed line to the next gap
 const SMOOTH_FROM = 64; // pictures with larger sides are photographs: enlarged smoothly

@@ -23,6 +23,19 @@ function rawOf(frame, row, layer, { cls, against }) {
   return a && b ? { values: difference(a.values, b.values), h: a.h, w: a.w } : null;
 }
 
+const made = new WeakMap(); // frame → what mapOf has found of it
+
+/** What `found` returned for this frame and pick before, else now. */
+function remembered(frame, key, found) {
+  if (!made.has(frame)) made.set(frame, new Map());
+  const known = made.get(frame);
+  if (!known.has(key)) known.set(key, found());
+  return known.get(key);
+}
+
+/** Forget it: another frame is shown. */
+export const forget = (frame) => { made.delete(frame); frame.forget(); };
+
 /**
  * {cls, against, h, w, raw, shown, span, scale, word}: `shown` has no negative values unless signed, `scale` is
  * the largest absolute value shown, `word` says why nothing is to be seen ("", "absent", "missing", "same", "nan", "zero",
@@ -30,6 +43,10 @@ function rawOf(frame, row, layer, { cls, against }) {
  */
 export function mapOf(frame, row, layer, pick) {
   const what = explained(frame, row, pick), signed = pick.sign === "signed";
+  return remembered(frame, [row, layer, what.cls, what.against, signed].join("\n"), () => mapFor(frame, row, layer, what, signed));
+}
+
+function mapFor(frame, row, layer, what, signed) {
   if (what.cls === what.against) return { ...what, word: "same" };
   if (!frame.layer(layer)) return { ...what, word: "absent" };
   const raw = rawOf(frame, row, layer, what);

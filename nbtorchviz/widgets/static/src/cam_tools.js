@@ -61,7 +61,7 @@ export function toolsOf(view) {
     const own = frame.rows[0].cls === OWN;
     if (made.frame !== frame || made.query !== query || made.names !== names) made = { frame, query, names, ...listed(frame, names, query, count) };
     const { groups } = made, value = pick.target === null || pick.target === undefined ? "" : String(pick.target);
-    target.set([["", own ? className(names, OWN) : frame.header.own ? "as given, of each image" : frame.rows.length > 1 ? "predicted, of each image" : "predicted"]], groups, value);
+    target.set([["", frame.header.own || "predicted"]], groups, value);
     contrast.set([["", "nothing"], [SECOND, "next probable"]], groups, pick.contrast === null || pick.contrast === undefined ? "" : String(pick.contrast), own);
     const sent = state.cam && state.cam.methods ? METHODS.filter(([key]) => state.cam.methods.includes(key)) : METHODS;
     method.set(sent.some(([key]) => key === pick.method) ? sent : [...sent, [pick.method, methodName(pick.method)]], pick.method);

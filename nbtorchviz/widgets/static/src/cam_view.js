@@ -9,7 +9,7 @@ import { KEYS, h } from "./dom.js";
 import { bitmap } from "./cam_paint.js";
 import { read, readImages } from "./cam_packet.js";
 import { rowOf } from "./cam_row.js";
-import { explained } from "./cam_scene.js";
+import { explained, forget } from "./cam_scene.js";
 import { statusOf } from "./cam_status.js";
 import { tapeOf } from "./cam_tape.js";
 import { footOf, headOf, toolsOf } from "./cam_tools.js";
@@ -74,7 +74,7 @@ export function render({ model, el }) {
     if (!link.isVisible() || !root.isConnected) return; // becoming visible asks again
     const state = model.get("state") || {}, cam = state.cam || {}, gone = link.kernelGone(), frame = frameNow();
     const mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
-    if (frame && shown && shown !== frame) shown.forget();
+    if (frame && shown && shown !== frame) forget(shown);
     shown = frame;
     if (frame && !pick.layer) pick = { ...pick, layer: frame.header.layer || frame.layers[frame.layers.length - 1].key };
     const scene = {
@@ -115,7 +115,7 @@ export function render({ model, el }) {
     if (note.textContent !== words) note.textContent = note.title = words;
     note.classList.toggle("c-told", Boolean(told[0] || spoken));
     const { cls, against } = explained(frame, 0, pick);
-    Object.assign(root.dataset, { class: cls, against });
+    Object.assign(root.dataset, { class: cls, against, images: images.filter((image) => image.bitmap).length });
     const spokenNow = told[0] || `${pick.layer}, step ${frame.header.step}`;
     if (twin.textContent !== spokenNow) twin.textContent = spokenNow;
   }
@@ -140,6 +140,11 @@ export function render({ model, el }) {
     if (data && data.byteLength) {
       images = readImages(data).map((image) => ({ ...image, bitmap: image.pixels && bitmap(image.pixels, image.h, image.w) }));
       imagesSeq += 1;
+      images.forEach((image) => image.jpeg && createImageBitmap(new Blob([image.jpeg], { type: "image/jpeg" })).then((made) => {
+        image.bitmap = made;
+        imagesSeq += 1;
+        ask();
+      }, () => {})); // a hatched place stays
     }
     ask();
   }
