@@ -15,6 +15,8 @@ from nbtorchviz.analysis.packets import pack
 
 HEADER_BYTES = 12_000
 """Room left for names, shapes and probabilities."""
+IMAGES_BYTES = 240_000
+"""Most bytes of all images together, so that they fit into one message."""
 PIXELS_UP_TO = 64
 """Images with larger sides go to a view as JPEG."""
 
@@ -84,16 +86,23 @@ def images_packet(images: Sequence[InputImage], names: Sequence[str]) -> bytes:
             row |= {"h": height, "w": width}
             packed = max(height, width) > PIXELS_UP_TO
             arrays[f"{'jpeg' if packed else 'image'}{at}"] = (
-                _jpeg(image.pixels) if packed else image.pixels
+                _jpeg(image.pixels, IMAGES_BYTES // len(images)) if packed else image.pixels
             )
         rows.append(row)
     return pack({"version": 1, "rows": rows}, arrays)
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "JPEG", quality=90)
-    return np.frombuffer(stream.getvalue(), np.uint8)
+def _jpeg(pixels: NDArray[np.uint8], limit_bytes: int) -> NDArray[np.uint8]:
+    """Compress a picture as well as fits."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    data = b""
+    for quality in (90, 75, 50, 25):
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=quality)
+        data = stream.getvalue()
+        if len(data) <= limit_bytes:
+            break
+    return np.frombuffer(data, np.uint8)
 
 
 def looked_at(frame: CamFrame, target: int | None, contrast: int | str | None) -> list[int]:
