@@ -192,6 +192,10 @@ class Steps:
         self.silent = self.forwards = 0
         return True
 
+    def skipped(self) -> None:
+        """Note that the forwards since the last step belong to one that a scaler skipped."""
+        self.silent = self.forwards = 0
+
     def by_forward(self, *, grad: bool) -> bool:
         """Tell whether the end of the present root forward is the boundary.
 

@@ -111,7 +111,9 @@ class Course:
         try:
             if self._reading.busy:
                 halved = self._window is not None and self._window.scaled
-                self._reading.finish(forced=True, halved=halved)
+                if self._reading.finish(forced=True, halved=halved):
+                    self._finish()  # this forward is of another step, not a micro-batch more
+                    self._steps.skipped()
             self._began(module, args, kwargs)
         except Exception as error:
             self.drop()

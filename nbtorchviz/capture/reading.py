@@ -78,25 +78,29 @@ class Reading:
         if self._pictures is not None:
             self._pictures.counted(self._steps.count)
 
-    def finish(self, *, forced: bool = False, halved: bool = False) -> None:
+    def finish(self, *, forced: bool = False, halved: bool = False) -> bool:
         """Hand over what was read, if the step is over.
 
         Args:
             forced: the next forward begins: an optimizer that did not step will not any more.
             halved: the last forward ran under float16 autocast.
-        """
-        self._finish_numbers(forced=forced, halved=halved)
-        self._finish_pictures(forced=forced)
 
-    def _finish_numbers(self, *, forced: bool, halved: bool) -> None:
+        Returns:
+            Whether a ``GradScaler`` skipped the step.
+        """
+        skipped = self._finish_numbers(forced=forced, halved=halved)
+        self._finish_pictures(forced=forced)
+        return skipped
+
+    def _finish_numbers(self, *, forced: bool, halved: bool) -> bool:
         reader = self._numbers
         if reader is None or not reader.ready:
-            return
+            return False
         # Scaled gradients that overflowed, and no step: a GradScaler skipped it.
         skipped = reader.step is None and halved and reader.overflowed()
         over = reader.step is not None and (forced or reader.complete)
         if not (over or skipped):
-            return
+            return False
         self._numbers = None
         reader.close()
         setting = self._subject.setting
@@ -104,6 +108,7 @@ class Reading:
             read = reader.develop(setting.summarise_many, setting.scale(), skipped=skipped)
         step = self._steps.count if reader.step is None else reader.step
         self._sink.parameters_read(read, step, reader.cost_s)
+        return skipped
 
     def _finish_pictures(self, *, forced: bool) -> None:
         reader = self._pictures

@@ -210,6 +210,8 @@ class Recorder:
 
     def parameters_read(self, read: ParameterStatistics, step: int, cost_s: float) -> None:
         """Publish what the optimizers did to the parameters."""
+        if read.skipped:  # the step that was planned is still to come
+            self._planned_step = -1
         self._budget.spent("parameters", cost_s)
         self.recording.spent(cost_s)
         elapsed_s = self._clock() - self.began

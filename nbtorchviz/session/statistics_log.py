@@ -98,6 +98,11 @@ class _Table:
         self.rows = rows
         self.numbers = Columns((fields, len(rows)), np.float32, MOST_COLUMNS)
         self.words: list[tuple[int, tuple[str, ...]]] = []
+        """States from the event of this number on; not from a step on: a skipped one has the
+        number of the step before."""
+        self.events = Columns((), np.int64, MOST_COLUMNS)
+        """Number of the event behind each column of ``numbers``."""
+        self.seen = 0
         bytes_each = max(1, quantities * len(rows)) * (2 * EXPONENTS + 4) * 2
         most = max(32, min(MOST_COLUMNS, HISTOGRAM_BYTES // bytes_each))
         depth = (quantities, len(rows), 2 * EXPONENTS + 4)
@@ -175,7 +180,8 @@ class StatisticsLog:
             if table is None or history is None:
                 return None
             words = np.full((len(table.rows), len(history.steps)), "", "<U13")
-            at = np.searchsorted([step for step, _ in table.words], history.steps, side="right")
+            begun = [number for number, _ in table.words]
+            at = np.searchsorted(begun, table.events.values, side="right")
             for column, index in enumerate(at):
                 words[:, column] = table.words[index - 1][1]
             return History(
@@ -237,10 +243,12 @@ class StatisticsLog:
             if len(values) == len(rows):
                 column[at] = values
         table.numbers.append(event.step, column)
+        table.events.append(event.step, np.asarray(table.seen))
         states = event.states or ("",) * len(rows)
         if not table.words or table.words[-1][1] != states:
-            table.words.append((event.step, states))
+            table.words.append((table.seen, states))
             del table.words[1:-MOST_COLUMNS]
+        table.seen += 1
         table.histograms.append(event.step, _packed(event.histograms, len(rows))[None])
         self._elements.update(zip(rows, map(int, event.counts), strict=False))
         self.newest_parameters = event
