@@ -77,6 +77,7 @@ class LiveLossPlot(ObserverWidget):
         )
         self.linked = flag("linked", linked)
         self._sums = KeptSums()
+        self._pointed: int | None = None
         self._drawing = threading.Lock()
         self._figure: Any = None
         self._book: Logbook | None = None
@@ -186,6 +187,7 @@ class LiveLossPlot(ObserverWidget):
     # Session and streams ----------------------------------------------------------------------
 
     def _bind(self, session: Any) -> None:
+        self._pointed = None
         super()._bind(session)
         self._curve_stream = self._stream(
             "curve", self._produce_curve, self._deliver_curve, kind="curve", max_hz=5
@@ -217,7 +219,13 @@ class LiveLossPlot(ObserverWidget):
         pick: dict[str, Any] = {"step": None if step >= self.session.step else int(step)}
         if layer and layer in getattr(self.session, "layers", ()):
             pick["layer"] = layer
+        self._follow(pick)
         self._tell(pick)
+
+    def _follow(self, moved: dict[str, Any]) -> None:
+        if "step" in moved:
+            self._pointed = moved["step"]
+            self._state_stream.mark(urgent=True)
 
     def _change(self, **changes: Any) -> None:
         self._view = replace(self._view, **changes)
@@ -263,7 +271,8 @@ class LiveLossPlot(ObserverWidget):
         self._figure.update(*parts)
 
     def _state(self) -> dict[str, Any]:
-        return super()._state() if self._book is None else self._book.state()
+        state = super()._state() if self._book is None else self._book.state()
+        return {**state, "pointed": self._pointed}
 
     def _find_successor(self) -> Any:
         return super()._find_successor() if self._book is None else None

@@ -5,6 +5,10 @@ from pathlib import Path
 
 from tests.browser.loops import MODEL, STEP
 
+PLAIN = """
+session = nbv.watch(model, optimizer, every=1)
+display(session)
+"""
 SHOTS = os.environ.get("NBTORCHVIZ_SHOTS")
 DEAD = """
 with torch.no_grad():
@@ -60,4 +64,32 @@ def test_a_finding_is_counted_listed_and_shown_where_it_is(open_notebook, loop):
     assert page.view("cockpit").bounding_box()["height"] <= 640
     loop.end()
     page.wait_done()
+    assert [line for line in page.console if "nbtv" in line] == []
+
+
+def test_a_step_of_the_curve_takes_all_there_and_one_tab_leads_the_other(open_notebook, loop):
+    page = open_notebook([MODEL + PLAIN, loop.cell(STEP + "session.log(loss=loss)")])
+    page.run_cell(0)
+    page.wait_done(0)
+    page.view("cockpit").scroll_into_view_if_needed()
+    page.run_cell(1)
+    loop.begun()
+    page.wait_painted(from_step=12)
+    loop.end()
+    page.wait_done()
+    page.view("cockpit").scroll_into_view_if_needed()  # its views are made anew, further down
+    page.wait_painted(from_step=12)
+    page.page.locator(".nbtv-live-loss-plot[data-pointed='']").wait_for()
+    page.page.locator(".l-canvas").focus()
+    for key in ("Home", "ArrowRight", "ArrowRight", "Enter"):
+        page.page.keyboard.press(key)
+    page.page.wait_for_selector(".nbtv-live-loss-plot[data-pointed='3']")
+    page.wait_painted(step=3)
+    shot(page, "linked")
+    tab(page, "Gradients").click()
+    page.wait_painted("gradient-inspector", step=3)
+
+    page.view("gradient-inspector").get_by_role("treeitem", name="conv").first.click()
+    tab(page, "Activations").click()
+    page.wait_painted(layer="conv", step=3)
     assert [line for line in page.console if "nbtv" in line] == []

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { keyOfCall, placeOf } from "../../nbtorchviz/widgets/static/src/map_foot.js";
+import { keyOfCall, nearest, placeOf } from "../../nbtorchviz/widgets/static/src/map_foot.js";
 import { visibleRows } from "../../nbtorchviz/widgets/static/src/map_tree.js";
 
 const row = (key, depth, block = false) => ({ key, depth, block, type: block ? "Sequential" : "ReLU" });
@@ -35,4 +35,9 @@ test("a flag lies between the kept steps around it and opens the first one from 
   assert.deepEqual(placeOf(3, [10, 20]), { left: 0, first: 0 });
   assert.deepEqual(placeOf(30, [10, 20]), { left: 1, first: 2 }); // the live edge
   assert.deepEqual(placeOf(30, []), { left: 0, first: 0 });
+});
+
+test("a step that is not kept stands at the nearest kept one, which is what is shown", () => {
+  assert.deepEqual([0, 4, 6, 12, 99].map((step) => nearest([1, 5, 10, 20], step)), [0, 1, 1, 2, 3]);
+  assert.equal(nearest([], 4), 0);
 });

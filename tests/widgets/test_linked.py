@@ -78,3 +78,15 @@ def test_a_widget_that_follows_a_new_model_leaves_the_old_ones_circle(session, m
     View(other).intent("layer", "2")
     assert browser.layer != "2"
     browser.session.close()
+
+
+def test_a_curve_points_at_the_step_of_the_others_and_takes_them_along(session):
+    browser, plot = nbv.ActivationBrowser(session), nbv.LiveLossPlot(session)
+    inspector, alone = nbv.GradientInspector(session), nbv.LiveLossPlot(session, linked=False)
+    View(browser).intent("step", 5)
+    assert (plot._state()["pointed"], alone._state()["pointed"]) == (5, None)
+    View(plot).intent("step", {"step": 0, "layer": "2"})  # nothing ran: the newest means live
+    assert plot._state()["pointed"] is None
+    assert (browser.layer, browser._choice.pick.step) == ("2", None)
+    assert (inspector.layer, inspector._choice.step) == ("2", None)
+    assert session.faults == []

@@ -91,7 +91,7 @@ const text = (ctx, words, x, y, color, { size = 11, align = "left", bold = false
   return ctx.measureText(words).width;
 };
 
-export function paint(ctx, scene, scales, palette, { cursor = null, compact = false } = {}) {
+export function paint(ctx, scene, scales, palette, { cursor = null, compact = false, mark = null } = {}) {
   const { box } = scales;
   const { header, axis, lines } = scene;
   const seen = lines.filter((l) => !l.hidden);
@@ -145,7 +145,21 @@ export function paint(ctx, scene, scales, palette, { cursor = null, compact = fa
   clipMarks(ctx, scene, scales, seen, palette);
   rug(ctx, scene, scales, seen, palette);
   endNames(ctx, scene, scales, seen, palette, compact);
+  if (mark !== null) pointer(ctx, scales, mark, palette);
   if (cursor) crosshair(ctx, scales, cursor, palette);
+}
+
+/** The step at which the other widgets are. */
+function pointer(ctx, scales, mark, palette) {
+  const { box } = scales, x = Math.round(scales.x(mark)) + 0.5;
+  if (x < box.left - 1 || x > box.right + 1) return;
+  line(ctx, x, box.top, x, box.bottom, palette.text);
+  ctx.fillStyle = palette.text;
+  ctx.beginPath();
+  ctx.moveTo(x, box.bottom - 6);
+  ctx.lineTo(x + 5, box.bottom + 1);
+  ctx.lineTo(x - 5, box.bottom + 1);
+  ctx.fill();
 }
 
 function axes(ctx, scene, scales, palette) {

@@ -9,7 +9,7 @@ import { brushOf, grabbed, sizedTo, zoomOf } from "./loss_zoom.js";
 
 const LANE = 28, BELOW = 34;
 
-/** `host`: {range(), setRange(range), step(step, target), redraw(), family()}. */
+/** `host`: {range(), setRange(range), step(step, target), redraw(), family(), pointed() -> step or null}. */
 export function plotArea(host, { compact = false } = {}) {
   const canvas = h("canvas");
   const focus = h("div", { class: "l-canvas", role: "img", tabindex: 0, "aria-label": "No values yet.", ...KEYS }, canvas);
@@ -39,8 +39,9 @@ export function plotArea(host, { compact = false } = {}) {
     ctx.family = host.family();
     ctx.total = width;
     scales = scalesOf(scene, box, compact ? 4 : 6);
+    const pointed = host.pointed();
     const points = cursor == null ? null : pointsAt(scene, cursor.x);
-    paint(ctx, scene, scales, palette, { cursor: points && { x: cursor.x, points }, compact });
+    paint(ctx, scene, scales, palette, { cursor: points && { x: cursor.x, points }, compact, mark: pointed == null ? null : scene.axis.to(scene.header.current, pointed) });
     ctx.font = `11px ${ctx.family}`;
     ctx.fillStyle = palette.text;
     ctx.textBaseline = "middle";

@@ -37,6 +37,7 @@ export function render({ model, el }) {
     setRange,
     step: (step, target) => link.intent("step", target ? { step, layer: target } : step),
     redraw: schedule,
+    pointed: () => (model.get("state") || {}).pointed ?? null,
     family: () => getComputedStyle(root).fontFamily || "sans-serif",
   }, { compact });
   const body = h("div", { class: "l-body" }, plot.chart, plot.overview, note);
@@ -138,6 +139,7 @@ export function render({ model, el }) {
     root.dataset.step = main ? main.line.latest[0] : "";
     root.dataset.seq = packet.header.seq;
     root.dataset.mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
+    root.dataset.pointed = (model.get("state") || {}).pointed ?? "";
     root.dataset.cursor = plot.cursorStep() ?? "";
     if (packet.header.seq > acked && root.isConnected) {
       acked = packet.header.seq;

@@ -62,7 +62,7 @@ export function footOf(view) {
   function paintStep(browser, header) {
     const { pick, state, live, narrow, compact } = scene;
     kept = (browser.kept_steps || []).filter((at) => header === null || at <= Math.max(state.step || 0, header.step));
-    const at = pick.step === null ? kept.length : Math.max(0, kept.indexOf(pick.step));
+    const at = pick.step === null ? kept.length : nearest(kept, pick.step);
     const now = header ? header.step : state.step || 0;
     const held = pick.step !== null || pick.hold;
     const edge = held ? "held" : header && header.preview ? "preview" : live && header ? (narrow || compact ? "live" : "live edge") : header ? "newest" : state.step ? "no picture" : "not run yet";
@@ -100,6 +100,9 @@ export function footOf(view) {
 
   return { el, paint, layer, row };
 }
+
+/** Place of the kept step nearest to `at`: the one that is shown. */
+export const nearest = (kept, at) => kept.reduce((best, step, i) => (Math.abs(step - at) < Math.abs(kept[best] - at) ? i : best), 0);
 
 /** Where step `at` lies along the slider of `kept` steps, 0 to 1, and the first kept place from it on. */
 export function placeOf(at, kept) {
