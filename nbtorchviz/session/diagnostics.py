@@ -19,6 +19,7 @@ from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.checkup import checkup as look_over
 from nbtorchviz.session.diagnosis import Diagnosis
 from nbtorchviz.session.facts import SessionFacts
+from nbtorchviz.session.flight_recorder import FlightRecorder, Incident
 from nbtorchviz.session.guarding import Guarding
 from nbtorchviz.session.knobs import Change, Knobs, KnobValue
 from nbtorchviz.session.metrics import MetricHistory
@@ -63,6 +64,9 @@ class Diagnostics(Guarding):
             spent=self.budget.spent,
             clock=clock,
         )
+        self._flight = FlightRecorder(
+            self.bus, self.metrics, self.recorder.kept["batch"], clock=clock
+        )
         self.knob_changes: tuple[Change, ...] = ()
         """What the knobs did so far, with notes; the newest last."""
         self._begin_guarding(clock)
@@ -82,6 +86,15 @@ class Diagnostics(Guarding):
         display of a widget on; with ``every=`` while there is a widget, displayed or not.
         """
         return self.diagnosis.findings
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """The newest few loss spikes, NaN and new findings, the newest last.
+
+        Frames of the steps around each are kept, within the memory bound, however long training
+        goes on: flags on the curve and on the Step slider lead there.
+        """
+        return self._flight.incidents
 
     @property
     def knobs(self) -> Knobs:

@@ -18,6 +18,15 @@ FRAMES_PER_LAYER = 64
 """Steps kept of one layer; beyond it every second older one is dropped, so that the rest still
 spans the whole run."""
 
+RECENT = 12
+"""The newest frames of a layer stay however close together they are: what led to an incident is
+among them when it is noticed."""
+MOST_INCIDENTS = 4
+BEFORE, AFTER = 4, 3
+"""Frames of each layer that an incident holds: up to its step, and after it."""
+HELD_SHARE = 0.5
+"""Of the memory, for frames that incidents hold."""
+
 Slot = tuple[str, str, bool]
 
 
@@ -62,6 +71,7 @@ class KeptFrames:
         self._frames: dict[Slot, list[_Kept]] = {}
         self._spacing: dict[Slot, int] = {}
         self._first_paths: dict[str, str] = {}
+        self._incidents: dict[int, dict[Slot, set[int]]] = {}
         self.size_bytes = 0
         """Bytes held now."""
 
@@ -70,14 +80,39 @@ class KeptFrames:
         kept, slot = _keep(event), _slot(event)
         with self._lock:
             frames = self._frames.setdefault(slot, [])
-            if len(frames) >= 2 and self._too_near(slot, frames):
-                self._drop(frames, len(frames) - 1)  # it was only there as the newest
+            leaves = len(frames) - RECENT
+            if leaves >= 1 and self._too_near(slot, frames, leaves):
+                self._drop(frames, leaves)  # it was only there as one of the newest
             frames.append(kept)
             self.size_bytes += kept.size_bytes
+            self._hold_new(slot, event.step)
             if len(frames) > FRAMES_PER_LAYER:
                 self._thin(slot, frames)
             while self.size_bytes > self._limit and self._shrink():
                 pass
+
+    def hold(self, step: int) -> None:
+        """Keep what is kept around ``step``, and the next few frames, as long as there is room.
+
+        The oldest incident is let go where there are more than ``MOST_INCIDENTS``, or where they
+        hold more than ``HELD_SHARE`` of the memory.
+        """
+        with self._lock:
+            self._incidents.setdefault(step, {})
+            for slot, frames in self._frames.items():
+                steps = [kept.event.step for kept in frames]
+                until = [at for at in steps if at <= step][-BEFORE:]
+                since = [at for at in steps if at > step][:AFTER]
+                self._incidents[step][slot] = {*until, *since}
+            while len(self._incidents) > MOST_INCIDENTS:
+                self._let_go()
+            self._fit_held()
+
+    def held(self, layer: str, *, path: str = "", gradient: bool = False) -> dict[int, list[int]]:
+        """Return what incidents hold of ``layer``: {step of the incident: steps of frames}."""
+        with self._lock:
+            slot = (layer, self.path_of(layer, path), gradient)
+            return {step: sorted(slots.get(slot, ())) for step, slots in self._incidents.items()}
 
     def learn_first(self, layer: str, path: str) -> None:
         """Note where in the output of ``layer`` the tensor lies that ``path=""`` stands for."""
@@ -132,26 +167,65 @@ class KeptFrames:
         with self._lock:
             self._frames.clear()
             self._spacing.clear()
+            self._incidents.clear()
             self.size_bytes = 0
 
-    def _too_near(self, slot: Slot, frames: list[_Kept]) -> bool:
-        return frames[-1].event.step - frames[-2].event.step < self._spacing.get(slot, 1)
+    def _too_near(self, slot: Slot, frames: list[_Kept], index: int) -> bool:
+        near = frames[index].event.step - frames[index - 1].event.step < self._spacing.get(slot, 1)
+        return near and not self._is_held(slot, frames[index])
+
+    def _is_held(self, slot: Slot, kept: _Kept) -> bool:
+        step = kept.event.step
+        return any(step in slots.get(slot, ()) for slots in self._incidents.values())
+
+    def _hold_new(self, slot: Slot, step: int) -> None:
+        for at, slots in self._incidents.items():
+            held = slots.setdefault(slot, set())
+            if step > at and sum(each > at for each in held) < AFTER:
+                held.add(step)
+                self._fit_held()
+                return
+
+    def _let_go(self) -> None:
+        del self._incidents[next(iter(self._incidents))]
+
+    def _fit_held(self) -> None:
+        while self._incidents and self._held_bytes() > HELD_SHARE * self._limit:
+            self._let_go()
+
+    def _held_bytes(self) -> int:
+        return sum(
+            kept.size_bytes
+            for slot, frames in self._frames.items()
+            for kept in frames
+            if self._is_held(slot, kept)
+        )
 
     def _drop(self, frames: list[_Kept], index: int) -> None:
         self.size_bytes -= frames.pop(index).size_bytes
 
     def _thin(self, slot: Slot, frames: list[_Kept]) -> None:
-        for index in range(len(frames) - 2, 0, -2):
-            self._drop(frames, index)
+        older = len(frames) - RECENT
+        for index in range(older - 1, 0, -2):
+            if not self._is_held(slot, frames[index]):
+                self._drop(frames, index)
         span = frames[-1].event.step - frames[0].event.step
         self._spacing[slot] = max(1, 2 * span // FRAMES_PER_LAYER)
 
     def _shrink(self) -> bool:
         """Drop something; False when nothing is left to drop."""
-        slot = max(self._frames, key=lambda s: sum(k.size_bytes for k in self._frames[s][:-1]))
+        sizes = {
+            slot: sum(k.size_bytes for k in frames[:-1] if not self._is_held(slot, k))
+            for slot, frames in self._frames.items()
+        }
+        slot = max(sizes, key=sizes.__getitem__)
         frames = self._frames[slot]
-        if len(frames) > 1:
-            self._drop(frames, 0 if len(frames) == 2 else 1)
+        if sizes[slot]:
+            free = [at for at, k in enumerate(frames[:-1]) if not self._is_held(slot, k)]
+            self._drop(frames, free[1] if len(free) > 1 and free[0] == 0 else free[0])
+            return True
+        if self._incidents:
+            self._let_go()
             return True
         oldest = min(self._frames, key=lambda s: self._frames[s][-1].event.captured_at_s)
         if len(self._frames) == 1:

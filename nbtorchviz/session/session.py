@@ -310,6 +310,8 @@ class Session(Runs, Diagnostics, Pins):
     def _tend(self) -> None:
         """Keep the books, on the training thread, some times a second."""
         now = self._clock()
+        self._flight.tend()
+        self.budget.spent("findings", self._clock() - now)
         if now - self._overhead_at >= OVERHEAD_S:
             self._overhead_at = now
             cpu_s = self.sender.cpu_s

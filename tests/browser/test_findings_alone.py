@@ -48,6 +48,8 @@ def test_show_me_and_each_name_say_which_layer(show):
     page.get_by_role("button", name="stem.relu", exact=True).click()
     assert [each["value"] for each in sent(page, "intent")] == ["block.relu", "stem.relu"]
     assert {each["name"] for each in sent(page, "intent")} == {"layer"}
+    page.get_by_role("button", name="step 38", exact=True).click()
+    assert [sent(page, "intent")[-1][key] for key in ("name", "value")] == ["step", 38]
     shown = page.evaluate("asked.map(({kind, finding}) => [kind, finding.layer])")
     assert shown == [["activation-browser", "block.relu"], ["activation-browser", "stem.relu"]]
 

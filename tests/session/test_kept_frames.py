@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from nbtorchviz.events import ActivationCaptured, GradientCaptured, Statistics
-from nbtorchviz.session.kept_frames import FRAMES_PER_LAYER, KeptFrames
+from nbtorchviz.session.kept_frames import (
+    AFTER,
+    BEFORE,
+    FRAMES_PER_LAYER,
+    MOST_INCIDENTS,
+    RECENT,
+    KeptFrames,
+)
 
 
 def captured(layer="conv", step=0, values=None, kind=ActivationCaptured):
@@ -92,3 +99,56 @@ def test_kept_values_do_not_share_memory_with_the_event():
     kept.add(captured(values=values))
     values[:] = 7
     assert kept.newest("conv").values.max() == 1
+
+
+def test_the_newest_frames_stay_close_together():
+    kept = KeptFrames()
+    for step in range(1000):
+        kept.add(captured(step=step))
+    assert kept.steps("conv")[-RECENT:] == tuple(range(1000 - RECENT, 1000))
+
+
+def test_what_is_around_an_incident_stays_however_long_it_goes_on():
+    kept = KeptFrames()
+    for step in range(500):
+        kept.add(captured(step=step))
+    kept.hold(499)
+    for step in range(500, 3000):
+        kept.add(captured(step=step))
+    around = list(range(500 - BEFORE, 500 + AFTER))
+    assert kept.held("conv") == {499: around}
+    assert set(around) <= set(kept.steps("conv"))
+    assert len(kept.steps("conv")) <= FRAMES_PER_LAYER
+    assert kept.at(498, "conv").values[0, 0] == 498.0
+
+
+def test_an_incident_of_long_ago_holds_the_frames_that_are_left_around_it():
+    kept = KeptFrames()
+    for step in (0, 10, 20, 30, 40, 50, 60, 70, 80):
+        kept.add(captured(step=step))
+    kept.hold(45)
+    assert kept.held("conv") == {45: [10, 20, 30, 40, 50, 60, 70]}
+    assert kept.held("other") == {45: []}
+
+
+def test_only_the_newest_incidents_are_held():
+    kept = KeptFrames()
+    for step in range(100):
+        kept.add(captured(step=step))
+        if step % 10 == 0:
+            kept.hold(step)
+    assert list(kept.held("conv")) == [60, 70, 80, 90][-MOST_INCIDENTS:]
+
+
+def test_incidents_never_break_the_memory_bound_nor_take_the_newest_frames():
+    size = 100 * 100 * 2 + 512
+    kept = KeptFrames(limit_bytes=10 * size)
+    for step in range(200):
+        kept.add(captured(step=step, values=np.ones((100, 100), np.float32)))
+        kept.add(captured("other", step=step, values=np.ones((100, 100), np.float32)))
+        if step % 7 == 0:
+            kept.hold(step)
+        assert kept.size_bytes <= 10 * size
+        assert (kept.newest("conv").step, kept.newest("other").step) == (step, step)
+    held = sum(len(steps) for name in ("conv", "other") for steps in kept.held(name).values())
+    assert 0 <= held <= 5

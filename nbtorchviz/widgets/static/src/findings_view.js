@@ -45,22 +45,20 @@ export function render({ model, el }) {
   }
 
   function card(finding) {
-    const [names, more] = namesOf(finding), about = `${finding.severity}, since step ${finding.since_step.toLocaleString("en")}`;
+    const [names, more] = namesOf(finding), step = finding.since_step;
     const [first, ...rest] = names;
-    const named = first ? [h("span", { class: "f-layers" }, "in ", ...[first, ...rest].flatMap((name, i) => [i ? ", " : "", nameOf(finding, name)]), more ? ` and ${more} more` : "")] : [];
+    const named = first ? [h("span", { class: "f-layers" }, "in ", ...[first, ...rest].flatMap((name, i) => [i ? ", " : "", nameOf(name, () => show(finding, name), `Show ${name}`)]), more ? ` and ${more} more` : "")] : [];
     return h("li", { class: `f-card f-${finding.severity}` },
       h("div", { class: "f-words" },
         h("div", { class: "f-title" }, h("span", { class: "f-mark", "aria-hidden": "true" }), h("b", {}, finding.title)),
-        h("div", { class: "f-about" }, h("span", {}, about), ...named),
+        h("div", { class: "f-about" }, h("span", {}, `${finding.severity}, since `, nameOf(`step ${step.toLocaleString("en")}`, () => link.intent("step", step), `Take the other widgets to step ${step}`)), ...named),
         h("div", { class: "f-evidence" }, ...worded(finding.evidence)),
         ...(finding.remedy ? [h("div", { class: "f-remedy" }, h("span", { class: "nbtv-quiet" }, "Try: "), ...worded(finding.remedy))] : [])),
       h("button", { type: "button", ...KEYS, "aria-label": `Show me: ${finding.title}`, onclick: () => show(finding, first || "") }, "Show me"));
   }
 
-  /** A layer's name, to press. */
-  function nameOf(finding, name) {
-    return h("button", { type: "button", class: "f-layer", ...KEYS, title: `Show ${name}`, onclick: () => show(finding, name) }, name);
-  }
+  /** A word to press. */
+  const nameOf = (name, onclick, title) => h("button", { type: "button", class: "f-layer", ...KEYS, title, onclick }, name);
 
   function paint() {
     const state = model.get("state") || {}, known = state.gradients || {}, gone = link.kernelGone();

@@ -1,0 +1,98 @@
+"""Flight recorder: when something goes wrong, the frames around it are kept out of the ring."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nbtorchviz.analysis.findings.loss_rules import is_loss, may_rise
+from nbtorchviz.analysis.spikes import spikes
+from nbtorchviz.bus import EventBus
+from nbtorchviz.events import FindingRaised, NonFiniteFound
+from nbtorchviz.session.kept_frames import MOST_INCIDENTS, KeptFrames
+from nbtorchviz.session.metrics import MetricHistory
+
+LOOK_S = 0.5
+"""How often logged losses are looked at: frames are kept close together for about so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Something went wrong at a step."""
+
+    step: int
+    kind: str
+    """``"spike"`` of the loss, ``"nonfinite"`` or ``"finding"``."""
+    text: str
+    layer: str = ""
+    """Layer, block or parameter to look at; ``""``: none in particular."""
+
+
+class FlightRecorder:
+    """Listens for incidents, and lets ``frames`` hold what is around them.
+
+    Args:
+        bus: findings and the first NaN are heard there.
+        metrics: the logged losses; spikes are flagged there.
+        frames: of the training batches.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        metrics: MetricHistory,
+        frames: KeptFrames,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics, self._frames, self._clock = metrics, frames, clock
+        self._lock = threading.Lock()
+        self._incidents: deque[Incident] = deque(maxlen=MOST_INCIDENTS)
+        self._looked_at = clock()
+        self._seen: dict[tuple[int, str], int] = {}
+        bus.subscribe(FindingRaised, self._found, inline=True)
+        bus.subscribe(NonFiniteFound, self._broke, inline=True)
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """The newest few, the newest last; frames around them are kept while there is room."""
+        with self._lock:
+            return tuple(self._incidents)
+
+    def tend(self) -> None:
+        """Look at the losses that were logged since last time. Call at boundaries."""
+        now = self._clock()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        newest = self._metrics.current_run
+        for (run, name), view in self._metrics.views().items():
+            if run != newest or not is_loss(name) or may_rise(name, "train"):
+                continue
+            first = min(self._seen.get((run, name), 0), len(view.values))
+            self._seen = {key: at for key, at in self._seen.items() if key[0] == newest}
+            self._seen[run, name] = len(view.values)
+            for at in spikes(view.values, first):
+                before, value = map(float, view.values[at - 1 : at + 1])
+                step = int(view.steps[at])
+                text = f"{name} jumps from {before:.3g} to {value:.3g}"
+                self._metrics.flag(step, text, kind="finding")
+                self._keep(Incident(step=step, kind="spike", text=text))
+
+    def _found(self, event: FindingRaised) -> None:
+        if event.active and event.rule != "first_nonfinite":  # heard apart
+            step = max(event.since_step, 0)
+            self._keep(Incident(step=step, kind="finding", text=event.title, layer=event.layer))
+
+    def _broke(self, event: NonFiniteFound) -> None:
+        report = event.report
+        self._keep(
+            Incident(step=report.step, kind="nonfinite", text=report.title, layer=report.layer)
+        )
+
+    def _keep(self, incident: Incident) -> None:
+        with self._lock:
+            self._incidents.append(incident)
+        self._frames.hold(incident.step)

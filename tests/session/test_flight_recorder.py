@@ -1,0 +1,106 @@
+"""The flight recorder: frames around a spike, a NaN and a finding are kept, and flagged."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+import nbtorchviz as nbv
+from nbtorchviz.events import FindingRaised, NonFiniteFound, ScalarLogged
+from nbtorchviz.nonfinite import NonFiniteReport
+from nbtorchviz.session.flight_recorder import LOOK_S, FlightRecorder
+from nbtorchviz.session.metrics import MetricHistory
+
+FOUND = {"rule": "dead_relu", "title": "relu is dead", "evidence": "", "remedy": ""}
+
+
+class Bus:
+    def __init__(self):
+        self.heard = {}
+
+    def subscribe(self, kind, handler, *, inline):
+        self.heard[kind] = handler
+
+    def publish(self, event):
+        self.heard[type(event)](event)
+
+
+@pytest.fixture
+def parts():
+    time, bus, metrics, held = SimpleNamespace(now=0.0), Bus(), MetricHistory(), []
+    frames = SimpleNamespace(hold=held.append)
+    flight = FlightRecorder(bus, metrics, frames, clock=lambda: time.now)
+    return SimpleNamespace(time=time, bus=bus, metrics=metrics, held=held, flight=flight)
+
+
+def log(parts, name, values):
+    for step, value in enumerate(values):
+        parts.metrics.add(ScalarLogged(name=name, step=step, value=value))
+    parts.time.now += 2 * LOOK_S
+    parts.flight.tend()
+
+
+def test_a_spike_is_held_flagged_and_told_once(parts):
+    log(parts, "loss", [2.0] * 40 + [9.0] + [2.0] * 5)
+    assert parts.held == [40]
+    (incident,) = parts.flight.incidents
+    assert (incident.step, incident.kind) == (40, "spike")
+    assert incident.text == "loss jumps from 2 to 9"
+    assert [(flag.step, flag.text, flag.kind) for flag in parts.metrics.flags] == [
+        (40, incident.text, "finding")
+    ]
+    parts.time.now += 2 * LOOK_S
+    parts.flight.tend()
+    assert parts.held == [40]
+
+
+def test_what_may_rise_or_is_no_loss_is_not_looked_at(parts):
+    for name in ("accuracy", "val_loss", "loss_g"):
+        log(parts, name, [2.0] * 40 + [90.0])
+    assert parts.held == []
+
+
+def test_findings_and_nan_are_held_where_they_began_and_a_recovery_is_not(parts):
+    finding = FindingRaised(severity="problem", since_step=7, layer="relu", step=40, **FOUND)
+    parts.bus.publish(finding)
+    parts.bus.publish(
+        FindingRaised(severity="problem", since_step=9, active=False, step=50, **FOUND)
+    )
+    report = NonFiniteReport(step=60, word="NaN", direction="unknown", layer="fc", seen="fc")
+    parts.bus.publish(NonFiniteFound(report=report, step=60))
+    parts.bus.publish(
+        FindingRaised(
+            severity="problem", since_step=60, step=60, **(FOUND | {"rule": "first_nonfinite"})
+        )
+    )
+    assert parts.held == [7, 60]
+    assert [(each.kind, each.layer) for each in parts.flight.incidents] == [
+        ("finding", "relu"),
+        ("nonfinite", "fc"),
+    ]
+
+
+def test_in_a_session_the_frames_around_a_spike_outlive_the_ring(monkeypatch):
+    monkeypatch.setattr("nbtorchviz.session.flight_recorder.LOOK_S", 0.0)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    session = nbv.watch(model, optimizer, every=1)
+    browser = nbv.ActivationBrowser(session, layer="0")
+    for step in range(1, 400):
+        model(torch.randn(4, 2)).sum().backward()
+        optimizer.step()
+        session.log(loss=50.0 if step == 120 else 1.0)
+    session.flush()
+    spike = next(each for each in session.incidents if each.kind == "spike")
+    assert abs(spike.step - 120) <= 1
+    held = session.recorder.kept["batch"].held("0")[spike.step]
+    assert len(held) == 7
+    assert set(held) <= set(browser._state()["browser"]["kept_steps"])
+    browser.select(step=spike.step)
+    assert browser.frame.step in held
+    flags = browser._state()["browser"]["flags"]
+    assert any("jumps from 1 to 50" in flag["text"] for flag in flags)
+    assert session.faults == []
+    session.close()
