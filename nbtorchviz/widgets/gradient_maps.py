@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -60,10 +61,11 @@ class GradientMaps:
 
     def target(self, choice: GradientChoice) -> Look | WeightWant:
         """Return what the session reads for a choice."""
+        choice = self._complete(choice)
         name = _parameter(choice, self._session)
         if name:
             return WeightWant(name, part=choice.part)
-        return Look(choice.layer or self._first(), sample=choice.sample, gradient=True)
+        return Look(choice.layer, sample=choice.sample, gradient=True)
 
     def choose(self, choice: GradientChoice, *, urgent: bool) -> None:
         """Show what is kept of the choice, and have it read from now on if its view is chosen."""
@@ -117,6 +119,7 @@ class GradientMaps:
         for kernels, ``inputs`` (how many input channels) and ``part`` (the chosen; None: mean).
         """
         self.unsent = False  # before reading: what comes now is sent next
+        choice = self._complete(choice)
         with self._lock:
             event, seen = self.event, self._input
         target = self.target(choice)
@@ -277,9 +280,15 @@ class GradientMaps:
     def _info(self, key: str) -> LayerInfo | None:
         return next((info for info in self._session.layer_infos if info.key == key), None)
 
-    def _first(self) -> str:
-        leaves = [info.key for info in self._session.layer_infos if info.key != "input"]
-        return leaves[0] if leaves else "input"
+    def _complete(self, choice: GradientChoice) -> GradientChoice:
+        """Put the first layer with parameters where none is chosen, as the views do."""
+        if choice.layer:
+            return choice
+        owners = {name.rpartition(".")[0] for name in _names(self._session)}
+        infos = [info for info in self._session.layer_infos if info.key != "input"]
+        own = [info.key for info in infos if not info.block and info.key in owners]
+        first = [*own, *(info.key for info in infos), "input"]
+        return replace(choice, layer=first[0])
 
 
 def _inputs(event: ParameterCaptured) -> int:

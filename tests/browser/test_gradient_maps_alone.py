@@ -19,6 +19,7 @@ PICKS = {
     "bias": {"layer": "0", "shown": "bias.grad"},
     "matrix": {"layer": "3", "shown": "weight.grad"},
     "vector": {"layer": "3", "shown": "bias"},
+    "unchosen": {"layer": "", "shown": "@gradient"},
 }
 
 
@@ -229,3 +230,10 @@ def test_a_rebuilt_view_shows_the_same_tile(show):
     page.evaluate("rebuild()")
     page.wait_for_selector(f"{ROOT}[data-channel='5'][data-shown='@gradient']")
     page.wait_for_selector(".nbtv-cell[aria-selected=true]")
+
+
+def test_without_a_choice_view_and_python_mean_the_same_layer(show):
+    page = show("unchosen")
+    assert page.locator(ROOT).get_attribute("data-layer") == "0"
+    page.get_by_text("d loss / d output of 0").wait_for()
+    assert page.locator(".g-late").count() == 0

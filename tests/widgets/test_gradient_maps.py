@@ -207,3 +207,17 @@ def test_a_large_model_stays_within_the_limit():
                     assert header["pooled"] > 1
                     assert any("mean of" in note for note in header["notes"])
         assert session.faults == []
+
+
+def test_without_a_layer_it_is_the_first_with_parameters():
+    model = nn.Sequential(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with contextlib.closing(nbv.watch(model, optimizer, every=1)) as session:
+        inspector = nbv.GradientInspector(session, view="maps")
+        for shown in ("@gradient", "weight"):
+            inspector.select(shown=shown)
+            model(torch.randn(5, 4)).sum().backward()
+            optimizer.step()
+            header, _ = parts(inspector)
+            assert (header["asked"], header["of"], header["view"] != "none") == ("0.1", shown, True)
+        assert session.faults == []
