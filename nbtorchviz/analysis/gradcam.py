@@ -32,8 +32,7 @@ def raw_map(method: str, activation: Tensor, gradient: Tensor) -> Tensor:
         raise ValueError(f"activation and gradient must share one shape (N, C, ...), got {shapes}.")
     if activation.dtype != torch.float64:
         activation, gradient = activation.float(), gradient.float()
-    with torch.autocast(activation.device.type, enabled=False):
-        flat = METHODS[method](activation.flatten(2), gradient.flatten(2))
+    flat = METHODS[method](activation.flatten(2), gradient.flatten(2))
     return flat.reshape(len(activation), *activation.shape[2:])
 
 

@@ -10,6 +10,7 @@ from nbtorchviz.analysis.gradcam import METHODS
 from nbtorchviz.attribution.passes import CamPass
 from nbtorchviz.attribution.reading import checked_model
 from nbtorchviz.attribution.result import CamResult
+from nbtorchviz.attribution.structure import structure_of
 from nbtorchviz.attribution.targets import Target
 from nbtorchviz.capture.layers import Tree, split_key
 from nbtorchviz.errors import LayerNotFoundError, NoMapError
@@ -72,11 +73,9 @@ def gradcam(
                 done.default_key(done.scores(target))
             return done.maps(target, method=method, last=True)
     if isinstance(layer, list | tuple):
-        tree = Tree(checked_model(model))
+        tree = structure_of(checked_model(model)).tree
         keys = list(dict.fromkeys(find_layer(tree, name) for name in layer))
-        with CamPass(
-            model, images, layers=[split_key(key)[0] for key in keys] + keys, tree=tree
-        ) as done:
+        with CamPass(model, images, layers=[split_key(key)[0] for key in keys] + keys) as done:
             for key in keys:
                 must_have_map(done, key)
             return done.maps(target, keys=keys, method=method, last=True)
@@ -110,9 +109,9 @@ def kept_layer(
     """
     root = checked_model(model)
     if layer is not None:
-        tree = Tree(root)
+        tree = structure_of(root).tree
         key = find_layer(tree, layer)
-        with CamPass(model, images, layers=[split_key(key)[0], key], tree=tree) as done:
+        with CamPass(model, images, layers=[split_key(key)[0], key]) as done:
             must_have_map(done, key)
             yield done, key
         return

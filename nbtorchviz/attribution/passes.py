@@ -23,10 +23,11 @@ from nbtorchviz.attribution.reading import (
     own_inputs,
 )
 from nbtorchviz.attribution.result import CamResult
+from nbtorchviz.attribution.structure import structure_of
 from nbtorchviz.attribution.taps import LateError, Tap, Taps
 from nbtorchviz.attribution.targets import Scores, Target, logits_of, scores_of
 from nbtorchviz.capture.compiled import compiled_how, entry_of
-from nbtorchviz.capture.layers import Tree, join_key
+from nbtorchviz.capture.layers import join_key
 from nbtorchviz.capture.leaves import shape_of, tensors_of
 from nbtorchviz.errors import NoMapError
 
@@ -47,7 +48,6 @@ class CamPass:
             keywords. It is copied and moved to the model's device.
         layers: canonical layer names whose calls are kept; None: all.
         lazy: keep outputs themselves, not copies: for choosing one layer, see ``default_key``.
-        tree: names of the model's modules, where they were read already.
 
     Raises:
         TypeError: the model is no module, or scripted or traced.
@@ -61,18 +61,24 @@ class CamPass:
         *,
         layers: Iterable[str] | None = None,
         lazy: bool = False,
-        tree: Tree | None = None,
     ) -> None:
         root = checked_model(model)
-        tree = tree or Tree(root)
+        structure = structure_of(root)
         names = None if layers is None else frozenset(layers)
         notes: list[str] = []
         inputs = own_inputs(root, images)
         tensors = tensors_of(inputs.args, inputs.kwargs)
-        shapes = [shape_of(tensor) for tensor in tensors]
+        shapes = tuple(shape_of(tensor) for tensor in tensors)
 
-        def run(*, late: bool) -> Taps | None:
-            taps = Taps(root, tree, lambda n: names is None or n in names, lazy=lazy, late=late)
+        def run(*, late: bool = False, few: bool = False) -> Taps | None:
+            taps = Taps(
+                root,
+                structure.tree,
+                lambda name: names is None or name in names,
+                lazy=lazy,
+                late=late,
+                few=few,
+            )
             notes.clear()
             self.output: Any = None
             with guarded(root, notes), taps:
@@ -81,14 +87,25 @@ class CamPass:
                 except (LateError, RuntimeError):
                     if not late:
                         raise
+            if few and names is not None and not structure.fits(shapes, taps, names):
+                return None
             return taps if not late or taps.served(self.output) else None
 
-        taps = run(late=True) if names is not None and not lazy else None
+        seen = structure.seen.get(shapes)
+        taps = None
+        if names is not None and not lazy:
+            late = names not in structure.early
+            if late or seen is not None:
+                taps = run(late=late, few=seen is not None)
+            if late and taps is None:
+                structure.early.add(names)
         if taps is None:
             inputs = own_inputs(root, images)
-            taps = cast(Taps, run(late=False))
-        self._root, self._recomputes = root, taps.recomputes
-        self.called = [join_key(call.name, call.call) for call in taps.calls]
+            seen, taps = None, cast(Taps, run())
+        if seen is None:
+            seen = structure.learn(shapes, taps)
+        self._root, self._recomputes = root, seen.recomputes
+        self.called = [join_key(call.name, call.call) for call in seen.calls]
         """Keys of all finished calls, in the order in which they finished."""
         how = compiled_how(entry_of(model), root)
         if how is not None:
@@ -96,7 +113,7 @@ class CamPass:
         if mixes_samples(root):
             notes.append("a BatchNorm without running statistics mixes the samples of a batch")
         self.notes = tuple(notes)
-        batch = batch_of(inputs, shapes, taps.calls)
+        batch = batch_of(inputs, shapes, seen.calls)
         self.samples = batch.size or 1
         image_hw = image_size(shapes)
         self.taps: dict[str, Tap] = {}
@@ -104,7 +121,7 @@ class CamPass:
         self.axes: dict[str, MapAxes] = {}
         self.flat: dict[str, tuple[int, ...]] = {}
         """Calls that were kept and have no positions -> shape of their output."""
-        for key, layout in layouts_of(taps.calls, batch, image_hw).items():
+        for key, layout in layouts_of(seen.calls, batch, image_hw).items():
             tap = taps.taps.get(key)
             if tap is None:
                 continue
@@ -274,13 +291,13 @@ class CamPass:
             notes.append(f"of its outputs, {tap.record.paths[0]!r} is shown")
         if gradient is None:
             notes.append("no gradient: the target does not depend on this layer's output")
-            maps = torch.zeros(len(activation), *axes.shape)
+            maps = np.zeros((len(activation), *axes.shape), np.float32)
         else:
             arranged = axes.arrange(gradient)
-            maps = raw_map(method, activation, arranged)
+            maps = _array(raw_map(method, activation, arranged))
             notes += _silent(arranged, maps)
         return CamResult(
-            maps=_array(maps),
+            maps=maps,
             layer=key,
             call=tap.record.call,
             method=method,
@@ -291,11 +308,11 @@ class CamPass:
         )
 
 
-def _silent(gradient: Tensor, maps: Tensor) -> list[str]:
+def _silent(gradient: Tensor, maps: NDArray[np.float32]) -> list[str]:
     """Say why maps are blank."""
-    if not bool(torch.isfinite(maps).all()):
+    if not np.isfinite(maps).all():
         return ["the map holds NaN or infinite values: the model's activations or weights do"]
-    blank = [n for n, sample in enumerate(maps) if not bool((sample > 0).any())]
+    blank = np.flatnonzero(maps.reshape(len(maps), -1).max(1) <= 0).tolist()
     if not blank:
         return []
     where = "" if len(blank) == len(maps) else f" of sample {', '.join(map(str, blank))}"

@@ -1,5 +1,7 @@
 """Read a model, its inputs and what its layers put out, as maps need them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -59,7 +61,9 @@ def own_inputs(root: nn.Module, images: object) -> Inputs:
     return Inputs(args, kwargs)
 
 
-def batch_of(inputs: Inputs, shapes: list[tuple[int, ...]], calls: list[CallRecord]) -> RootBatch:
+def batch_of(
+    inputs: Inputs, shapes: Sequence[tuple[int, ...]], calls: Sequence[CallRecord]
+) -> RootBatch:
     """Say how many samples there are, and along which axis."""
     first = inputs.args[0] if inputs.args else None
     if isinstance(first, list) and all(isinstance(item, Tensor) for item in first):
@@ -68,14 +72,14 @@ def batch_of(inputs: Inputs, shapes: list[tuple[int, ...]], calls: list[CallReco
     return root_batch_size(shapes, calls=seen)
 
 
-def image_size(shapes: list[tuple[int, ...]]) -> tuple[int, int] | None:
+def image_size(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int] | None:
     """Return height and width of the input where it is an image."""
     first = next((shape for shape in shapes if shape), ())
     return (first[-2], first[-1]) if len(first) in (3, 4) and first[-3] in (1, 3, 4) else None
 
 
 def layouts_of(
-    calls: list[CallRecord], batch: RootBatch, image_hw: tuple[int, int] | None
+    calls: Sequence[CallRecord], batch: RootBatch, image_hw: tuple[int, int] | None
 ) -> dict[str, Layout]:
     """Infer the layout of every call, each with the one before as evidence."""
     found: dict[str, Layout] = {}

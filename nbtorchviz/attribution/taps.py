@@ -67,6 +67,7 @@ class Taps:
         tree: its names.
         wanted: says for each canonical name whether its calls are tapped.
         lazy: keep the outputs themselves instead of copies; see ``Tap.overwritten``.
+        few: hook the wanted modules alone; the other calls are not noted.
         late: begin without gradients and turn them on at the first output that is tapped, so that
             nothing before it is kept for the backward; see ``LateError``.
     """
@@ -79,6 +80,7 @@ class Taps:
         *,
         lazy: bool = False,
         late: bool = False,
+        few: bool = False,
     ) -> None:
         self.calls: list[CallRecord] = []
         """All finished calls, in the order in which they finished."""
@@ -87,7 +89,7 @@ class Taps:
         self.recomputes = _saving_hooks is None
         """Whether a backward may run modules again, to recompute a checkpoint."""
         self._root, self._tree, self._wanted, self._lazy = root, tree, wanted, lazy
-        self._late = late
+        self._late, self._few = late, few
         self._counts: dict[str, int] = defaultdict(int)
         self._sources: dict[tuple[int, int], str] = {}
         """Edge -> key of the tap that first met it."""
@@ -98,7 +100,8 @@ class Taps:
             self._hooks.enter_context(torch.no_grad())
         modules = dict(self._root.named_modules(remove_duplicate=False))
         for entry in self._tree.entries.values():
-            if entry.name != OUTPUT or entry.raw:
+            wanted = not self._few or self._wanted(entry.name)
+            if wanted and (entry.name != OUTPUT or entry.raw):
                 module = modules[entry.raw]
                 hook = partial(self._called, entry.name, entry.type, entry.batch_first)
                 self._hooks.callback(module.register_forward_hook(hook).remove)

@@ -1,0 +1,59 @@
+"""What earlier forwards of a model have shown about it, so that a later one hooks less."""
+
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from nbtorchviz.attribution.taps import Taps
+from nbtorchviz.capture.layers import Tree
+from nbtorchviz.capture.survey import CallRecord
+
+_MOST_SHAPES = 8
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One whole forward."""
+
+    calls: tuple[CallRecord, ...]
+    recomputes: bool
+
+
+@dataclass(slots=True)
+class Structure:
+    """Names of a model's modules, and its calls by the shapes of its inputs."""
+
+    signature: tuple[tuple[str, type, int], ...]
+    tree: Tree
+    seen: dict[Shapes, Seen] = field(default_factory=dict)
+    early: set[frozenset[str]] = field(default_factory=set)
+    """Layers for which gradients have to be on from the start, see ``LateError``."""
+
+    def learn(self, shapes: Shapes, taps: Taps) -> Seen:
+        """Note a forward in which every module was hooked."""
+        if len(self.seen) >= _MOST_SHAPES:
+            self.seen.clear()
+        found = self.seen[shapes] = Seen(tuple(taps.calls), taps.recomputes)
+        return found
+
+    def fits(self, shapes: Shapes, taps: Taps, names: frozenset[str]) -> bool:
+        """Tell whether a forward with hooks on ``names`` alone went as the one that is known."""
+        return taps.calls == [call for call in self.seen[shapes].calls if call.name in names]
+
+
+_structures: WeakKeyDictionary[nn.Module, Structure] = WeakKeyDictionary()
+
+
+def structure_of(root: nn.Module) -> Structure:
+    """Return what is known; nothing is, once a module was added, replaced or renamed."""
+    signature = tuple(
+        (name, type(module), id(module))
+        for name, module in root.named_modules(remove_duplicate=False)
+    )
+    known = _structures.get(root)
+    if known is None or known.signature != signature:
+        known = _structures[root] = Structure(signature, Tree(root))
+    return known
