@@ -126,21 +126,25 @@ class Spreads:
             for at, read in enumerate(came)
         }
         gradients = [found.get(read.key) for read in reads]
+        norms = [
+            math.nan if g is None else _norm(g[2], read.count)
+            for g, read in zip(gradients, reads, strict=True)
+        ]
+        spreads = [_spread_over_batch(read.batch) for read in reads]
+        with np.errstate(over="ignore"):  # beyond float32: infinite
+            gradient_norms, batch_spreads = (
+                np.array(norms, np.float32),
+                np.array(spreads, np.float32),
+            )
         return LayerStatistics(
             layers=tuple(read.key for read in reads),
             statistics=tuple(statistics[:total]),
             histograms=tuple(histograms[:total]),
             gradients=tuple(None if g is None else g[0] for g in gradients),
             gradient_histograms=tuple(None if g is None else g[1] for g in gradients),
-            gradient_norms=np.array(
-                [
-                    math.nan if g is None else _norm(g[2], read.count)
-                    for g, read in zip(gradients, reads, strict=True)
-                ],
-                np.float32,
-            ),
+            gradient_norms=gradient_norms,
             training=tuple(read.training for read in reads),
-            batch_spreads=np.array([_spread_over_batch(read.batch) for read in reads], np.float32),
+            batch_spreads=batch_spreads,
         )
 
 

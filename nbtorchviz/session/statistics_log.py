@@ -152,10 +152,10 @@ class StatisticsLog:
     def observe(self, event: object) -> None:
         """Keep the numbers of one event; others are passed over."""
         if isinstance(event, LayerStatisticsCaptured):
-            with self._lock:
+            with self._lock, np.errstate(over="ignore"):  # beyond float32: infinite
                 self._observe_layers(event)
         elif isinstance(event, ParameterStatisticsCaptured) and event.parameters:
-            with self._lock:
+            with self._lock, np.errstate(over="ignore"):
                 self._observe_parameters(event)
         else:
             return
