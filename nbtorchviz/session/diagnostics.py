@@ -22,6 +22,7 @@ from nbtorchviz.session.facts import SessionFacts
 from nbtorchviz.session.flight_recorder import FlightRecorder, Incident
 from nbtorchviz.session.guarding import Guarding
 from nbtorchviz.session.knobs import Change, Knobs, KnobValue
+from nbtorchviz.session.linking import Linking
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pinned import check_probe
 from nbtorchviz.session.rate_watch import RateWatch
@@ -38,6 +39,7 @@ class Diagnostics(Guarding):
     bus: EventBus
     budget: Budget
     gate: PauseGate
+    linking: Linking
     metrics: MetricHistory
     recorder: Recorder
     _rate: RateWatch
@@ -65,7 +67,7 @@ class Diagnostics(Guarding):
             clock=clock,
         )
         self._flight = FlightRecorder(
-            self.bus, self.metrics, self.recorder.kept["batch"], clock=clock
+            self.bus, self.metrics, self.recorder.kept["batch"], point=self._point_at, clock=clock
         )
         self.knob_changes: tuple[Change, ...] = ()
         """What the knobs did so far, with notes; the newest last."""
@@ -188,6 +190,10 @@ class Diagnostics(Guarding):
         if each.removed or each.fault:
             return None
         return bool(each.needs.statistics or each.needs.rules)
+
+    def _point_at(self, layer: str) -> None:
+        """Take the widgets to ``layer``, except those that a user moves just now."""
+        self.linking.tell(0, {"layer": layer}, by_user=False)
 
     def _hold(self) -> None:
         """Finish a boundary on the training thread; changes, pause and stop take effect here."""

@@ -36,6 +36,7 @@ class FlightRecorder:
         bus: findings and the first NaN are heard there.
         metrics: the logged losses; spikes are flagged there.
         frames: of the training batches.
+        point: called with the layer in which the first NaN was traced, to take widgets there.
         clock: seconds, monotonic.
     """
 
@@ -45,10 +46,11 @@ class FlightRecorder:
         metrics: MetricHistory,
         frames: KeptFrames,
         *,
+        point: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics, self._frames, self._clock = metrics, frames, clock
-        self._lock = threading.Lock()
+        self._point, self._lock = point, threading.Lock()
         self._incidents: deque[Incident] = deque(maxlen=MOST_INCIDENTS)
         self._looked_at = clock()
         self._seen: dict[tuple[int, str], int] = {}
@@ -87,10 +89,10 @@ class FlightRecorder:
             self._keep(Incident(step=step, kind="finding", text=event.title, layer=event.layer))
 
     def _broke(self, event: NonFiniteFound) -> None:
-        report = event.report
-        self._keep(
-            Incident(step=report.step, kind="nonfinite", text=report.title, layer=report.layer)
-        )
+        step, layer, text = event.report.step, event.report.layer, event.report.title
+        self._keep(Incident(step=step, kind="nonfinite", text=text, layer=layer))
+        if event.report.replayed and layer:  # traced, not only seen somewhere on its way
+            self._point(layer)
 
     def _keep(self, incident: Incident) -> None:
         with self._lock:

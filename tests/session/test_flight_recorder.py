@@ -11,6 +11,7 @@ from nbtorchviz.events import FindingRaised, NonFiniteFound, ScalarLogged
 from nbtorchviz.nonfinite import NonFiniteReport
 from nbtorchviz.session.flight_recorder import LOOK_S, FlightRecorder
 from nbtorchviz.session.metrics import MetricHistory
+from tests.widgets.view import View
 
 FOUND = {"rule": "dead_relu", "title": "relu is dead", "evidence": "", "remedy": ""}
 
@@ -30,8 +31,11 @@ class Bus:
 def parts():
     time, bus, metrics, held = SimpleNamespace(now=0.0), Bus(), MetricHistory(), []
     frames = SimpleNamespace(hold=held.append)
-    flight = FlightRecorder(bus, metrics, frames, clock=lambda: time.now)
-    return SimpleNamespace(time=time, bus=bus, metrics=metrics, held=held, flight=flight)
+    shown = []
+    flight = FlightRecorder(bus, metrics, frames, point=shown.append, clock=lambda: time.now)
+    return SimpleNamespace(
+        time=time, bus=bus, metrics=metrics, held=held, flight=flight, shown=shown
+    )
 
 
 def log(parts, name, values):
@@ -75,6 +79,7 @@ def test_findings_and_nan_are_held_where_they_began_and_a_recovery_is_not(parts)
         )
     )
     assert parts.held == [7, 60]
+    assert parts.shown == []  # it was seen there, but not traced
     assert [(each.kind, each.layer) for each in parts.flight.incidents] == [
         ("finding", "relu"),
         ("nonfinite", "fc"),
@@ -102,5 +107,30 @@ def test_in_a_session_the_frames_around_a_spike_outlive_the_ring(monkeypatch):
     assert browser.frame.step in held
     flags = browser._state()["browser"]["flags"]
     assert any("jumps from 1 to 50" in flag["text"] for flag in flags)
+    assert session.faults == []
+    session.close()
+
+
+def test_the_layer_that_made_the_first_nan_is_shown_where_no_user_moves(monkeypatch):
+    monkeypatch.setattr("nbtorchviz.session.linking.HELD_S", 1e6)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    session = nbv.watch(model, optimizer, every=1)
+    browser = nbv.ActivationBrowser(session, layer="1")
+    moved = nbv.ActivationBrowser(session, layer="1")
+    View(moved).intent("layer", "0")
+    browser.layer = "1"
+    session.on_nonfinite("tell", every_step=True)
+    for value in (1.0, 1.0, 3e38):
+        loss = model(torch.full((4, 2), value)).pow(2).sum()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            model[2].weight.fill_(3e38) if value == 1.0 else None
+    report = session.first_nonfinite
+    assert (report.replayed, report.layer) == (True, "2")
+    assert (browser.layer, moved.layer) == ("2", "0")
     assert session.faults == []
     session.close()
