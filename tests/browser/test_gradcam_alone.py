@@ -259,6 +259,29 @@ def test_names_are_text_and_a_rebuilt_view_goes_on_where_it_was(show):
     assert EVIL in page.locator(f"{ROOT} .c-size").first.inner_text()
 
 
+def test_what_was_kept_stays_beside_while_layer_class_and_step_move(show):
+    page = show()
+    painted(page, "layer", "relu2")
+    button = page.get_by_role("button", name="Compare")
+    button.click()
+    beside = page.locator(f"{ROOT} .c-row:first-child .c-beside")
+    beside.wait_for()
+    frames(page)
+    kept = page.evaluate(INK, 4)  # input, overlay, raw map, colour bar, beside
+    assert kept == page.evaluate(INK, 1)
+    page.get_by_role("slider", name="Layer").press("Home")
+    painted(page, "layer", "conv1")
+    page.get_by_role("combobox", name="Class", exact=True).select_option("5")
+    painted(page, "class", "5")
+    page.evaluate("(text) => window.model.paint(text)", packed(frame(8, seed=3), 2))
+    painted(page, "step", "8")
+    assert page.evaluate(INK, 4) == kept != page.evaluate(INK, 1)
+    words = beside.get_attribute("aria-label")
+    assert words.startswith("beside: relu2, Grad-CAM, step 5, digit 3: max ")
+    button.click()
+    beside.wait_for(state="hidden")
+
+
 def test_a_method_that_is_not_linear_waits_for_python(show):
     page = show(replace(frame(), linear=False, method="layercam"))
     painted(page, "class", "3")

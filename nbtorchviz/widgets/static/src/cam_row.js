@@ -4,7 +4,7 @@ import { KEYS, h, taken } from "./dom.js";
 import { NONE } from "./cam_packet.js";
 import { boxOf, paintBar, paintHatch, paintImage, paintOverlay, paintRaw, paintStrip } from "./cam_paint.js";
 import { barsOf, largest, layerToTry, mapOf } from "./cam_scene.js";
-import { className, sizeWords, targetName, whyNothing } from "./cam_words.js";
+import { className, methodName, sizeWords, targetName, whyNothing } from "./cam_words.js";
 import { percent, short } from "./map_math.js";
 
 const BAR_PX = 10;
@@ -20,8 +20,10 @@ export function rowOf(view, index) {
   const title = h("b"), predicted = h("span"), label = h("span"), said = h("div", { class: "c-said" }, title, predicted, label);
   const bars = h("div", { class: "c-bars", role: "group", "aria-label": `Classes of image ${index}` }), size = h("div", { class: "c-size nbtv-quiet" });
   const side = h("div", { class: "c-side" }, said, bars, size);
+  const beside = h("canvas", { class: "c-beside", role: "img", hidden: true }), besideWords = h("div", { class: "c-size nbtv-quiet", hidden: true });
+  side.append(besideWords);
   const thumbs = h("canvas", { "aria-hidden": "true" }), frameMark = h("i", { class: "c-here" }), strip = h("div", { class: "c-strip" }, h("div", { class: "c-film" }, thumbs, frameMark));
-  const el = h("section", { class: "c-row", "aria-label": `image ${index}` }, input, overlay, rawBox, side, strip);
+  const el = h("section", { class: "c-row", "aria-label": `image ${index}` }, input, overlay, rawBox, beside, side, strip);
   const painted = {};
   let now = null, cross = null, pitch = 28, keys = [];
 
@@ -76,6 +78,7 @@ export function rowOf(view, index) {
     once("overlay", [...look, ...what, pick.opacity, pick.contour], () => paintOverlay(overlay, image, map, box, { colormap, opacity: pick.opacity, level: pick.contour, signed }));
     once("raw", [...look, ...what, cross], () => (map.word ? paintHatch(raw, box, edge) : paintRaw(raw, map, box, { colormap, signed, cross })));
     once("bar", [...look, colormap], () => paintBar(bar, { height: box.height, width: BAR_PX }, colormap));
+    paintBeside(scene, look, box);
     scale.style.height = `${box.height}px`;
     const told = map.word ? whyNothing(map, { names, layer: pick.layer, hint: ["zero", "negative", "absent"].includes(map.word) ? layerToTry(frame, index, pick.layer, pick) : "", waits: scene.waits }) : ["", ""];
     why.hidden = !map.word;
@@ -92,6 +95,19 @@ export function rowOf(view, index) {
     overlay.setAttribute("aria-label", `${scene.frame.rows[index].name}: ${pick.layer} for ${name}${map.word ? `. ${told[0]}` : `, ${sizeWords(map, 0, signed)}`}`);
     raw.setAttribute("aria-label", cross && !map.word ? `row ${cross[0]}, column ${cross[1]} of ${map.h}×${map.w}: ${short(map.raw[cross[0] * map.w + cross[1]], 3)}` : `Raw map of ${pick.layer}, ${map.h || 0}×${map.w || 0}; arrows read single values`);
     return cross && !map.word ? `${scene.frame.rows[index].name}, ${raw.getAttribute("aria-label")}` : "";
+  }
+
+  /** What was kept for comparison, with its own layer, class, method and step. */
+  function paintBeside({ besides, image, names }, look, box) {
+    beside.hidden = besideWords.hidden = !besides;
+    if (!besides) return;
+    const { frame, pick } = besides, map = mapOf(frame, index, pick.layer, pick), signed = pick.sign === "signed", name = targetName(names, map);
+    const how = { colormap: signed ? "diverging" : pick.colormap, opacity: pick.opacity, level: pick.contour, signed };
+    once("beside", [...look, frame.header.seq, pick.layer, map.cls, map.against, ...Object.values(how)], () => paintOverlay(beside, image, map, box, how));
+    const words = `beside: ${[pick.layer, methodName(frame.header.method), `step ${frame.header.step}`].join(", ")}, ${name}: ${map.word ? "nothing to be seen" : sizeWords(map, 0, signed)}`;
+    tell(besideWords, words);
+    besideWords.title = words;
+    beside.setAttribute("aria-label", words);
   }
 
   function paintWords({ frame, names, pick }, map, name, told) {

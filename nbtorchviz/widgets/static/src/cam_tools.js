@@ -42,6 +42,7 @@ export function toolsOf(view) {
   const search = h("input", { type: "search", class: "c-search", "aria-label": "Search classes", placeholder: "Search", ...KEYS });
   const method = combobox("Method", (word) => view.choose({ method: word })), colormap = combobox("Colour map", (word) => view.choose({ colormap: word }));
   const sign = segmented("Values", [["positive", "positive"], ["signed", "signed"]], (word) => view.choose({ sign: word }));
+  const compare = h("button", { type: "button", "aria-pressed": "false", title: "Keep this map beside the one that is shown: another layer, class, method or step", ...KEYS, onclick: () => view.compare() }, "Compare");
   const layers = combobox("Layer", (key) => view.choose({ layer: key }));
   search.addEventListener("input", () => view.ask());
   search.addEventListener("keydown", (event) => {
@@ -51,13 +52,14 @@ export function toolsOf(view) {
   });
   const el = h("div", { class: "c-tools" },
     h("span", { class: "c-pair" }, h("span", { class: "nbtv-quiet" }, "Class"), target.el), search,
-    h("span", { class: "c-pair" }, h("span", { class: "nbtv-quiet" }, "against"), contrast.el), h("span", { class: "c-grow" }), layers.el, method.el, colormap.el, sign.el);
+    h("span", { class: "c-pair" }, h("span", { class: "nbtv-quiet" }, "against"), contrast.el), h("span", { class: "c-grow" }), layers.el, method.el, colormap.el, sign.el, compare);
   let made = {};
 
-  function paint({ frame, pick, names, gone, state, newest, narrow }) {
+  function paint({ frame, pick, names, gone, state, newest, narrow, besides }) {
+    compare.setAttribute("aria-pressed", String(Boolean(besides)));
     const count = frame.header.classes_known || 0, query = search.value.trim().toLowerCase();
     search.hidden = count < SEARCHED_FROM || !names.length;
-    search.placeholder = `Search ${count.toLocaleString("en")} classes`;
+    search.placeholder = `Search ${count.toLocaleString("en")}`;
     const own = frame.rows[0].cls === OWN;
     if (made.frame !== frame || made.query !== query || made.names !== names) made = { frame, query, names, ...listed(frame, names, query, count) };
     const { groups } = made, value = pick.target === null || pick.target === undefined ? "" : String(pick.target);

@@ -25,11 +25,15 @@ export function render({ model, el }) {
   const options = model.get("options") || {}, compact = Boolean(options.compact), names = [...(options.names || [])];
   const memory = memoryOf(options.id), tape = (memory.tape ||= tapeOf());
   let { pick = { ...FIRST }, revision = -1, moved = false } = memory;
-  let newest = null, images = [], imagesSeq = 0, rows = [], asked = false, acked = 0, skew = 0, narrow = false, dark = false, width = 868, rebuilt = true, spoken = "", shown = null;
+  let newest = null, images = [], imagesSeq = 0, rows = [], asked = false, acked = 0, skew = 0, narrow = false, dark = false, width = 868, rebuilt = true, spoken = "", shown = null, besides = null;
 
   const view = {
     ask, choose,
     act: (id) => link.action(id),
+    compare() {
+      besides = besides || !shown ? null : { frame: shown, pick: { ...pick } };
+      ask();
+    },
     hold: (on) => choose({ step: on && shown ? shown.header.step : null }),
     say(words) { if (words !== spoken) { spoken = words; ask(); } },
   };
@@ -80,6 +84,7 @@ export function render({ model, el }) {
     const scene = {
       state, cam, gone, frame, pick, names, narrow, compact, dark, mode, skew, images, imagesSeq, width,
       held: pick.step !== null, newest: newest ? newest.header.step : 0, live: !gone && (mode === "live" || mode === "background"),
+      besides: besides && frame && besides.frame.rows.length === frame.rows.length ? besides : null,
       kept: [...new Set([...(gone ? [] : cam.steps || []), ...tape.steps()])].sort((a, b) => a - b),
       grey: Boolean(state.status && state.status.code === "model_gone"), dpr: window.devicePixelRatio || 1,
     };
@@ -87,6 +92,7 @@ export function render({ model, el }) {
     status.paint(scene);
     root.classList.toggle("c-empty", !frame);
     root.classList.toggle("c-grey", scene.grey);
+    root.classList.toggle("c-comparing", Boolean(scene.besides));
     if (frame) paintFrame(scene);
     Object.assign(root.dataset, { layer: pick.layer, step: frame ? frame.header.step : "", seq: frame ? frame.header.seq : "", mode });
     Object.assign(memory, { pick, revision, moved });
