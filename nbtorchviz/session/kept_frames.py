@@ -175,8 +175,10 @@ class KeptFrames:
         return near and not self._is_held(slot, frames[index])
 
     def _is_held(self, slot: Slot, kept: _Kept) -> bool:
-        step = kept.event.step
-        return any(step in slots.get(slot, ()) for slots in self._incidents.values())
+        return kept.event.step in self._held_steps(slot)
+
+    def _held_steps(self, slot: Slot) -> set[int]:
+        return set().union(*(slots.get(slot, ()) for slots in self._incidents.values()))
 
     def _hold_new(self, slot: Slot, step: int) -> None:
         for at, slots in self._incidents.items():
@@ -194,12 +196,11 @@ class KeptFrames:
             self._let_go()
 
     def _held_bytes(self) -> int:
-        return sum(
-            kept.size_bytes
-            for slot, frames in self._frames.items()
-            for kept in frames
-            if self._is_held(slot, kept)
-        )
+        total = 0
+        for slot, frames in self._frames.items():
+            if held := self._held_steps(slot):
+                total += sum(kept.size_bytes for kept in frames if kept.event.step in held)
+        return total
 
     def _drop(self, frames: list[_Kept], index: int) -> None:
         self.size_bytes -= frames.pop(index).size_bytes
@@ -214,10 +215,11 @@ class KeptFrames:
 
     def _shrink(self) -> bool:
         """Drop something; False when nothing is left to drop."""
-        sizes = {
-            slot: sum(k.size_bytes for k in frames[:-1] if not self._is_held(slot, k))
-            for slot, frames in self._frames.items()
-        }
+        sizes = {}
+        for slot, frames in self._frames.items():
+            sizes[slot] = sum(k.size_bytes for k in frames[:-1])
+            if held := self._held_steps(slot):
+                sizes[slot] -= sum(k.size_bytes for k in frames[:-1] if k.event.step in held)
         slot = max(sizes, key=sizes.__getitem__)
         frames = self._frames[slot]
         if sizes[slot]:

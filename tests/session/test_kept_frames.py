@@ -152,3 +152,32 @@ def test_incidents_never_break_the_memory_bound_nor_take_the_newest_frames():
         assert (kept.newest("conv").step, kept.newest("other").step) == (step, step)
     held = sum(len(steps) for name in ("conv", "other") for steps in kept.held(name).values())
     assert 0 <= held <= 5
+
+
+def test_an_incident_is_let_go_when_what_follows_it_is_too_large():
+    size = 100 * 100 * 2 + 512
+    kept = KeptFrames(limit_bytes=10 * size)
+    big = np.ones((100, 100), np.float32)
+    for step in range(4):
+        kept.add(captured(step=step, values=big))
+    kept.hold(3)
+    kept.add(captured(step=4, values=big))
+    assert kept.held("conv") == {3: [0, 1, 2, 3, 4]}
+    kept.add(captured(step=5, values=big))  # more than half of the memory
+    assert kept.held("conv") == {}
+
+
+def test_an_incident_is_let_go_before_a_layer_loses_its_newest_frame():
+    size = 100 * 100 * 2 + 512
+    kept = KeptFrames(limit_bytes=10 * size)
+    big = np.ones((100, 100), np.float32)
+    for step in range(4):
+        kept.add(captured(step=step, values=big))
+    kept.hold(3)
+    others = [f"other{at}" for at in range(8)]
+    for step, name in enumerate(others):
+        kept.add(captured(name, step=0, values=big))
+        kept.add(captured(name, step=step + 10, values=big))
+    assert kept.size_bytes <= 10 * size
+    assert all(kept.newest(name) is not None for name in ("conv", *others))
+    assert kept.held("conv") == {}
