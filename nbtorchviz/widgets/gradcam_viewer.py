@@ -336,7 +336,9 @@ class GradCAMViewer(ObserverWidget):
 
     def _produce_older(self, limit_bytes: int) -> Payload | None:
         step = self._choice.step
-        frame = None if step is None else self._desk.tape.at(step)
+        if step is None or not self._is_seen():  # a hidden tab follows every step pointed at
+            return None
+        frame = self._desk.tape.at(step)
         return None if frame is None else self._packet(frame, limit_bytes)
 
     def _deliver_older(self, payload: Payload) -> None:

@@ -296,3 +296,28 @@ def test_a_method_that_is_not_linear_waits_for_python(show):
     page.evaluate("(text) => window.model.paint(text)", packed(both, 2))
     painted(page, "seq", "2")
     assert not page.locator(f"{ROOT} .c-row:first-child .c-why").is_visible()
+
+
+@pytest.mark.parametrize("width", [900, 400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing_serious(show, width, dark):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = show(width=width, images=2)
+    page.evaluate(
+        """(dark) => {
+          document.body.dataset.jpThemeLight = String(!dark);
+          document.body.style.background = dark ? "#111" : "#fff";
+        }""",
+        dark,
+    )
+    page.wait_for_selector(f"{ROOT}{'.nbtv-dark' if dark else ':not(.nbtv-dark)'}")
+    for layer in ("relu2", "dead"):  # with maps, and with the words in their place
+        painted(page, "layer", layer)
+        found = Axe().run(page, context={"include": [[".nbtv-view"]]})
+        assert [
+            (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+            for violation in found.response["violations"]
+            if violation["impact"] in ("serious", "critical")
+        ] == []
+        page.get_by_role("slider", name="Layer").press("End")
