@@ -160,9 +160,9 @@ def encode(maps: NDArray[np.float32]) -> tuple[Codes, NDArray[np.float32]]:
 
 def decode(codes: Codes, ranges: NDArray[np.float32]) -> NDArray[np.float32]:
     """Read what ``encode`` wrote."""
-    low = ranges[..., 0, None, None]
-    step = (ranges[..., 1, None, None] - low) / np.float32(LAST)
-    values = low + codes.astype(np.float32) * step
+    low = ranges[..., 0, None, None].astype(np.float64)  # a step may be below float32's smallest
+    step = (ranges[..., 1, None, None] - low) / LAST
+    values = (low + codes * step).astype(np.float32)
     return np.where(codes == NAN, np.float32(math.nan), values)
 
 
