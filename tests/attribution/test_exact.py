@@ -185,5 +185,8 @@ def test_a_layer_that_hands_its_input_on_gets_only_the_gradient_that_passes_thro
             return 3 * self.drop(x).mean((2, 3)) + x.mean((2, 3))
 
     torch.manual_seed(0)
-    every = nbv.gradcam(Branch().eval(), torch.randn(1, 1, 6, 6), target=0, layer="all")
+    model, image = Branch().eval(), torch.randn(1, 1, 6, 6)
+    every = nbv.gradcam(model, image, target=0, layer="all")
     close(every["conv"].maps, every["drop"].maps * 4 / 3, 1e-6)
+    alone = nbv.gradcam(model, image, target=0, layer="drop")
+    close(alone.maps, every["drop"].maps, 1e-6)
