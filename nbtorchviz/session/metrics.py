@@ -147,6 +147,8 @@ class MetricHistory:
                 series, batch = self._series.get((run, eval_name(name, phase))), as_batch(rows)
                 if series is None or batch is None or not series.takes(batch):
                     return False
+                if any(series is other for other, _ in ready):  # two names of one metric
+                    return False
                 ready.append((series, batch))
             for series, batch in ready:
                 series.extend(batch)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbtorchviz.bus import EventBus
@@ -42,6 +42,14 @@ def kept(metrics):
 
 
 @given(calls=CALLS, sort=st.booleans())
+@example(  # two names of one metric in a batch
+    calls=[
+        (0, "train", {"val_loss": 0.0}, True),
+        (1, "eval", {"val_loss": 0.0}, False),
+        (0, "train", {"val_loss": 0.0}, False),
+    ],
+    sort=False,
+)
 def test_a_batch_is_kept_as_if_each_value_had_been_kept_at_once(calls, sort):
     if sort:  # as in a training loop
         calls = sorted(calls, key=lambda call: call[0])
