@@ -6,6 +6,7 @@ Tests carry no marks of their own for this: where a file lies says what it needs
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -13,6 +14,10 @@ BROWSER = ROOT / "tests" / "browser"
 TRAININGS = ROOT / "tests" / "trainings"
 ARCHITECTURES = ROOT / "tests" / "architectures"
 MARKS = ("fast", "training", "notebook", "browser")
+
+# How long an example takes is the machine's affair; under CI examples are the same each time.
+settings.register_profile("nbtorchviz", parent=settings.default, deadline=None)
+settings.load_profile("nbtorchviz")
 
 
 def pytest_configure(config: pytest.Config) -> None:
