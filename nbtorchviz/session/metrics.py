@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nbtorchviz.analysis.curves import eval_name
 from nbtorchviz.errors import MetricNotFoundError
 from nbtorchviz.events import ScalarLogged
-from nbtorchviz.session.series import LIMIT, Point, Row, Series, SeriesView, as_batch
+from nbtorchviz.session.series import LIMIT, Batch, Point, Row, Series, SeriesView, as_batch
 
 MOST_RUNS = 64
 """Runs that are remembered; the oldest is forgotten first."""
@@ -142,7 +142,8 @@ class MetricHistory:
             False, with nothing kept, where one of them begins a run or needs care.
         """
         with self._lock:
-            run, ready = self.newest_run, []
+            run = self.newest_run
+            ready: list[tuple[Series, Batch]] = []
             for (name, phase), rows in columns.items():
                 series, batch = self._series.get((run, eval_name(name, phase))), as_batch(rows)
                 if series is None or batch is None or not series.takes(batch):
