@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import nn
 
 import nbtorchviz as nbv
-from nbtorchviz.attribution.pinned import pinned_maps
 from nbtorchviz.errors import NoMapError
 from tests.attribution.models import PooledLinear
 from tests.models import FrozenNorm, StatefulEval
@@ -95,7 +94,6 @@ def raises(error, model, images, **given):
 VIEWS = {
     "last layer": lambda model, x: nbv.gradcam(model, x),
     "all layers": lambda model, x: nbv.gradcam(model, x, layer="all", method="layercam"),
-    "pinned": lambda model, x: pinned_maps(model, x, top=2),
     "refused": lambda model, x: raises(ValueError, model, x, target=77),
     "failed": lambda model, x: raises(RuntimeError, model, x[:, :, 0]),
 }
