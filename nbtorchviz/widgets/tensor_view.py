@@ -74,7 +74,7 @@ def show(
 
 
 class TensorView(anywidget.AnyWidget):
-    """What ``show`` returns. Everything in sight is in the page: no kernel is needed to look."""
+    """What ``show`` returns. What is in the page needs no kernel; of large tensors a part is."""
 
     _esm = BUNDLE
 
