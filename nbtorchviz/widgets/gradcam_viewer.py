@@ -6,34 +6,30 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from traitlets import Bytes
-from traitlets import Dict as DictTrait
 
-from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.analysis.cam_picture import cam_picture
 from nbtorchviz.arguments import flag
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.live.host import kernel_loop_call
-from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.cam_compute import CamRequest
 from nbtorchviz.session.cam_desk import CamDesk
 from nbtorchviz.session.cam_images import cam_images
 from nbtorchviz.session.linking import LINKED
-from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
 from nbtorchviz.widgets.cam_choice import SELECTED, CamChoice
-from nbtorchviz.widgets.cam_packet import frame_packet, images_packet, looked_at
+from nbtorchviz.widgets.cam_packet import images_packet
 from nbtorchviz.widgets.cam_state import cam_state, result_of, summary_of
+from nbtorchviz.widgets.cam_streams import CamStreams
 
 KEYWORDS = (
     "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names", "linked",
 )  # fmt: skip
-LIMIT_BYTES = 260_000
 COMPUTED = ("layer", "target", "contrast", "method")
 """Changes that may need Python to compute; the browser does all others."""
 
 
-class GradCAMViewer(ObserverWidget):
+class GradCAMViewer(CamStreams):
     """Shows where, at any layer, the evidence for a class lies: maps over pinned images.
 
     Maps of all layers are computed at once and kept in the browser, so that moving over layers,
@@ -64,10 +60,6 @@ class GradCAMViewer(ObserverWidget):
     """
 
     _esm = BUNDLE.with_name("gradcam.js")
-
-    selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
-    images = Bytes(b"", help="The pinned images as they are shown: one packet.").tag(sync=True)
-    picture = Bytes(b"", help="The newest maps: one packet.").tag(sync=True)
 
     def __init__(
         self,
@@ -211,19 +203,7 @@ class GradCAMViewer(ObserverWidget):
             told=self._computed,
             first=self._first,
         )
-        self._sent_names = () if self._given is None else self._given.names
-        self._maps_stream = self._stream(
-            "maps", self._produce_maps, self._deliver_maps, kind="picture", max_hz=4
-        )
-        self._images_stream = self._stream(
-            "images", self._produce_images, self._deliver_images, acked=False, kind="picture"
-        )
-        self._selection_stream = self._stream(
-            "selection", self._produce_selection, self._deliver_selection, acked=False, kind="state"
-        )
-        self._older_stream = self._stream(
-            "older", self._produce_older, self._deliver_older, acked=False, kind="picture"
-        )
+        self._open_streams(() if self._given is None else self._given.names)
         session.recorder.jobs.add(self.owner, self._desk)
         self._bound.callback(session.recorder.jobs.drop, self.owner)
         self._bound.callback(self._desk.close)
@@ -231,20 +211,6 @@ class GradCAMViewer(ObserverWidget):
 
     def _ready_for_picture(self) -> bool:
         return self._desk.gathering
-
-    def _is_seen(self) -> bool:
-        return self.presence.any_visible(hearing=self.session.sender.hearing)
-
-    def _computed(self) -> None:
-        """Note, on the thread that computed, that there are new maps, or why there are none."""
-        desk = self._desk
-        if desk.images is not None and desk.images.names != self._sent_names:
-            self._images_stream.mark(urgent=True)
-        self._maps_stream.mark(urgent=self._desk.shot is not None and not self.session.run_active)
-        self._state_stream.mark(urgent=True)
-
-    def _first(self, frame: CamFrame) -> list[int]:
-        return looked_at(frame, self._choice.target, self._choice.contrast)
 
     def cell_ended(self) -> None:
         """Show the maps of the last step, then refresh the picture in the notebook."""
@@ -298,59 +264,6 @@ class GradCAMViewer(ObserverWidget):
         changes.pop("sample", None)
         if changes:
             self._take(changes)
-
-    # What the sender asks for -----------------------------------------------------------------
-
-    def _produce_maps(self, limit_bytes: int) -> Payload | None:
-        shot = self._desk.shot
-        if shot is None:
-            return None
-        return self._packet(shot.frame, limit_bytes, own=shot.own, others=list(shot.others))
-
-    def _packet(self, frame: CamFrame, limit_bytes: int, **about: Any) -> Payload:
-        seq = self._next_seq()
-        run = self.session.metrics.current_run
-        data = frame_packet(
-            frame,
-            seq=seq,
-            limit_bytes=min(limit_bytes, LIMIT_BYTES),
-            first=self._first(frame),
-            run=str(run),
-            **about,
-        )
-        return Payload(seq, data, len(data))
-
-    def _deliver_maps(self, payload: Payload) -> None:
-        self.picture = payload.data
-
-    def _produce_images(self, limit_bytes: int) -> Payload | None:
-        images = self._desk.images
-        if images is None:
-            return None
-        self._sent_names = images.names
-        data = images_packet(images.pictures, images.names)
-        return Payload(self._next_seq(), data, len(data))
-
-    def _deliver_images(self, payload: Payload) -> None:
-        self.images = payload.data
-
-    def _produce_older(self, limit_bytes: int) -> Payload | None:
-        step = self._choice.step
-        if step is None or not self._is_seen():  # a hidden tab follows every step pointed at
-            return None
-        frame = self._desk.tape.at(step)
-        return None if frame is None else self._packet(frame, limit_bytes)
-
-    def _deliver_older(self, payload: Payload) -> None:
-        self.send({"type": "frame"}, buffers=[payload.data])
-
-    def _produce_selection(self, limit_bytes: int) -> Payload:
-        with self._lock:
-            selection = self._choice.as_trait(self._revision, dict(self._heard))
-        return Payload(self._next_seq(), selection, 1_000)
-
-    def _deliver_selection(self, payload: Payload) -> None:
-        self.selection = payload.data
 
     def _state(self) -> dict[str, Any]:
         return cam_state(super()._state(), self.session, self._desk)
