@@ -1,6 +1,6 @@
 """What is known about the first NaN or infinite value of a training: numbers, and a sentence."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +43,40 @@ class TensorRange:
         return " and ".join(parts) or "no values"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorPiece:
+    """A rectangle out of a tensor, small enough to be kept and drawn; owns its memory."""
+
+    name: str
+    """``"input 0 of log"``, ``"result of log"``, ``"0.weight in step 3"``."""
+    whole: TensorRange
+    """All of the tensor."""
+    values: NDArray[np.float32]
+    """Shape (rows, columns), at most ``MOST_VALUES``; NaN and infinity as they were."""
+    start: tuple[int, ...] = ()
+    """Index in the tensor of ``values[0, 0]``. Rows run along its last axis but one, columns
+    along its last."""
+
+    @property
+    def place(self) -> str:
+        """Which part it is, as one would index it: ``"[2, 0:64, 0:64]"``; ``""``: all of it."""
+        shape = self.whole.shape
+        sizes = (1,) * (len(shape) - 2) + self.values.shape[2 - min(len(shape), 2) :]
+        if sizes == shape:
+            return ""
+        ends = zip(self.start, sizes, range(len(shape)), strict=True)
+        parts = [
+            f"{at}:{at + size}" if axis >= len(shape) - 2 else f"{at}" for at, size, axis in ends
+        ]
+        return f"[{', '.join(parts)}]"
+
+
+MOST_VALUES = 4_096
+"""Of a tensor that is shown."""
+
+
 def _number(value: float) -> str:
     return f"{value or 0.0:.4g}"  # not -0
-
-
-def _nothing() -> NDArray[np.float32]:
-    return np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +109,19 @@ class NonFiniteReport:
     """``"model.py:12"``: the user's code that called ``op``; ``""``: not known."""
     code: str = ""
     """That line."""
-    sample: NDArray[np.float32] = field(default_factory=_nothing)
-    """Of the tensor before it went bad, at most 4,096 values, in ``sample_shape``."""
-    sample_shape: tuple[int, ...] = ()
-    sample_of: str = ""
-    """Which tensor that is: ``"input of log"``."""
+    parameters: tuple[TensorRange, ...] = ()
+    """The layer's own parameters that are not among ``inputs``."""
+    before: tuple[TensorPiece, ...] = ()
+    """The last good values, around the place where it broke: of a forward or a loss what ``op``
+    was given, at most three tensors; of a backward the gradient that came in, then what ``op``
+    was given in the forward; of a parameter its values in the last step that was looked at;
+    where only the loss is known to be bad, the model's output."""
+    after: TensorPiece | None = None
+    """What came out, with NaN and infinity where they are; None: it was not seen."""
+    where: tuple[int, ...] = ()
+    """Index of the first NaN (else infinite) value in the tensor that ``after`` is of."""
+    terms: tuple[tuple[str, float], ...] = ()
+    """Of a loss that is a sum of several: variables of your code that it was made of."""
     seen: str = ""
     """What gave it away: ``"gradient of 0.weight"``."""
     replayed: bool = False
@@ -122,6 +158,9 @@ class NonFiniteReport:
             parts.append(f"Inside, {self.inner} made it.")
         if self.line:
             parts.append(f"{self.line}: {self.code}" if self.code else f"{self.line}.")
+        if self.terms:
+            told = ", ".join(f"{name} = {_number(value)}" for name, value in self.terms)
+            parts.append(f"Terms of the loss: {told}.")
         return " ".join((*parts, *self.notes))
 
     @property

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nbtorchviz.capture.nonfinite_pieces import first_bad, piece_of, place_in
 from nbtorchviz.capture.nonfinite_ranges import bad_in, readable
+from nbtorchviz.nonfinite import TensorPiece
 
 MOST_NODES = 50_000
 
@@ -25,8 +27,14 @@ class BrokenNode:
     """Class of a custom ``autograd.Function``; ``""``: it is none."""
     bad: tuple[int, int]
     total: int
-    given: Tensor | None
-    """The gradient it was given."""
+    before: TensorPiece | None
+    """The gradient it was given, around the place where it broke."""
+    after: TensorPiece
+    """The gradient it made."""
+    where: tuple[int, ...]
+    """Index of the first NaN or infinite value in that."""
+    shape: tuple[int, ...]
+    """Of that."""
 
     @property
     def op(self) -> str:
@@ -107,11 +115,22 @@ def _look(node: Any, found: list[BrokenNode], made: Sequence[Any], given: Sequen
         return
     usable = [tensor for tensor in given if _usable(tensor)]
     worst = max(range(len(bad)), key=lambda at: sum(bad[at]))
-    total = [tensor for tensor in made if _usable(tensor)][worst].numel()
+    broken = [tensor for tensor in made if _usable(tensor)][worst]
     forward = getattr(node, "_forward_cls", None)
     custom = forward.__name__ if forward is not None else ""
-    first = usable[0].detach().clone() if usable else None
-    found.append(BrokenNode(node.name(), number_of(node), custom, bad[worst], total, first))
+    shape = tuple(broken.shape)
+    where = first_bad(broken)
+    before = None
+    if usable:
+        place = place_in(usable[0], where, shape)
+        before = piece_of("gradient that came in", usable[0], place)
+    after = piece_of("gradient that went on", broken, where)
+    number = number_of(node)
+    found.append(
+        BrokenNode(
+            node.name(), number, custom, bad[worst], broken.numel(), before, after, where, shape
+        )
+    )
     raise _Stop
 
 

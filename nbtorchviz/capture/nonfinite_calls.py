@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nbtorchviz.capture.layers import Tree
 
@@ -34,6 +34,7 @@ class Calls:
         self._root = root
         self._stack: list[Place] = []
         self._counts: dict[str, int] = defaultdict(int)
+        self._names = {id(tensor): name for name, tensor in root.named_parameters()}
         self._moves: list[tuple[int, Place]] = []
         """Number of the next autograd node whenever the layer changed."""
 
@@ -54,6 +55,21 @@ class Calls:
     def place(self) -> Place:
         """The innermost layer that is running."""
         return self._stack[-1] if self._stack else ("", 0)
+
+    def name_of(self, tensor: Tensor) -> str:
+        """Return the name of a parameter; ``""``: it is none."""
+        return self._names.get(id(tensor), "")
+
+    def parameters_of(self, place: Place) -> list[tuple[str, Tensor]]:
+        """List the parameters that a layer itself holds, by their full names."""
+        raw = ""  # outside every layer: the model itself
+        if place[0]:
+            entry = Tree(self._root).entries.get(place[0])
+            if entry is None:
+                return []
+            raw = entry.raw
+        own = self._root.get_submodule(raw).parameters(recurse=False)
+        return [(self.name_of(each), each) for each in own]
 
     def place_of_node(self, number: int) -> Place:
         """Return the layer in which the autograd node of this number was made."""

@@ -1,8 +1,8 @@
 """What can be known of a loss that is computed outside the model, by a function of the user's."""
 
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from nbtorchviz.capture.nonfinite_backward import nodes_of, number_of, op_of
 
 MOST_FRAMES = 40
+MOST_TERMS = 8
 _ALONE: dict[str, Callable[[Tensor], Tensor]] = {
     "log": torch.log,
     "log2": torch.log2,
@@ -41,6 +42,8 @@ class LossChain:
     value: float
     """Of the loss."""
     ops: tuple[str, ...]
+    terms: tuple[tuple[str, float], ...] = ()
+    """Variables of the same function, by name, that the loss was made of."""
 
 
 def find_loss(outputs: Iterable[int]) -> LossChain | None:
@@ -59,7 +62,7 @@ def find_loss(outputs: Iterable[int]) -> LossChain | None:
             if isinstance(value, Tensor) and value.grad_fn is not None and value.numel() == 1:
                 chain = _chain(value, until)
                 if chain is not None and (best is None or len(chain.ops) > len(best.ops)):
-                    best = chain
+                    best = replace(chain, terms=_terms(value, frame.f_locals, until))
         frame = frame.f_back
     return best
 
@@ -80,6 +83,20 @@ def first_alone(chain: LossChain, output: Tensor) -> tuple[str, Tensor, Tensor] 
             return op, value, made
         value = made
     return None
+
+
+def _terms(
+    loss: Tensor, variables: Mapping[str, object], until: frozenset[int]
+) -> tuple[tuple[str, float], ...]:
+    """Find other scalars that the loss was made of, in the order of the forward."""
+    nodes = set(nodes_of([loss], until=until)) - {loss.grad_fn}
+    scalars = [
+        (name, value)
+        for name, value in list(variables.items())
+        if isinstance(value, Tensor) and value.numel() == 1 and value.grad_fn in nodes
+    ]
+    ordered = sorted(scalars, key=lambda item: number_of(item[1].grad_fn))
+    return tuple((name, float(value.detach())) for name, value in ordered[:MOST_TERMS])
 
 
 def _chain(loss: Tensor, until: frozenset[int]) -> LossChain | None:

@@ -2,16 +2,11 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nbtorchviz.capture.leaves import dtype_name, refusal
 from nbtorchviz.nonfinite import TensorRange
-
-MOST_VALUES = 4_096
-"""Of a tensor that is shown."""
 
 
 def readable(tensor: Tensor) -> bool:
@@ -89,14 +84,3 @@ def described(name: str, tensor: Tensor) -> TensorRange:
         nan=nan,
         infinite=infinite,
     )
-
-
-def sample_of(tensor: Tensor) -> NDArray[np.float32]:
-    """Copy a tensor, or as many of its first rows as ``MOST_VALUES`` allow, to float32."""
-    values = tensor.detach()
-    if values.is_complex():
-        values = values.abs()
-    while values.numel() > MOST_VALUES:
-        rows = MOST_VALUES // (values.numel() // max(values.shape[0], 1))
-        values = values[:rows] if rows else values[0]
-    return values.to("cpu", torch.float32, copy=True).contiguous().numpy()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nbtorchviz.capture.leaves import leaves, refusal
+from nbtorchviz.capture.nonfinite_earlier import Earlier
 from nbtorchviz.capture.nonfinite_ranges import readable
 from nbtorchviz.capture.thread_state import capture_thread_state
 
@@ -154,6 +155,8 @@ class Record:
     """Of the loss with respect to these outputs."""
     criterion: Kept | None = None
     """What the loss module was given."""
+    earlier: Earlier | None = None
+    """Parameters as the forward used them that was guarded before this one."""
     checked_before: bool = False
     """Whether the gradients of the step before were looked at and finite."""
 

@@ -20,6 +20,7 @@ from nbtorchviz.capture.hooks import (
     RootPreHook,
     in_backward,
 )
+from nbtorchviz.capture.nonfinite_earlier import EarlierWeights
 from nbtorchviz.capture.nonfinite_ranges import bad_in, flag_of, has_nan, own_values
 from nbtorchviz.capture.nonfinite_record import (
     MOST_OUTPUT_BYTES,
@@ -102,6 +103,7 @@ class Sentinel:
         self._buffers = Buffers(root)
         # Flags of another device arrive after the step has changed the weights.
         self._remote = every_step and any(not p.is_cpu for p in root.parameters())
+        self._earlier = EarlierWeights(root, fresh=self._remote)
         self._cost_s = 0.0
         self._hooks = hooks = ExitStack()
         pre = entry.register_forward_pre_hook(RootPreHook(self), with_kwargs=True)
@@ -126,6 +128,7 @@ class Sentinel:
         self.done, self.record = True, None
         self._late.clear()
         self._owned.clear()
+        self._earlier.forget()
 
     # Called by the hooks
 
@@ -154,6 +157,7 @@ class Sentinel:
             step = self._post.step() + 1
             record = self.record = Record.begin(step, self._buffers, args, kwargs, streams=streams)
             record.checked_before = self._checked_step == record.step - 1 and before is not None
+            record.earlier = self._earlier.turn(step)
             if self._remote:
                 record.weights = _weights(root)
         except Exception as error:

@@ -1,7 +1,8 @@
 """Check what every torch function of one forward puts out, and find the first that broke."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from nbtorchviz.capture.nonfinite_calls import Calls, Line, Place, next_node, user_line
+from nbtorchviz.capture.nonfinite_pieces import first_bad, piece_of, place_in
 from nbtorchviz.capture.nonfinite_ranges import bad_in, described, has_nan, readable
-from nbtorchviz.nonfinite import TensorRange
+from nbtorchviz.nonfinite import TensorPiece, TensorRange
 
 MOST_OPS = 20_000
 """Calls that are looked at; a longer forward is followed no further."""
+MOST_PIECES = 3
+"""Inputs of one call that are shown."""
+MOST_HELD_BYTES = 64_000_000
+"""Of inputs that are kept alive while a copy of the model runs."""
 _UNFILLED = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty"})
 _OVERWRITE = frozenset(
     {"fill_", "zero_", "copy_", "normal_", "uniform_", "set_", "resize_", "resize_as_", "random_"}
@@ -33,9 +39,15 @@ class OpCall:
     place: Place
     line: Line
     inputs: tuple[TensorRange, ...]
-    before: Tensor | None
-    """Its first input as it was, only kept where the call broke."""
     last_node: int
+    before: tuple[TensorPiece, ...] = ()
+    """What it was given, around the place where it broke; only where it did."""
+    after: TensorPiece | None = None
+    """Its result there."""
+    where: tuple[int, ...] = ()
+    """Index of the first NaN or infinite value in that."""
+    given: tuple[tuple[str, Tensor, int], ...] = ()
+    """Name, tensor and its version: what it was given, while ``MOST_HELD_BYTES`` allows."""
     bad: tuple[int, int] = (0, 0)
     """NaN and infinite values in the result."""
     total: int = 0
@@ -66,6 +78,8 @@ class OpTrace(TorchFunctionMode):
         self.passed_on: OpCall | None = None
         """The first call that was given NaN by a tensor from outside."""
         self._calls = calls
+        self._held: deque[OpCall] = deque()
+        self._held_bytes = 0
 
     def __torch_function__(
         self,
@@ -89,14 +103,17 @@ class OpTrace(TorchFunctionMode):
         if op in _UNFILLED:
             return result
         sources = kept[1:] if op in _OVERWRITE else kept
-        call = OpCall(op, self._calls.place, user_line(), (), None, next_node() - 1)
-        call.inputs = tuple(described(f"input {at}", tensor) for at, tensor in enumerate(kept))
+        names = [self._calls.name_of(it) or f"input {at}" for at, it in enumerate(given)]
+        call = OpCall(op, self._calls.place, user_line(), (), next_node() - 1)
+        named = list(zip(names, kept, strict=True))
+        call.inputs = tuple(described(name, tensor) for name, tensor in named)
         self.calls.append(call)
         self._judge(call, given, sources, made, (args, kwargs))
-        if call.bad != (0, 0):
-            call.before = next(iter(kept), None)
+        if call.after is not None:
+            call.before = pieces_of(call, named, call.where, call.after.whole.shape)
             if not in_place:
                 call.run = _again(func, args, kwargs, random)
+        self._hold(call, named)
         if self.found is not None:
             raise FoundError
         return result
@@ -116,6 +133,20 @@ class OpTrace(TorchFunctionMode):
         known = (self.infinite.get(id(tensor), (None, None))[1] for tensor in tensors)
         return next((call for call in known if call is not None), None)
 
+    def parameters_of(self, place: Place) -> list[tuple[str, Tensor]]:
+        """List the parameters that a layer itself holds, by their full names."""
+        return self._calls.parameters_of(place)
+
+    def _hold(self, call: OpCall, named: list[tuple[str, Tensor]]) -> None:
+        """Keep what a call was given: its gradient may be the one that breaks."""
+        call.given = tuple((name, it, _version(it)) for name, it in named[:MOST_PIECES])
+        self._held.append(call)
+        self._held_bytes += _size(call)
+        while self._held_bytes > MOST_HELD_BYTES:
+            oldest = self._held.popleft()
+            self._held_bytes -= _size(oldest)
+            oldest.given = ()
+
     def _judge(
         self,
         call: OpCall,
@@ -128,7 +159,8 @@ class OpTrace(TorchFunctionMode):
             total = tensor.detach()
             if not total.numel() or bool(torch.isfinite(total).all()):
                 continue
-            call.bad, call.total = bad_in(tensor), tensor.numel()
+            call.bad, call.total, call.where = bad_in(tensor), tensor.numel(), first_bad(tensor)
+            call.after = piece_of(f"result of {call.op}", tensor, call.where)
             if call.bad[0]:
                 if any(has_nan(source) for source in sources):
                     self.passed_on = self.passed_on or call
@@ -153,6 +185,43 @@ def name_of(func: Callable[..., Any]) -> str:
     if name.startswith("__") and name.endswith("__") and name not in ("__get__", "__setitem__"):
         return name[2:-2]
     return name
+
+
+def pieces_of(
+    call: OpCall,
+    named: Sequence[tuple[str, Tensor]],
+    where: tuple[int, ...],
+    result: tuple[int, ...],
+    said: str = "",
+) -> tuple[TensorPiece, ...]:
+    """Cut out of each input of a call what belongs to ``where`` in a result of shape ``result``.
+
+    Args:
+        call: the call.
+        named: its inputs.
+        where: index in the result.
+        result: shape of that.
+        said: added to the name of an input that is no parameter.
+    """
+    found = []
+    for name, tensor in named[:MOST_PIECES]:
+        plain = name.startswith("input ")
+        full = f"{name} of {call.op}{said}" if plain else name
+        found.append(piece_of(full, tensor, place_in(tensor, where, result)))
+    return tuple(found)
+
+
+def unchanged(call: OpCall) -> list[tuple[str, Tensor]]:
+    """Return by name what a call was given, as far as it is kept and was not overwritten since."""
+    return [(name, tensor) for name, tensor, version in call.given if _version(tensor) == version]
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _size(call: OpCall) -> int:
+    return sum(it.numel() * it.element_size() for _, it, _ in call.given)
 
 
 def _tensors(value: object) -> list[Tensor]:

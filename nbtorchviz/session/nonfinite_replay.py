@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from nbtorchviz.capture.compiled import compiled_how, eager
-from nbtorchviz.capture.layers import join_key
-from nbtorchviz.capture.nonfinite_backward import BrokenNode, first_broken
-from nbtorchviz.capture.nonfinite_calls import Calls, told_line
-from nbtorchviz.capture.nonfinite_inner import inner_op
+from nbtorchviz.capture.nonfinite_backward import first_broken
+from nbtorchviz.capture.nonfinite_calls import Calls
 from nbtorchviz.capture.nonfinite_loss import LossChain, first_alone
-from nbtorchviz.capture.nonfinite_ranges import bad_in, described, readable, sample_of
+from nbtorchviz.capture.nonfinite_pieces import first_bad, piece_of
+from nbtorchviz.capture.nonfinite_ranges import bad_in, described, readable
 from nbtorchviz.capture.nonfinite_record import Kept, NotKeptError, Record, floating_outputs
-from nbtorchviz.capture.nonfinite_trace import FoundError, OpCall, OpTrace
+from nbtorchviz.capture.nonfinite_trace import FoundError, OpTrace
 from nbtorchviz.capture.probe import keep_random
-from nbtorchviz.nonfinite import UNKNOWN, NonFiniteReport
+from nbtorchviz.nonfinite import UNKNOWN, NonFiniteReport, TensorPiece
 from nbtorchviz.session.checkup_copy import CannotCopyError, copied
+from nbtorchviz.session.nonfinite_answers import backward_report, forward_report
 
 MOST_MODEL_BYTES = 4_000_000_000
 """Of a model that is copied for it."""
@@ -46,7 +46,10 @@ def replay(
     blank = NonFiniteReport(step=record.step, word=word, direction=UNKNOWN, seen=seen)
     with _apart(record):
         try:
-            return _traced(record, root, criterion, chain, blank)
+            found = _traced(record, root, criterion, chain, blank)
+            if chain is None or found.direction != "loss":
+                return found
+            return replace(found, terms=chain.terms)
         except (NotKeptError, CannotCopyError) as error:
             note = str(error)
             if isinstance(error, CannotCopyError):
@@ -81,10 +84,10 @@ def _traced(
         pass
     cause = trace.found or trace.origin_of(outputs)
     if cause is not None:
-        return _forward(cause, blank, "forward")
+        return forward_report(cause, trace, blank, "forward")
     if trace.passed_on is not None:
         note = "A tensor from outside the batch and the parameters brought it in."
-        return replace(_forward(trace.passed_on, blank, "forward"), notes=(note,))
+        return replace(forward_report(trace.passed_on, trace, blank, "forward"), notes=(note,))
     return _after_forward(record, criterion, chain, blank, trace, outputs)
 
 
@@ -104,7 +107,7 @@ def _after_forward(
     if chain is not None and (found := _outside(chain, outputs, blank)):
         return found
     known = [(at, g) for at, g in record.gradients.items() if at < len(outputs)]
-    for _, gradient in known:
+    for at, gradient in known:
         nan, infinite = bad_in(gradient)
         if nan or infinite:
             told = f"between output and loss: {', '.join(chain.ops)}" if chain else ""
@@ -116,15 +119,19 @@ def _after_forward(
                 seen="the gradient of the loss with respect to the model's output",
                 bad=nan or infinite,
                 total=gradient.numel(),
+                before=(piece_of("the model's output", outputs[at], where := first_bad(gradient)),),
+                after=piece_of("gradient of the loss", gradient, where),
+                where=where,
                 replayed=True,
                 notes=notes,
             )
     if known:
         node = first_broken([outputs[at] for at, _ in known], [g for _, g in known])
         if node is not None:
-            return _backward(node, trace, blank)
+            return backward_report(node, trace, blank)
     if "loss" in blank.seen:
-        return replace(blank, direction="loss", notes=(_HINT,))
+        before = [piece_of("the model's output", output) for output in outputs[:1]]
+        return replace(blank, direction="loss", before=tuple(before), notes=(_HINT,))
     return replace(blank, notes=(_UNREPEATED,))
 
 
@@ -150,6 +157,8 @@ def _parameter(record: Record, root: nn.Module, blank: NonFiniteReport) -> NonFi
                 "The gradients of the step before were finite: the update itself made it, so the "
                 "learning rate is too high or somebody wrote to the weights.",
             )
+        where = first_bad(tensor)
+        earlier = _earlier(record, name, where, tuple(tensor.shape))
         return replace(
             blank,
             word="NaN" if nan else "Inf",
@@ -157,13 +166,30 @@ def _parameter(record: Record, root: nn.Module, blank: NonFiniteReport) -> NonFi
             layer=name,
             bad=nan or infinite,
             total=tensor.numel(),
-            sample=sample_of(tensor),
-            sample_shape=sample_of(tensor).shape,
-            sample_of=name,
+            before=() if earlier is None else (earlier,),
+            after=piece_of(f"{name} in step {record.step}", tensor, where),
+            where=where,
             replayed=True,
             notes=note,
         )
     return None
+
+
+def _earlier(
+    record: Record, name: str, where: tuple[int, ...], shape: tuple[int, ...]
+) -> TensorPiece | None:
+    """Return what is known of a parameter as an earlier step used it, if that was finite."""
+    if record.earlier is None or name not in record.earlier.values:
+        return None
+    values, step = record.earlier.values[name], record.earlier.step
+    if not bool(torch.isfinite(values).all()):
+        return None
+    inside = tuple(min(at, size - 1) for at, size in zip(where, values.shape, strict=True))
+    piece = piece_of(f"{name} in step {step}", values, inside)
+    if tuple(values.shape) == shape:
+        return piece
+    rows = f"first {len(values)} rows of {piece.name}"
+    return replace(piece, name=rows, whole=replace(piece.whole, name=rows))
 
 
 def _input(record: Record, blank: NonFiniteReport) -> NonFiniteReport | None:
@@ -177,71 +203,11 @@ def _input(record: Record, blank: NonFiniteReport) -> NonFiniteReport | None:
                 inputs=(described(f"the values of argument {at}", tensor),),
                 bad=nan,
                 total=tensor.numel(),
-                sample=sample_of(tensor),
-                sample_shape=sample_of(tensor).shape,
-                sample_of=f"argument {at}",
+                after=piece_of(f"argument {at}", tensor, where := first_bad(tensor)),
+                where=where,
                 replayed=True,
             )
     return None
-
-
-def _forward(call: OpCall, blank: NonFiniteReport, direction: str) -> NonFiniteReport:
-    nan, infinite = call.bad
-    line, code = told_line(call.line)
-    sample = None if call.before is None else sample_of(call.before)
-    report = replace(
-        blank,
-        word="NaN" if nan else "Inf",
-        direction=direction,
-        layer=join_key(*call.place),
-        call=call.place[1],
-        op=call.op,
-        inner=_inner(call) if nan else "",
-        inputs=call.inputs,
-        bad=nan or infinite,
-        total=call.total,
-        line=line,
-        code=code,
-        replayed=True,
-    )
-    if sample is None:
-        return report
-    return replace(
-        report, sample=sample, sample_shape=sample.shape, sample_of=f"input of {call.op}"
-    )
-
-
-def _inner(call: OpCall) -> str:
-    found = inner_op(call.run) if call.run is not None else ""
-    return "" if call.op in found.split(".") else found
-
-
-def _backward(node: BrokenNode, trace: OpTrace, blank: NonFiniteReport) -> NonFiniteReport:
-    call = trace.call_of_node(node.number)
-    place = trace.place_of_node(node.number)
-    line, code = told_line(call.line) if call is not None else ("", "")
-    nan, infinite = node.bad
-    sample = None if node.given is None else sample_of(node.given)
-    report = replace(
-        blank,
-        word="NaN" if nan else "Inf",
-        direction="backward",
-        layer=join_key(*place),
-        call=place[1],
-        op=node.custom or (call.op if call is not None else node.op),
-        inner=node.name,
-        inputs=call.inputs if call is not None and not node.custom else (),
-        bad=nan or infinite,
-        total=node.total,
-        line=line,
-        code=code,
-        replayed=True,
-    )
-    if sample is None:
-        return report
-    return replace(
-        report, sample=sample, sample_shape=sample.shape, sample_of=f"gradient given to {report.op}"
-    )
 
 
 def _loss(criterion: nn.Module, kept: Kept, blank: NonFiniteReport) -> NonFiniteReport | None:
@@ -259,12 +225,12 @@ def _loss(criterion: nn.Module, kept: Kept, blank: NonFiniteReport) -> NonFinite
     name = type(criterion).__name__
     cause = trace.found or trace.origin_of(outputs)
     if cause is not None:
-        return replace(_forward(cause, blank, "loss"), layer=name)
+        return replace(forward_report(cause, trace, blank, "loss"), layer=name)
     graded = [tensor for tensor in outputs if tensor.requires_grad]
     if not graded:
         return None
     node = first_broken(graded, [torch.ones_like(tensor) for tensor in graded])
-    return None if node is None else replace(_backward(node, trace, blank), layer=name)
+    return None if node is None else replace(backward_report(node, trace, blank), layer=name)
 
 
 def _outside(
@@ -283,9 +249,9 @@ def _outside(
                 inputs=(described("the model's output", before),),
                 bad=nan or infinite,
                 total=made.numel(),
-                sample=sample_of(before),
-                sample_shape=sample_of(before).shape,
-                sample_of=f"input of {op}",
+                before=(piece_of("the model's output", before, where := first_bad(made)),),
+                after=piece_of(f"result of {op}", made, where),
+                where=where,
                 replayed=True,
             )
     return None

@@ -1,5 +1,6 @@
 """The first NaN of a training is traced to the module and the operation that made it."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -74,7 +75,9 @@ def test_forward_names_module_call_and_function(guard, name):
     assert report.step == 1
     assert report.replayed
     assert report.bad
-    assert report.sample.size
+    assert report.before
+    assert all(np.isfinite(piece.values).all() for piece in report.before) or "softmax" in op
+    assert not np.isfinite(report.after.values).all()
     assert all(given.finite for given in report.inputs) or "softmax" in op
     assert report.text.startswith(f"First {report.word} at step 1, forward: {op} in ")
     assert report.line.startswith("nonfinite_cases.py:")
@@ -88,7 +91,9 @@ def test_backward_names_the_function_whose_gradient_broke(guard, name):
     assert (report.direction, report.layer, report.op) == ("backward", layer, op)
     assert report.step == 1
     assert "backward: the gradient of" in report.text
-    assert report.sample_of == f"gradient given to {op}"
+    assert report.before[0].name == "gradient that came in"
+    assert np.isfinite(report.before[0].values).all()
+    assert not np.isfinite(report.after.values).all()
 
 
 def test_half_precision_overflow_under_autocast(guard):
