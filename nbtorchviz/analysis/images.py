@@ -38,15 +38,44 @@ class InputImage:
     """How numbers became pixels, or what the input is instead: ``"35 numbers"``."""
     image_hw: tuple[int, int] | None
     """Height and width of the input before shrinking; None when its axes are not an image's."""
+    rule: "DisplayRule | None" = None
+    """How numbers became brightness."""
 
 
-def input_image(values: NDArray[Any], axes: Axes, *, max_side_px: int = MAX_SIDE_PX) -> InputImage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisplayRule:
+    """How the model's numbers become brightness from 0 to 1: ``values * scale + offset``."""
+
+    scale: tuple[float, ...]
+    """One per plane drawn, or one for all."""
+    offset: tuple[float, ...]
+    note: str
+
+    def unit(self, planes: Floats) -> NDArray[np.float32]:
+        """Return planes (C, h, w) as brightness, not clipped."""
+        scale, offset = (np.array(part)[:, None, None] for part in (self.scale, self.offset))
+        return np.asarray(planes.astype(np.float64) * scale + offset, np.float32)
+
+    def value(self, brightness: float, plane: int = 0) -> float:
+        """Return the model's number that is drawn this bright."""
+        at = plane % len(self.scale)
+        return (brightness - self.offset[at]) / self.scale[at]
+
+
+def input_image(
+    values: NDArray[Any],
+    axes: Axes,
+    *,
+    max_side_px: int = MAX_SIDE_PX,
+    rule: DisplayRule | None = None,
+) -> InputImage:
     """Turn one input sample into gray or RGB pixels.
 
     Args:
         values: one sample in its own order; floats, or integers of any kind.
         axes: meaning of each axis, from ``layouts.infer_layout``.
         max_side_px: larger pictures are shrunk by averaging whole blocks.
+        rule: of a picture that this one is to look like; by default guessed from the values.
     """
     array = np.asarray(values)
     integral = array.dtype.kind in "biu"
@@ -70,8 +99,9 @@ def input_image(values: NDArray[Any], axes: Axes, *, max_side_px: int = MAX_SIDE
     if bad:
         planes = np.where(np.isfinite(planes), planes, np.float32(span[0]))
         notes.append(f"{bad} values not finite, drawn as the smallest")
-    unit, rule = _to_unit(planes)
-    notes.append(rule)
+    rule = rule or display_rule(planes)
+    unit = rule.unit(planes)
+    notes.append(rule.note)
     factor = -(-max(hw) // max_side_px)
     if factor > 1:
         unit = pool(unit, factor)
@@ -80,8 +110,9 @@ def input_image(values: NDArray[Any], axes: Axes, *, max_side_px: int = MAX_SIDE
     text = "; ".join(part for part in notes if part)
     kept = hw if is_image else None
     if len(pixels) == 1:
-        return InputImage(pixels[0], "gray", span, text, kept)
-    return InputImage(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), "rgb", span, text, kept)
+        return InputImage(pixels[0], "gray", span, text, kept, rule)
+    pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+    return InputImage(pixels, "rgb", span, text, kept, rule)
 
 
 def _planes(
@@ -108,29 +139,27 @@ def _planes(
     return None, f"{array.size} {what}" if array.size != 1 else "1 number", False
 
 
-def _to_unit(planes: Floats) -> tuple[NDArray[np.float32], str]:
-    """Bring values to [0, 1] and name the rule."""
+def display_rule(planes: Floats) -> DisplayRule:
+    """Guess how finite values (C, h, w), of 1 or 3 planes, are to be drawn, and name the rule."""
     lo, hi = float(planes.min()), float(planes.max())
     values: NDArray[np.float32] = planes.astype(np.float32, copy=False)
     if lo >= 0 and hi <= 1:
-        return values, ""
+        return DisplayRule(scale=(1.0,), offset=(0.0,), note="")
     if lo >= 0 and 2 < hi <= 255 and _has_levels(values):
-        return values / np.float32(255), ""
+        return DisplayRule(scale=(1 / 255,), offset=(0.0,), note="")
     for name, means, stds in _NORMALISATIONS:
         if len(means) != len(values):
             continue
-        mean = np.array(means, np.float32)[:, None, None]
-        std = np.array(stds, np.float32)[:, None, None]
-        undone = values * std + mean
+        rule = DisplayRule(scale=stds, offset=means, note=f"normalisation undone: {name} (guess)")
+        undone = rule.unit(values)
         if undone.min() > -0.01 and undone.max() < 1.01 and _has_levels(undone * 255):
-            return undone, f"normalisation undone: {name} (guess)"
+            return rule
     if lo >= -1 and hi <= 1:
-        return np.asarray(values / 2 + 0.5, np.float32), "from [−1, 1]"
+        return DisplayRule(scale=(0.5,), offset=(0.5,), note="from [−1, 1]")
     if hi == lo:
-        return np.full_like(values, 0.5), "constant"
-    half = values / 2  # the span of two huge values may not fit
-    scaled = np.asarray((half - lo / 2) / (hi / 2 - lo / 2), np.float32)
-    return scaled, "smallest black, largest white"
+        return DisplayRule(scale=(1.0,), offset=(0.5 - lo,), note="constant")
+    scale = 1 / (hi - lo)  # Python's numbers: the span of two huge values fits
+    return DisplayRule(scale=(scale,), offset=(-lo * scale,), note="smallest black, largest white")
 
 
 def _has_levels(values: NDArray[np.float32]) -> bool:

@@ -34,6 +34,8 @@ class BoundaryJobs:
         self._spent, self._fail, self._clock = spent, fail, clock
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
+        self.hurried = False
+        """A user waits: the jobs are to be asked at the very next boundary."""
 
     def add(self, owner: int, job: Job) -> None:
         """Ask ``job`` at every boundary from now on, in the place of an earlier one."""
@@ -47,7 +49,7 @@ class BoundaryJobs:
 
     def run(self) -> float:
         """Do what is due; return the seconds that it took."""
-        took_s = 0.0
+        took_s, self.hurried = 0.0, False
         for job in self._jobs.values():
             try:
                 if not job.due():

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,14 @@ class CamShot:
     """Layers that have maps too, but were not computed."""
     own: str = ""
     """Name of a target that is no single class."""
+    images: CamImages
+    """What the maps are of."""
+    p: NDArray[np.float64]
+    """Probabilities (N, K) of all classes; K 0 or 1: nothing known."""
+    unedited: dict[int, NDArray[np.float64]]
+    """Of rows that were painted on: probabilities (K,) before, by the same weights."""
+    edit: int = 0
+    """Counts the changes to the images; 0: they are as they were given."""
 
 
 @dataclass(slots=True)
@@ -87,21 +95,27 @@ def compute(
     again = before is not None and request.layer in ("", *before.keys)
     names = {split_key(key)[0] for key in before.keys} if before is not None and again else None
     with CamPass(model, images.inputs, layers=names) as done:
-        slots = _slots(done, request, ranks)
+        slots = _slots(done, images, request, ranks)
         if before is not None and again and all(key in done.taps for key in before.keys):
             keys, others, default = before.keys, before.others, before.frame.layer
         else:
             default = done.default_key(slots[0].scores)
             keys, others = _chosen(done, (default, request.layer))
+        count = len(images)
         passes = tuple(
-            done.maps(slot.scores, keys=keys, method=request.method, last=slot is slots[-1])
+            _shown(
+                done.maps(slot.scores, keys=keys, method=request.method, last=slot is slots[-1]),
+                count,
+            )
             for slot in slots
         )
         logits = done.logits
         infos = {key: (done.taps[key].record.type, _shape(done, key)) for key in keys}
         frame_notes = [*done.notes, *([images.note] if images.note else [])]
     p = _probabilities(logits, done.samples)
-    classes = np.array([slot.classes for slot in slots], np.int32).T
+    unedited = dict(zip(images.unedited, p[count:], strict=True))
+    p = p[:count]
+    classes = np.array([slot.classes for slot in slots], np.int32).T[:count]
     return CamShot(
         frame=CamFrame(
             step=step,
@@ -110,9 +124,9 @@ def compute(
             layers=tuple(_layer(key, passes, *infos[key]) for key in keys),
             layer=default,
             classes=classes,
-            against=np.array([slot.against for slot in slots], np.int32).T,
+            against=np.array([slot.against for slot in slots], np.int32).T[:count],
             p=_picked(p, classes),
-            explained=tuple(slots[0].classes),
+            explained=tuple(slots[0].classes[:count]),
             tops=_tops(p),
             names=images.names,
             labels=images.labels,
@@ -124,10 +138,28 @@ def compute(
         keys=keys,
         others=others,
         own=_own_name(slots[0], request),
+        images=images,
+        p=p,
+        unedited=unedited,
     )
 
 
-def _slots(done: CamPass, request: CamRequest, ranks: int) -> list[_Slot]:
+def _shown(maps: dict[str, CamResult], count: int) -> dict[str, CamResult]:
+    """Leave out what an edited image was before: only its probabilities are wanted."""
+    return {
+        key: each
+        if len(each.maps) == count
+        else replace(
+            each,
+            maps=each.maps[:count],
+            targets=each.targets[:count],
+            logits=None if each.logits is None else each.logits[:count],
+        )
+        for key, each in maps.items()
+    }
+
+
+def _slots(done: CamPass, images: CamImages, request: CamRequest, ranks: int) -> list[_Slot]:
     """What is explained: the user's own target first, then classes by rank, then those asked."""
     count, logits = done.samples, done.logits
     nothing = [NONE] * count
@@ -138,7 +170,7 @@ def _slots(done: CamPass, request: CamRequest, ranks: int) -> list[_Slot]:
     order = np.argsort(-logits, axis=1, kind="stable")
     columns = [order[:, rank].tolist() for rank in range(min(ranks, logits.shape[1]))]
     if own is not None:
-        columns.insert(0, list(own))
+        columns.insert(0, [*own, *(own[row] for row in images.unedited)])
     columns += [[each] * count for each in (request.target, request.contrast) if type(each) is int]
     slots, seen = [], [set[int]() for _ in range(count)]
     for column in columns:

@@ -2,15 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.capture.layers import INPUT
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.session.budget import Pace
 from nbtorchviz.session.cam_compute import ALL_CLASSES, TOP, CamRequest, CamShot, compute
+from nbtorchviz.session.cam_edits import edited_images
 from nbtorchviz.session.cam_images import CamImages, cam_images
 from nbtorchviz.session.cam_tape import CamTape
 from nbtorchviz.session.looks import Look
@@ -78,6 +81,10 @@ class CamDesk:
         self._counted = -1
         self._slot_s: float | None = None
         self._batch: Inputs | None = None
+        self._editing = threading.Lock()
+        self._edits: dict[int, Tensor] = {}
+        self._edit, self._draft = 0, False
+        self._whole_tape = self.tape
         self._owner, self._shy, self._looks_on = owner, shy, False
 
     def close(self) -> None:
@@ -94,15 +101,41 @@ class CamDesk:
         """Change the request; what was computed stays until new maps are there."""
         self.request = replace(self.request, **changes)
         self._wanted, self._failed_at = True, float("-inf")
+        self.session.recorder.hurry_jobs()
 
     def note(self, **changes: Any) -> None:
         """Change the request for the next time; what is computed already holds it."""
         self.request = replace(self.request, **changes)
 
+    @property
+    def shown(self) -> CamImages | None:
+        """The images that the newest maps are of, or will be."""
+        return self.images if self.shot is None else self.shot.images
+
+    def edit(self, edits: Mapping[int, Tensor], *, draft: bool = False) -> None:
+        """Compute maps of images that were painted on, from now on.
+
+        Maps of earlier steps belong to the images as they were: they are set aside, and are back
+        when no edit is left.
+
+        Args:
+            edits: the new pictures (C, H, W) by row; none: the images are shown as they were.
+            draft: more is to come at once, so that few classes do.
+        """
+        with self._editing:
+            self._edits, self._draft = dict(edits), draft
+            self._edit = self._edit + 1 if edits else 0
+            self.tape = CamTape() if edits else self._whole_tape
+        self._wanted, self._failed_at = True, float("-inf")
+        self.session.recorder.hurry_jobs()
+
     def show(self, images: CamImages) -> None:
         """Compute maps of other images from now on."""
         self.close()
-        self.images, self.shot = images, None
+        with self._editing:
+            self.images, self.shot = images, None
+            self._edits, self._edit, self._draft = {}, 0, False
+            self.tape = self._whole_tape
         self.tape.clear()
         self._wanted, self._failed_at = True, float("-inf")
 
@@ -162,9 +195,16 @@ class CamDesk:
         began = self._clock()
         try:
             self._wanted = False
-            model, images = self.session.model, self.images
+            model = self.session.model
+            with self._editing:
+                images, tape, edit, draft = self.images, self.tape, self._edit, self._draft
+                edits = self._edits
             if model is None or images is None:
                 return
+            if edits:
+                images = edited_images(images, edits)
+            if draft:
+                ranks = FEWEST
             self._counted = self.session.step
             self._pace.begin()
             shot = compute(
@@ -175,8 +215,8 @@ class CamDesk:
                 before=self.shot,
                 ranks=self._all() if ranks is None else ranks,
             )
-            self.shot, self.error = shot, None
-            self.tape.add(shot.frame, self._first(shot.frame))
+            self.shot, self.error = replace(shot, edit=edit), None
+            tape.add(shot.frame, self._first(shot.frame))
         except Exception as error:
             self.error, self._failed_at = error, self._clock()
         finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class CamImages:
     labels: tuple[int | None, ...]
     pictures: tuple[InputImage, ...]
     note: str = ""
+    unedited: tuple[int, ...] = ()
+    """Rows that were painted on; what they were before follows at the end of ``inputs``."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -67,7 +69,7 @@ def cam_images(
         TypeError, ValueError: it is none of these; the message says what was given.
     """
     inputs = given if isinstance(given, Inputs) else Inputs(_arguments(given))
-    first = next((leaf for leaf in pytree.tree_leaves(inputs.args) if _is_batch(leaf)), None)
+    first = first_batch(inputs)
     if first is None or not len(first):
         raise refusal("images", _ACCEPTED, given)
     count = len(first)
@@ -78,7 +80,7 @@ def cam_images(
 
     args, kwargs = pytree.tree_map(cut, (inputs.args, inputs.kwargs))
     pixels = first[:kept].detach().to("cpu", torch.float32).numpy()
-    axes = _axes(tuple(first.shape))
+    axes = batch_axes(tuple(first.shape))
     note = f"the first {kept} of {count} images" if count > kept else ""
     return CamImages(
         inputs=Inputs(args, kwargs),
@@ -124,12 +126,18 @@ def _is_single(tensor: Tensor) -> bool:
     return shape[0] == shape[1] if len(shape) == 2 else shape[0] <= 4
 
 
-def _is_batch(leaf: object) -> bool:
+def _is_batch(leaf: object) -> TypeGuard[Tensor]:
     return isinstance(leaf, Tensor) and leaf.ndim > 1
 
 
-def _axes(shape: tuple[int, ...]) -> Axes:
+def batch_axes(shape: tuple[int, ...]) -> Axes:
+    """Return what the axes of one item mean, for a batch of this shape."""
     return infer_layout(shape, module_type="input", batch_size=shape[0]).axes
+
+
+def first_batch(inputs: Inputs) -> Tensor | None:
+    """Return the argument that holds the images."""
+    return next((leaf for leaf in pytree.tree_leaves(inputs.args) if _is_batch(leaf)), None)
 
 
 def _labels(labels: object, count: int) -> tuple[int | None, ...]:

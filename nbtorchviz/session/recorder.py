@@ -237,7 +237,8 @@ class Recorder:
     def step_passed(self, cost_s: float) -> None:
         """Note a step in which nothing was caught."""
         now = self._clock()
-        if now < self._tend_at and self.failure is None and not self._probe_wanted:
+        waits = self._probe_wanted or self.jobs.hurried
+        if now < self._tend_at and self.failure is None and not waits:
             self.times["step"] = now
             if now >= self._dozer.wake_at or self.looks.urgent:
                 self._wake()
@@ -262,7 +263,13 @@ class Recorder:
 
     def _hurried(self) -> bool:
         """Whether the next forward or boundary is waited for."""
-        return self.every is not None or self.looks.urgent or self._probe_wanted
+        waits = self._probe_wanted or self.jobs.hurried
+        return self.every is not None or self.looks.urgent or waits
+
+    def hurry_jobs(self) -> None:
+        """Ask the jobs at the very next boundary: a user waits. From any thread."""
+        self.jobs.hurried = True
+        self.tap.attend()
 
     def hold_with(self, hold: Callable[[], None]) -> None:
         """Call ``hold`` at the end of every boundary from now on, whatever ``held`` says."""
@@ -321,6 +328,11 @@ class Recorder:
         self._pinned = (inputs, labels)
         self.kept["pinned"].clear()
         self.want_probe()
+
+    @property
+    def pinned_inputs(self) -> tuple[Inputs, object] | None:
+        """The pinned input with its labels, if any."""
+        return self._pinned
 
     def unpin(self) -> None:
         """Show items of the training batches again."""
