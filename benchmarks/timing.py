@@ -5,6 +5,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+WARM_S = 0.5
+
 
 def interleaved(
     variants: Mapping[str, Callable[[], object]], *, block_s: float, rounds: int
@@ -23,9 +25,7 @@ def interleaved(
     base = next(iter(variants))
     for step in variants.values():
         step()
-    began = time.perf_counter()
-    variants[base]()
-    steps = max(1, int(block_s / max(time.perf_counter() - began, 1e-6)))
+    steps = max(1, int(block_s / _step_s(variants[base])))
     order, found = list(variants), {name: [] for name in variants}
     for _ in range(rounds):
         random.shuffle(order)
@@ -51,6 +51,16 @@ def interleaved(
             "step_ms": 1000 * statistics.median(t[1] for t in times),
         }
     return rows
+
+
+def _step_s(step: Callable[[], object]) -> float:
+    """Return how long a step takes once it is warm: the first ones take several times as long."""
+    times: list[float] = []
+    while sum(times) < WARM_S or len(times) < 2:
+        began = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - began)
+    return max(statistics.median(times[1:]), 1e-6)
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:

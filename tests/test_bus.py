@@ -39,6 +39,24 @@ def test_cancelled_handler_hears_no_more_and_cancelling_twice_is_fine():
     assert not bus.wants(ScalarLogged)
 
 
+def test_wants_follows_every_subscription_whatever_it_answered_before():
+    bus = EventBus(strict=True)
+    assert not bus.wants(ScalarLogged)
+    with bus.subscribe(Event, lambda event: None):
+        assert bus.wants(ScalarLogged)
+    assert not bus.wants(ScalarLogged)
+    first = bus.subscribe(ScalarLogged, lambda event: None)
+    second = bus.subscribe(ScalarLogged, lambda event: None)
+    first.cancel()
+    assert bus.wants(ScalarLogged)
+    second.cancel()
+    assert not bus.wants(ScalarLogged)
+    bus.subscribe(ScalarLogged, lambda event: None)
+    assert bus.wants(ScalarLogged)
+    bus.close()
+    assert not bus.wants(ScalarLogged)
+
+
 def test_handler_may_cancel_itself_while_others_still_hear():
     bus, heard = EventBus(strict=True), []
     first = bus.subscribe(ScalarLogged, lambda event: first.cancel())

@@ -43,6 +43,7 @@ class _Dispatcher:
     def __init__(self) -> None:
         self._listeners: tuple[weakref.ref[StepListener], ...] = ()
         self._handles: tuple[RemovableHandle, ...] = ()
+        self._announced = False
         self._lock = Lock()
 
     def join(self, listener: StepListener) -> None:
@@ -54,6 +55,10 @@ class _Dispatcher:
                     register_optimizer_step_pre_hook(self._steps),
                     register_optimizer_step_post_hook(self._stepped),
                 )
+
+    def announce(self) -> None:
+        """Say that a listener is ``reading`` from now on: before, none of them is asked."""
+        self._announced = True
 
     def leave(self, listener: StepListener) -> None:
         """Stop telling it; without listeners the hook is removed."""
@@ -76,9 +81,13 @@ class _Dispatcher:
                 handle.remove()
 
     def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._announced:
+            return
+        self._announced = False  # before they are asked: one may announce itself meanwhile
         for ref in self._listeners:
             listener = ref()
             if listener is not None and listener.reading:
+                self._announced = True
                 given = args[1] if len(args) > 1 else kwargs.get("closure")
                 listener.optimizer_steps(optimizer, closure=given is not None)
 

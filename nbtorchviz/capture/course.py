@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nbtorchviz.capture.boundaries import Steps
+from nbtorchviz.capture.boundaries import Steps, dispatcher
 from nbtorchviz.capture.compiled import eager
 from nbtorchviz.capture.failures import error_in, explain
 from nbtorchviz.capture.hooks import in_backward
@@ -169,6 +169,7 @@ class Course:
         self._window = window
         if phase == "train":
             self._reading.arm(root, plan)
+            dispatcher.announce()
         window.verdict.sample = plan.wants[0].sample if plan.wants else 0
         window.enter(root, args, kwargs)
         self.last = window.inputs or self.last
@@ -248,8 +249,15 @@ class Course:
 
         What may come up meanwhile ends it with ``attend()``; ask for that after this call.
         """
-        self._coasts, self._counting = steps if self.dozing else 0, self._steps.counting
+        self._coasts, self._counting = steps, self._steps.counting
         self._coasting = True
+        if not self.unseeing:  # a widget was opened just now, or the hooks were woken
+            self._coasting = False
+
+    @property
+    def unseeing(self) -> bool:
+        """Whether root forwards go unseen: nobody looks, or the hooks rest."""
+        return self.dozing or not self.looking
 
     def attend(self) -> None:
         """Hear the very next step again, from any thread."""

@@ -156,6 +156,7 @@ class Sentinel:
             streams = Streams.now(every=not self.every_step)
             step = self._post.step() + 1
             record = self.record = Record.begin(step, self._buffers, args, kwargs, streams=streams)
+            dispatcher.announce()
             record.checked_before = self._checked_step == record.step - 1 and before is not None
             record.earlier = self._earlier.turn(step)
             if self._remote:

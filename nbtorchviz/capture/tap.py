@@ -244,6 +244,7 @@ class ModelTap:
         if course.looking or course.closed or self.gone:
             return
         course.looking = True
+        course.attend()
         with self._hooking:
             self._hook()
 
@@ -285,10 +286,10 @@ class ModelTap:
         return False
 
     def coast(self, steps: int) -> None:
-        """While dozing, only count the next ``steps`` steps: the sink hears of none of them.
+        """While no root hook is on, only count the next ``steps`` steps.
 
-        Whoever wants a boundary before calls ``attend()``; what may have been asked for just
-        before this call is to be looked at after it.
+        The sink hears of none of them. Whoever wants a boundary before calls ``attend()``; what
+        may have been asked for just before this call is to be looked at after it.
         """
         self._course.coast(steps)
 
@@ -299,11 +300,17 @@ class ModelTap:
     def wake(self) -> None:
         """Put the root hooks back. Idempotent."""
         course = self._course
-        course.attend()
         with self._hooking:
             if course.dozing:
                 course.dozing = False
+                course.attend()
                 self._hook()
+        course.attend()
+
+    @property
+    def unseeing(self) -> bool:
+        """Whether no root hook is on: nobody looks, or they rest."""
+        return self._course.unseeing
 
     def explain(self, error: BaseException) -> None:
         """Hear of an exception that went through the user's code while root forwards went unseen.

@@ -9,7 +9,7 @@ UNSEEN_DOZE_S = 0.5
 """How often to ask again whether a sample is due while nobody looks."""
 ROUSE_S = 0.3
 """After so long without a step the root hooks are put back: an evaluation may be running."""
-COAST_SHARE = 0.8
+COAST_SHARE = 0.9
 """Of the steps that fit in until something is due; the rest are heard, so that it is not missed."""
 NEVER = float("inf")
 
@@ -22,6 +22,11 @@ class Tap(Protocol):
         """Whether the root hooks are off."""
         ...
 
+    @property
+    def unseeing(self) -> bool:
+        """Whether the root hooks are off, for now or because nobody looks."""
+        ...
+
     def doze(self) -> bool:
         """Take them off; False when that is not possible."""
         ...
@@ -31,6 +36,9 @@ class Tap(Protocol):
 
     def coast(self, steps: int) -> None:
         """Only count the next ``steps`` steps."""
+
+    def attend(self) -> None:
+        """Hear every step again."""
 
 
 class Dozer:
@@ -71,7 +79,7 @@ class Dozer:
         Returns:
             Whether they will be. Then see whether anybody asked for a boundary just now.
         """
-        if not tap.dozing:
+        if not tap.unseeing:
             return False
         left_s = min(until, self.wake_at) - now
         tap.coast(max(0, int(COAST_SHARE * left_s / max(step_s, 1e-6))))
@@ -83,6 +91,8 @@ class Dozer:
         tap.wake()
 
     def rouse(self, tap: Tap, idle_s: float) -> None:
-        """Put them back if no step came for ``idle_s``, from any thread."""
-        if tap.dozing and idle_s > ROUSE_S:
-            self.wake(tap)
+        """Put them back if no step was heard for ``idle_s``, from any thread."""
+        if idle_s > ROUSE_S:
+            tap.attend()
+            if tap.dozing:
+                self.wake(tap)

@@ -30,7 +30,7 @@ FIRST_EXTRA = 16
 MOST_EXTRA = 64
 REST_S = 0.02
 """How long a "nothing is due" holds, so that fast steps need not ask each time."""
-TEND_S = 0.05
+TEND_S = 0.1
 """How often bookkeeping is done where steps are faster than this."""
 ELSEWHERE_S = 10.0
 """A thread that ran the model so lately may be in the middle of a step."""
@@ -277,7 +277,10 @@ class Recorder:
         self.tap.attend()
 
     def _next_due_at(self) -> float:
-        due_at = self._budget.due_at()
+        """When the next forward is to be seen; somebody may begin to look without hurry."""
+        due_at = self._clock() + UNSEEN_S
+        if len(self.looks):
+            due_at = min(due_at, self._budget.due_at())
         return min(due_at, self.recording.due_at) if self.recording.wanted else due_at
 
     def rouse(self) -> None:

@@ -66,30 +66,36 @@ class ScalarLog:
         metrics: dict[str, object],
     ) -> None:
         """Record ``metrics``, all or none; a tensor on another device is cloned and read later."""
+        # Flat, because it runs cold: every call on this path costs about 1 us of each step.
         began = self._clock()
-        values = [(name, _taken(name, value)) for name, value in metrics.items()]
-        phase = "train" if phase is None else as_phase(phase)
         now, forward, micro = self._position()
         at = now if step is None else as_step(step)
-        if epoch is not None:
-            self.epoch = as_epoch(epoch)
-        queue, elapsed_s = self._queue, began - self._began
-        for name, value in values:
-            queue.append((at, forward, micro, elapsed_s, phase, self.epoch, name, value))
+        phase = "train" if phase is None else as_phase(phase)
+        epoch = self.epoch if epoch is None else as_epoch(epoch)
+        elapsed_s = began - self._began
+        entries: list[_Entry] = []
+        for name, value in metrics.items():
+            number: float | Tensor
+            if type(value) is not Tensor or value.ndim or not value.is_cpu:
+                number = _taken(name, value)
+            elif type(number := value.item()) is not float:
+                number = as_number(name, value)
+            entries.append((at, forward, micro, elapsed_s, phase, epoch, name, number))
+        self.epoch = epoch
+        queue = self._queue
+        queue.extend(entries)
         waiting = len(queue)
         if waiting >= LONGEST_QUEUE or self._bus.wants(ScalarLogged):
             self.settle(wait=False)
-        elif waiting == len(values):
+        elif waiting == len(entries):
             self._metrics.touch()
         if self.alarm is not None:
-            self._sound(self.alarm, values)
+            self._sound(self.alarm, entries)
         self._cost_s += self._clock() - began
 
     @staticmethod
-    def _sound(
-        alarm: Callable[[str, float], None], values: list[tuple[str, float | Tensor]]
-    ) -> None:
-        for name, value in values:
+    def _sound(alarm: Callable[[str, float], None], entries: list[_Entry]) -> None:
+        for *_, name, value in entries:
             if isinstance(value, float) and not math.isfinite(value):
                 alarm(name, value)
 
@@ -149,11 +155,10 @@ def _columns(entries: list[_Entry]) -> dict[tuple[str, str], list[Row]]:
 
 def _taken(name: str, value: object) -> float | Tensor:
     """The number, or for a tensor on another device a clone that nobody changes any more."""
-    if isinstance(value, Tensor) and value.numel() == 1:
-        if value.is_cpu:
-            number = value.item()
-            if type(number) is float:
-                return number  # the usual case
-        elif not value.is_complex():
-            return value.detach().clone()
+    if (
+        isinstance(value, Tensor)
+        and value.numel() == 1
+        and not (value.is_cpu or value.is_complex())
+    ):
+        return value.detach().clone()
     return as_number(name, value)

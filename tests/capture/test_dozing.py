@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.plans import Plan, Want
 from tests.capture.desk import ROOT_HOOKS, hook_count
 
@@ -162,3 +163,53 @@ def test_coasting_ends_when_somebody_asks_or_the_hooks_come_back(tap_on, desk):
     tap.close()
     step(model, optimizer)
     assert tap.step == 8
+
+
+def test_steps_that_nobody_looks_at_coast_until_somebody_opens_a_widget(tap_on, desk):
+    model, optimizer = make()
+    tap = tap_on(model)
+    tap.rest()  # the last widget was closed
+    step(model, optimizer)
+    tap.coast(9)
+    step(model, optimizer)
+    assert (tap.step, [boundary.step for boundary in desk.boundaries]) == (2, [1])
+    tap.look()
+    step(model, optimizer)
+    assert [boundary.step for boundary in desk.boundaries] == [1, 3]
+    tap.rest()
+    tap._course.looking = True  # begins between the decision to coast and its taking effect
+    tap.coast(9)
+    step(model, optimizer)
+    assert desk.boundaries[-1].step == 4
+
+
+def test_a_reader_that_nobody_announced_is_not_asked_and_an_announced_one_until_it_has_read():
+    model, optimizer = make()
+    asked = []
+
+    class Reader:
+        reading = False
+
+        def optimizer_steps(self, optimizer, *, closure):
+            asked.append(closure)
+
+        def optimizer_stepped(self, optimizer):
+            pass
+
+    reader = Reader()
+    dispatcher.join(reader)
+    try:
+        reader.reading = True
+        step(model, optimizer)
+        assert asked == []
+        dispatcher.announce()
+        step(model, optimizer)
+        step(model, optimizer)
+        assert asked == [False, False]
+        reader.reading = False
+        step(model, optimizer)
+        reader.reading = True  # not announced again
+        step(model, optimizer)
+        assert asked == [False, False]
+    finally:
+        dispatcher.leave(reader)

@@ -1,6 +1,7 @@
 """A session lets the root hooks rest where steps are fast, and misses nothing that matters."""
 
 import time
+from contextlib import closing
 
 import pytest
 import torch
@@ -126,3 +127,34 @@ def test_numbers_logged_while_coasting_carry_their_own_steps(watched):
         session.log(loss=loss)
     steps, _ = session.metrics.history("loss")
     assert steps.tolist() == list(range(1, 401))
+
+
+def test_with_only_a_curve_open_the_next_statistics_are_all_that_is_waited_for():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with closing(nbv.watch(model, optimizer)) as session:
+        plot = nbv.LiveLossPlot(session)
+        plot._on_message(None, {"type": "ready", "view": "v", "visible": True}, [])
+        train(model, optimizer, lambda: session.tap.dozing)
+        recorder = session.recorder
+        while session.budget.due_at() > time.monotonic():  # no picture was ever asked for
+            pass
+        statistics_at = recorder.recording._pace.due_at = time.monotonic() + 0.5
+        assert recorder._next_due_at() == statistics_at
+        browser = nbv.ActivationBrowser(session, layer="1")
+        assert recorder._next_due_at() == session.budget.due_at()
+        browser.close()
+        plot.close()
+
+
+def test_steps_nobody_looks_at_coast_and_a_widget_opened_meanwhile_sees_the_next():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with closing(nbv.watch(model, optimizer)) as session:
+        train(model, optimizer, lambda: coasting(session))
+        assert not session.tap.looking
+        before = session.step
+        browser = nbv.ActivationBrowser(session, layer="1")
+        browser._on_message(None, {"type": "ready", "view": "v", "visible": True}, [])
+        train(model, optimizer, lambda: browser.frame is not None)
+        assert session.step <= before + 3
