@@ -23,7 +23,9 @@ from nbtorchviz.widgets.browser_moves import Moves
 from nbtorchviz.widgets.browser_packet import frame_parts
 from nbtorchviz.widgets.browser_start import first_selection
 from nbtorchviz.widgets.browser_state import browser_state, frame_words, layer_rows
+from nbtorchviz.widgets.nonfinite_part import NonFinitePart
 from nbtorchviz.widgets.overview_packet import overview_packet
+from nbtorchviz.widgets.static_picture import stacked
 from nbtorchviz.widgets.thumbnails import Thumbnails
 
 KEYWORDS = (
@@ -69,6 +71,7 @@ class ActivationBrowser(ObserverWidget):
     selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
     picture = Bytes(b"", help="The frame to paint: one packet.").tag(sync=True)
     strips = Bytes(b"", help="The layers overview, while it is shown: one packet.").tag(sync=True)
+    nonfinite = Bytes(b"", help="What the first NaN was made of: one packet.").tag(sync=True)
 
     def __init__(
         self,
@@ -191,10 +194,10 @@ class ActivationBrowser(ObserverWidget):
         return frame_words(self.session.model_name, self._choice.pick.layer, self.frame)
 
     def snapshot(self) -> bytes:
-        """Return what is shown as a PNG, drawn here from the same numbers."""
+        """Return what is shown as a PNG, drawn here from the same numbers; the first NaN above."""
         header, arrays = frame_parts(self._choice.shot(), seq=0)
         pick = self._choice.pick
-        return activation_picture(
+        picture = activation_picture(
             header,
             arrays,
             self._state(),
@@ -202,6 +205,8 @@ class ActivationBrowser(ObserverWidget):
             colormap=pick.colormap,
             normalize=pick.normalize,
         )
+        broken = self._nonfinite.picture()
+        return picture if broken is None else stacked([broken, picture])
 
     # Session and streams ----------------------------------------------------------------------
 
@@ -224,6 +229,7 @@ class ActivationBrowser(ObserverWidget):
         self._strips_stream = self._stream(
             "strips", self._produce_strips, self._deliver_strips, kind="curve", max_hz=STRIPS_HZ
         )
+        self._nonfinite = NonFinitePart(self, session)
         self._bound.callback(session.statistics.listen(self._on_statistics))
         recording = session.recorder.recording
         recording.demand(self.owner, self._shows_strips)
@@ -349,4 +355,4 @@ class ActivationBrowser(ObserverWidget):
     def _state(self) -> dict[str, Any]:
         choice = self._choice
         browser = browser_state(self.session, choice.pick, choice.event)
-        return {**super()._state(), "browser": browser}
+        return {**super()._state(), "browser": browser, "nonfinite": self._nonfinite.state()}

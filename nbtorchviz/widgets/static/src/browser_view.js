@@ -12,6 +12,7 @@ import { keyOf, noteOf } from "./map_key.js";
 import { largeOf } from "./map_large.js";
 import { times } from "./map_math.js";
 import { overviewOf } from "./map_overview.js";
+import { nonfiniteOf } from "./map_nonfinite.js";
 import { planeIn, planeOf } from "./map_plane.js";
 import { download, pictureOf } from "./map_save.js";
 import { store } from "./map_scene.js";
@@ -22,7 +23,7 @@ import { LISTED, valuesOf } from "./map_values.js";
 import { watchTheme } from "./theme.js";
 
 const NARROW_PX = 700, MIDDLE_PX = 860; // JupyterLab's output is 768 wide beside its file browser
-const ALL = "overview"; // what "Show" calls all layers
+const ALL = "overview", BROKEN = "nonfinite"; // what "Show" calls all layers, and the first NaN
 const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", overview: "", hold: false, step: null };
 
 export function render({ model, el }) {
@@ -56,6 +57,7 @@ export function render({ model, el }) {
       link.intent("visit", place); // Python knows which frames are kept, and answers with the step
       ask();
     },
+    leave() { memory.left = (found() || {}).seq; memory.called = null; ask(); },
     save,
   };
 
@@ -69,7 +71,8 @@ export function render({ model, el }) {
   const scale = segmented("Scale", [["channel", "own scale"], ["layer", "one scale"]], (normalize) => choose({ normalize }));
   scale.el.title = "Colours: each channel on its own scale, or all on one";
   const overview = overviewOf(view, tree);
-  const show = combobox("Show", (word) => choose(word === ALL ? { overview: overview.statistic() } : { show: word, ...(pick.overview ? { overview: "" } : {}) }));
+  const show = combobox("Show", (word) => word === BROKEN ? call() : choose(word === ALL ? { overview: overview.statistic() } : { show: word, ...(pick.overview ? { overview: "" } : {}) }));
+  const broken = nonfiniteOf(view);
   const order = combobox("Order", (by) => choose({ order: by }));
   const map = combobox("Colour map", (colormap) => { mapped = true; choose({ colormap }); });
   const output = combobox("Output", (path) => choose({ path }));
@@ -79,7 +82,7 @@ export function render({ model, el }) {
   const body = h("div", { class: "nbtv-body" }, grid.el, stage, values.el, status.board);
   const middle = h("div", { class: "nbtv-middle" }, narrowRow, tools, body, h("div", { class: "nbtv-below" }, status.line, key.el, status.banner));
   const right = h("div", { class: "nbtv-right" }, input.el, large.el, histogram.el, histogram.numbers);
-  const root = h("div", { class: `nbtv-activation-browser nbtv-view${compact ? " nbtv-compact-map" : ""}` }, ...(compact ? [] : [head.el]), tree.el, middle, right, overview.el, foot.el);
+  const root = h("div", { class: `nbtv-activation-browser nbtv-view${compact ? " nbtv-compact-map" : ""}` }, ...(compact ? [] : [head.el]), tree.el, middle, right, overview.el, broken.el, foot.el);
   el.append(root);
   if (compact) large.el.querySelector(".nbtv-large-body").append(histogram.canvas);
   map.set(COLORMAPS.map((name) => [name, name]), pick.colormap);
@@ -96,6 +99,7 @@ export function render({ model, el }) {
 
   /** Take what the user chose: painted at once here, told to Python for what only it can do. */
   function choose(changes) {
+    if (["layer", "show", "overview", "step"].some((name) => name in changes)) view.leave();
     if (changes.layer && changes.layer !== pick.layer) {
       cross = null;
       changes = { ...changes, ...(pick.step !== null && changes.step === undefined ? { step: null } : {}) };
@@ -104,6 +108,19 @@ export function render({ model, el }) {
     pick = { ...pick, ...changes };
     moved = true;
     for (const [name, value] of Object.entries(changes)) link.intent(name, value);
+    ask();
+  }
+
+  /** The report on the first NaN that Python speaks of, if it has come. */
+  function found() {
+    const said = (model.get("state") || {}).nonfinite;
+    return said && said.seq === broken.seq() ? said : null;
+  }
+
+  function call() {
+    const said = found();
+    memory.left = null;
+    memory.called = said && said.seq;
     ask();
   }
 
@@ -129,10 +146,13 @@ export function render({ model, el }) {
     });
     const { header, frame } = scene;
     if (!compact) head.paint(scene);
-    const all = Boolean(pick.overview);
+    const said = found(), reports = Boolean(said) && memory.left !== said.seq && (broken.drawn() || memory.called === said.seq);
+    root.classList.toggle("nbtv-reports", reports);
+    const all = Boolean(pick.overview) && !reports;
     root.classList.toggle("nbtv-all-layers", all);
     if (!narrow || all) tree.paint(scene);
-    const shown = overview.paint(scene, tree.visible(), (memory.closed ||= new Set()));
+    broken.paint(scene, reports);
+    const shown = overview.paint(all || !pick.overview ? scene : { ...scene, pick: { ...pick, overview: "" } }, tree.visible(), (memory.closed ||= new Set()));
     paintTools();
     status.paint(scene, hovered || noteOf(scene));
     key.paint(scene);
@@ -146,7 +166,7 @@ export function render({ model, el }) {
     input.paint(scene, compact ? 56 : middling ? 72 : 84);
     if (strips !== painted && (shown || !all)) link.ack("strips", (painted = strips));
     Object.assign(root.dataset, {
-      overview: shown ? pick.overview : "", layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
+      overview: shown ? pick.overview : "", nonfinite: reports ? said.step : "", layer: header ? header.layer : "", channel: scene.pick.channel, step: frame ? header.step : "", seq: header && header.seq ? header.seq : "", mode,
     });
     remember();
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
@@ -175,7 +195,8 @@ export function render({ model, el }) {
     order.el.value = pick.order;
     const gradient = browser.gradient || { enabled: true, reason: "" };
     const noGradient = !gradient.enabled && pick.show === "activation";
-    show.set([["activation", "activation"], ...(noGradient ? [] : [["gradient", "gradient"]]), [ALL, "all layers"]], pick.overview ? ALL : pick.show);
+    const said = found(), reports = root.classList.contains("nbtv-reports");
+    show.set([["activation", "activation"], ...(noGradient ? [] : [["gradient", "gradient"]]), [ALL, "all layers"], ...(said ? [[BROKEN, `first ${said.word}`]] : [])], reports ? BROKEN : pick.overview ? ALL : pick.show);
     show.el.title = gradient.reason || "Activation, gradient of the loss with respect to it, or a statistic of all layers over the steps";
     const paths = (row && row.paths) || [""];
     output.el.hidden = paths.length < 2;
@@ -237,6 +258,12 @@ export function render({ model, el }) {
     ask();
   }
 
+  function onNonfinite() {
+    const data = model.get("nonfinite");
+    if (data && data.byteLength) link.ack("nonfinite", broken.take(data));
+    ask();
+  }
+
   function onSelection() {
     const { rev = -1, heard = {}, pinned, call, ...said } = model.get("selection") || {};
     const late = (heard[link.view] || 0) < link.moves(); // a newer move of ours is on its way: it comes back with all
@@ -281,14 +308,15 @@ export function render({ model, el }) {
     ask();
   });
   bodies.observe(body);
-  const listeners = [["change:picture", onPicture], ["change:strips", onStrips], ["change:selection", onSelection], ["change:layers", ask], ["change:state", onState], ["msg:custom", onMessage]];
+  const listeners = [["change:picture", onPicture], ["change:strips", onStrips], ["change:nonfinite", onNonfinite], ["change:selection", onSelection], ["change:layers", ask], ["change:state", onState], ["msg:custom", onMessage]];
   for (const [event, listener] of listeners) model.on(event, listener);
-  const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); kept.forget(); overview.forget(); ask(); });
+  const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); kept.forget(); overview.forget(); broken.forget(); ask(); });
   const clock = setInterval(() => link.isVisible() && ask(), 1000);
   onState();
   onSelection();
   onPicture();
   onStrips();
+  onNonfinite();
   return () => {
     remember(); // what was chosen since the last paint, too
     for (const [event, listener] of listeners) model.off(event, listener);
@@ -296,6 +324,7 @@ export function render({ model, el }) {
     resizes.disconnect();
     bodies.disconnect();
     overview.dispose();
+    broken.dispose();
     stopTheme();
     link.dispose();
   };
