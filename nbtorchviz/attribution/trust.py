@@ -1,8 +1,12 @@
-"""Can a map be trusted? Three checks on demand, in numbers and words; each takes many forwards."""
+"""Can a map be trusted? Three checks on demand; each takes many forwards, so it comes in pieces.
+
+A piece is one short run of the model. Who has a thread of its own calls the plain functions; who
+shares one with a training takes the pieces, and lets other things happen between them.
+"""
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,55 +19,19 @@ from nbtorchviz.attribution.explain import gradcam
 from nbtorchviz.attribution.passes import CamPass
 from nbtorchviz.attribution.reading import checked_model
 from nbtorchviz.attribution.result import CamResult
+from nbtorchviz.attribution.trust_results import Agreement, Dependence, Faithfulness
 from nbtorchviz.capture.layers import split_key
 
+STEPS, RANDOMS, STAGES = 10, 10, 5
+COMPARED = ("gradcam", "hirescam", "layercam")
 BLUR = 11
 """Pixels of the box that is applied three times to make the baseline."""
+PIECE_VALUES = 2**18
+"""So many numbers of pictures at most go through the model in one piece; one picture at least."""
 
-
-@dataclass(frozen=True, slots=True)
-class Faithfulness:
-    """What happens to the class's probability when pixels go, or come, in the map's order."""
-
-    deletion: float
-    """Mean probability while the map's strongest pixels are blurred first; low is good."""
-    insertion: float
-    """Mean probability while they come back first into a blurred picture; high is good."""
-    deletion_beats: int
-    """How many random maps have a higher deletion."""
-    insertion_beats: int
-    """How many random maps have a lower insertion."""
-    randoms: int
-
-    @property
-    def text(self) -> str:
-        """Say it in one sentence; a bare area proves nothing, so the rank is in it."""
-        return (
-            f"Blurring the map's strongest pixels first leaves a mean probability of "
-            f"{self.deletion:.3f}, lower than with {self.deletion_beats} of {self.randoms} random "
-            f"maps; showing them first gives {self.insertion:.3f}, higher than with "
-            f"{self.insertion_beats} of {self.randoms} (Petsiuk et al. 2018, RISE)."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Dependence:
-    """How much of a map is left when weights are replaced by random ones, from the head down."""
-
-    correlations: dict[str, float]
-    """Layer down to which weights are random -> rank correlation with the map; the model's last
-    layer first. NaN where the map became constant."""
-
-    @property
-    def text(self) -> str:
-        """Say it in one sentence."""
-        (head, first), (last, end) = (list(self.correlations.items())[at] for at in (0, -1))
-        return (
-            f"With random weights in {head!r} the map's rank correlation with the real one is "
-            f"{first:.2f}, with random weights down to {last!r} {end:.2f}; a map that explains the "
-            "model falls towards 0 (Adebayo et al. 2018, Sanity Checks for Saliency Maps; one "
-            "image, one seed)."
-        )
+T = TypeVar("T")
+Pieces = Generator[float, None, T]
+"""A check in pieces: yields the share that is done after each, returns the result."""
 
 
 def faithfulness(
@@ -71,8 +39,8 @@ def faithfulness(
     image: Tensor,
     result: CamResult,
     *,
-    steps: int = 10,
-    randoms: int = 10,
+    steps: int = STEPS,
+    randoms: int = RANDOMS,
     seed: int = 0,
 ) -> Faithfulness:
     """Delete and insert pixels in the order of a map, and of random maps, and compare.
@@ -86,8 +54,23 @@ def faithfulness(
         seed: of the random maps; no global random stream is used.
 
     Raises:
-        ValueError: not one picture, or the map does not explain a class.
+        ValueError: not one picture, the map does not explain a class, or it is the same everywhere.
     """
+    return finished(
+        faithfulness_pieces(model, image, result, steps=steps, randoms=randoms, seed=seed)
+    )
+
+
+def faithfulness_pieces(
+    model: nn.Module,
+    image: Tensor,
+    result: CamResult,
+    *,
+    steps: int = STEPS,
+    randoms: int = RANDOMS,
+    seed: int = 0,
+) -> Pieces[Faithfulness]:
+    """Do ``faithfulness`` in pieces of a few forwards."""
     index = result.targets[0]
     if image.ndim != 4 or len(image) != 1 or result.axes != ("H", "W") or isinstance(index, str):
         raise ValueError(
@@ -95,22 +78,27 @@ def faithfulness(
             f"width, for one class; got {tuple(image.shape)} and a map over "
             f"{result.axes} for {index!r}."
         )
+    _must_vary(result)
     size = (image.shape[-2], image.shape[-1])
     source = np.random.default_rng(seed)
     maps = [result.maps[0], *source.random((randoms, *result.maps.shape[1:]), dtype=np.float32)]
     blurred = image
     for _ in range(3):
         blurred = F.avg_pool2d(blurred, BLUR, 1, BLUR // 2, count_include_pad=False)
-    areas = []
-    for raw in maps:
+    cuts = torch.linspace(0, 1, steps + 1, device=image.device)[:, None, None, None]
+    at_once = max(1, PIECE_VALUES // image.numel())
+    areas, count = [], 2 * len(cuts)
+    for done, raw in enumerate(maps):
         large = F.interpolate(torch.from_numpy(raw)[None, None], size, mode="bilinear")
         order = large.flatten().argsort(descending=True, stable=True).argsort().to(image.device)
-        place = order.reshape(size) / order.numel()
-        cuts = torch.linspace(0, 1, steps + 1, device=image.device)[:, None, None, None]
-        gone = place[None, None] < cuts
-        deleted, inserted = torch.where(gone, blurred, image), torch.where(gone, image, blurred)
-        both = _probabilities(model, torch.cat([deleted, inserted]), int(index))
-        areas.append((_area(both[: steps + 1]), _area(both[steps + 1 :])))
+        gone = (order.reshape(size) / order.numel())[None, None] < cuts
+        both = torch.cat([torch.where(gone, blurred, image), torch.where(gone, image, blurred)])
+        parts = []
+        for first in range(0, count, at_once):
+            parts.append(_probabilities(model, both[first : first + at_once], int(index)))
+            yield (done + min(1.0, (first + at_once) / count)) / len(maps)
+        p = np.concatenate(parts)
+        areas.append((_area(p[: steps + 1]), _area(p[steps + 1 :])))
     (deletion, insertion), others = areas[0], areas[1:]
     return Faithfulness(
         deletion,
@@ -122,7 +110,7 @@ def faithfulness(
 
 
 def weight_dependence(
-    model: nn.Module, images: object, result: CamResult, *, stages: int = 5, seed: int = 0
+    model: nn.Module, images: object, result: CamResult, *, stages: int = STAGES, seed: int = 0
 ) -> Dependence:
     """Replace weights by random ones, from the head down, and see what is left of a map.
 
@@ -134,17 +122,28 @@ def weight_dependence(
         seed: of the weights; no global random stream is used.
 
     Raises:
-        ValueError: the map explains something else than classes.
+        ValueError: the map explains something else than classes, or is the same everywhere.
     """
+    return finished(weight_dependence_pieces(model, images, result, stages=stages, seed=seed))
+
+
+def weight_dependence_pieces(
+    model: nn.Module, images: object, result: CamResult, *, stages: int = STAGES, seed: int = 0
+) -> Pieces[Dependence]:
+    """Do ``weight_dependence`` in pieces of one map."""
     classes = _classes(result)
+    _must_vary(result)
     twin = copy.deepcopy(checked_model(model))
     source = torch.Generator().manual_seed(seed)
     with CamPass(twin, images, layers=()) as kept:
         ran = list(dict.fromkeys(split_key(key)[0] for key in reversed(kept.called)))
     modules = dict(twin.named_modules())
     weighted = [name for name in ran if name in modules and modules[name]._parameters]
+    if not weighted:
+        raise ValueError("No layer of this model has weights to replace.")
     stops = {round(at) for at in np.linspace(0, len(weighted) - 1, min(stages, len(weighted)))}
     found: dict[str, float] = {}
+    yield 1 / (1 + len(stops))
     for at, name in enumerate(weighted):
         for parameter in modules[name].parameters(recurse=False):
             values = torch.randn(parameter.shape, generator=source)
@@ -153,29 +152,60 @@ def weight_dependence(
             parameter.data = (spread.mean() + scale * values).to(parameter)
         if at in stops:
             now = gradcam(twin, images, target=classes, layer=result.layer, method=result.method)
-            pairs = zip(now.maps, result.maps, strict=True)
-            found[name] = float(np.mean([spearman(a, b) for a, b in pairs]))
+            found[name] = _alike(now, result)
+            yield (1 + len(found)) / (1 + len(stops))
     return Dependence(found)
 
 
 def agreement(
-    model: nn.Module,
-    images: object,
-    result: CamResult,
-    methods: Sequence[str] = ("gradcam", "hirescam", "layercam"),
-) -> dict[str, float]:
-    """Return each method's rank correlation with a map, at the same layer for the same classes.
+    model: nn.Module, images: object, result: CamResult, methods: Sequence[str] = COMPARED
+) -> Agreement:
+    """Compare a map with those of other methods, at the same layer for the same classes.
 
     Raises:
-        ValueError: the map explains something else than classes.
+        ValueError: the map explains something else than classes, or is the same everywhere.
     """
+    return finished(agreement_pieces(model, images, result, methods))
+
+
+def agreement_pieces(
+    model: nn.Module, images: object, result: CamResult, methods: Sequence[str] = COMPARED
+) -> Pieces[Agreement]:
+    """Do ``agreement`` in pieces of one map."""
     classes = _classes(result)
-    found = {}
-    for method in methods:
+    _must_vary(result)
+    others = [method for method in methods if method != result.method]
+    found: dict[str, float] = {}
+    for method in others:
         other = gradcam(model, images, target=classes, layer=result.layer, method=method)
-        pairs = zip(other.maps, result.maps, strict=True)
-        found[method] = float(np.mean([spearman(a, b) for a, b in pairs]))
-    return found
+        found[method] = _alike(other, result)
+        yield len(found) / len(others)
+    return Agreement(result.method, found)
+
+
+def finished(pieces: Pieces[T]) -> T:
+    """Do all pieces at once."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
+
+
+def _must_vary(result: CamResult) -> None:
+    flat = result.maps.reshape(len(result.maps), -1)
+    if not np.isfinite(flat).all() or (flat.max(1) == flat.min(1)).any():
+        why = "; ".join(result.notes)
+        raise ValueError(
+            f"The map of {result.layer!r} is the same everywhere or not finite, so there is "
+            f"nothing to check{f': {why}' if why else ''}."
+        )
+
+
+def _alike(one: CamResult, other: CamResult) -> float:
+    pairs = zip(one.maps, other.maps, strict=True)
+    return float(np.mean([spearman(a, b) for a, b in pairs]))
 
 
 def _classes(result: CamResult) -> list[int]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 
@@ -33,16 +33,16 @@ class BoundaryJobs:
     ) -> None:
         self._spent, self._fail, self._clock = spent, fail, clock
         self._lock = threading.Lock()
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[Hashable, Job] = {}
         self.hurried = False
         """A user waits: the jobs are to be asked at the very next boundary."""
 
-    def add(self, owner: int, job: Job) -> None:
+    def add(self, owner: Hashable, job: Job) -> None:
         """Ask ``job`` at every boundary from now on, in the place of an earlier one."""
         with self._lock:
             self._jobs = {**self._jobs, owner: job}
 
-    def drop(self, owner: int) -> None:
+    def drop(self, owner: Hashable) -> None:
         """Forget the job of ``owner``."""
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if key != owner}

@@ -97,6 +97,13 @@ class CamDesk:
         """Whether a user waits for maps."""
         return self._wanted and self.images is not None
 
+    @property
+    def pass_s(self) -> float | None:
+        """Seconds that a forward or a backward of one image took, roughly; None: not known."""
+        if self._slot_s is None or self.images is None:
+            return None
+        return self._slot_s / len(self.images)
+
     def ask(self, **changes: Any) -> None:
         """Change the request; what was computed stays until new maps are there."""
         self.request = replace(self.request, **changes)

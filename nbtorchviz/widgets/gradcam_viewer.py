@@ -16,11 +16,13 @@ from nbtorchviz.session.cam_compute import CamRequest
 from nbtorchviz.session.cam_desk import CamDesk
 from nbtorchviz.session.cam_images import cam_images
 from nbtorchviz.session.linking import LINKED
+from nbtorchviz.session.trust_answers import TrustAnswer
 from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
 from nbtorchviz.widgets.cam_choice import SELECTED, CamChoice
 from nbtorchviz.widgets.cam_packet import images_packet
 from nbtorchviz.widgets.cam_state import cam_state, result_of, summary_of
 from nbtorchviz.widgets.cam_streams import CamStreams
+from nbtorchviz.widgets.cam_trust import PREFIX, CamTrust
 
 KEYWORDS = (
     "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names", "linked",
@@ -157,6 +159,26 @@ class GradCAMViewer(CamStreams):
         self._images_stream.mark(urgent=True)
         self._desk.run_when_idle()
 
+    def trust(self, check: str = "faithfulness", *, image: int = 0) -> TrustAnswer:
+        """Check whether the map that is shown can be trusted; the model is copied, not touched.
+
+        Args:
+            check: ``"faithfulness"`` blurs and shows the picture's pixels in the map's order, and
+                in that of random maps; ``"weights"`` replaces weights by random ones from the head
+                down; ``"methods"`` compares Grad-CAM, HiResCAM and LayerCAM.
+            image: which of the images.
+
+        Returns:
+            The answer: ``.text`` says of which map, what follows, the numbers and their source,
+            ``.result`` holds the numbers.
+
+        Raises:
+            NoMapError: no such map can be checked; the message says why.
+            RunRefusedError: another thread trains the model now.
+            TypeError, ValueError: no such check or image.
+        """
+        return self._trust.now(check, image)
+
     def summary(self) -> str:
         """Return model, layer, step and, per image, classes and the map's maximum."""
         desk = self._desk
@@ -204,8 +226,14 @@ class GradCAMViewer(CamStreams):
             first=self._first,
         )
         self._open_streams(() if self._given is None else self._given.names)
-        session.recorder.jobs.add(self.owner, self._desk)
-        self._bound.callback(session.recorder.jobs.drop, self.owner)
+        self._trust = CamTrust(
+            self._desk, lambda: self._choice, self.class_names, self._state_stream.mark
+        )
+        jobs = session.recorder.jobs
+        for key, job in ((self.owner, self._desk), ((self.owner, PREFIX), self._trust.desk)):
+            jobs.add(key, job)
+            self._bound.callback(jobs.drop, key)
+        self._bound.callback(self._trust.desk.cancel)
         self._bound.callback(self._desk.close)
         self._desk.run_when_idle()
 
@@ -230,9 +258,18 @@ class GradCAMViewer(CamStreams):
                     self._revision += 1
                 self._selection_stream.mark()
 
+    def _on_action(self, action: str) -> None:
+        if action.startswith(PREFIX):
+            self._trust.act(action)
+
+    def _tick(self) -> None:
+        super()._tick()
+        self._trust.keep_going()
+
     def _on_intent(self, name: str, value: Any) -> None:
         if name in SELECTED:
             self._choose({name: value})
+            self._state_stream.mark()
             kernel_loop_call(self._desk.run_when_idle)
             if name in LINKED:
                 self._tell({name: value})
@@ -266,4 +303,6 @@ class GradCAMViewer(CamStreams):
             self._take(changes)
 
     def _state(self) -> dict[str, Any]:
-        return cam_state(super()._state(), self.session, self._desk)
+        state = cam_state(super()._state(), self.session, self._desk)
+        state["cam"]["trust"] = self._trust.state()
+        return state

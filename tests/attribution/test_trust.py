@@ -7,8 +7,15 @@ from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.analysis.rank_correlation import spearman
+from nbtorchviz.attribution import trust
 from nbtorchviz.attribution.targets import contrast
-from nbtorchviz.attribution.trust import agreement, faithfulness, weight_dependence
+from nbtorchviz.attribution.trust import (
+    agreement,
+    faithfulness,
+    faithfulness_pieces,
+    weight_dependence,
+)
+from nbtorchviz.attribution.trust_results import Agreement, Dependence, Faithfulness
 from tests.attribution.models import PooledLinear, settled
 
 
@@ -93,10 +100,59 @@ def test_methods_that_are_equal_agree_fully():
     torch.manual_seed(0)
     model, images = settled(PooledLinear()), torch.randn(2, 3, 12, 12)
     found = agreement(model, images, nbv.gradcam(model, images))
-    assert list(found) == ["gradcam", "hirescam", "layercam"]
-    assert found["gradcam"] == pytest.approx(1)
-    assert found["hirescam"] > 0.99
-    assert found["layercam"] < 0.99
+    assert list(found.correlations) == ["hirescam", "layercam"]
+    assert found.correlations["hirescam"] > 0.99
+    assert found.correlations["layercam"] < 0.99
+    assert "Grad-CAM with HiResCAM 1.00, LayerCAM" in found.text
+
+
+def test_a_map_that_is_the_same_everywhere_is_refused(spot):
+    blank = nbv.CamResult(np.zeros((1, 24, 24), np.float32), "relu", 0, "gradcam", (1,), None,
+                          ("H", "W"), ("no gradient",))  # fmt: skip
+    for check in (faithfulness, weight_dependence, agreement):
+        with pytest.raises(ValueError, match=r"the same everywhere or not finite.*: no gradient\."):
+            check(Bright(), spot, blank)
+
+
+def test_pieces_are_small_say_how_much_is_done_and_add_up(spot, monkeypatch):
+    model = Bright()
+    result = nbv.gradcam(model, spot, target=1, method="hirescam")
+    whole = faithfulness(model, spot, result)
+    monkeypatch.setattr(trust, "PIECE_VALUES", 5 * spot.numel())
+    seen = []
+    hook = model.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    found = []
+
+    def pieces():
+        found.append((yield from faithfulness_pieces(model, spot, result)))
+
+    shares = list(pieces())
+    hook.remove()
+    assert set(seen) == {5, 2}
+    assert sum(seen) == 11 * 22
+    assert (shares == sorted(shares), len(shares), shares[-1]) == (True, 55, 1)
+    assert found[0].deletion_beats == whole.deletion_beats
+    assert found[0].insertion == pytest.approx(whole.insertion)
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [
+        (Faithfulness(0.1, 0.5, 10, 9, 10), "matter to the model"),
+        (Faithfulness(0.1, 0.5, 10, 4, 10), "Only partly"),
+        (Faithfulness(0.4, 0.2, 0, 5, 10), "do not trust it"),
+        (Dependence({"fc": 0.51, "conv": -0.3}), "It depends on the weights."),
+        (Dependence({"fc": 0.91, "conv": 0.1}), "hardly on those of the head 'fc'"),
+        (Dependence({"fc": 0.91, "conv": 0.6}), "do not trust it"),
+        (Dependence({"fc": 0.2, "conv": float("nan")}), "undefined (it became constant)"),
+        (Agreement("gradcam", {"hirescam": 0.8, "layercam": 0.7}), "The methods agree."),
+        (Agreement("gradcam", {"hirescam": 0.8, "layercam": 0.2}), "agree in part"),
+        (Agreement("gradcam", {"hirescam": 0.2, "layercam": -0.9}), "do not trust one"),
+        (Agreement("gradcam", {"hirescam": float("nan")}), "nothing to compare"),
+    ],
+)  # fmt: skip
+def test_a_verdict_follows_from_the_numbers(result, verdict):
+    assert verdict in result.text
 
 
 def test_rank_correlation_by_hand():

@@ -70,3 +70,30 @@ def test_maps_move_on_and_sliders_answer_while_a_plain_loop_runs(open_notebook, 
     loop.end()
     page.wait_done(2)
     shot(page, "ended")
+
+
+def test_a_check_of_a_map_runs_between_the_steps_of_a_plain_loop(open_notebook, loop):
+    page = open_notebook([MODEL + STRIPES, VIEW, loop.cell(STEP)])
+    for index in (0, 1):
+        page.run_cell(index)
+        page.wait_done(index)
+    view = page.view(KIND)
+    view.scroll_into_view_if_needed()
+    first = page.wait_painted(KIND)
+    page.run_cell(2)
+    loop.begun()
+    page.wait_painted(KIND, after=int(first["seq"]), from_step=1)
+    view.get_by_role("button", name="Can I trust this map?").click()
+    view.get_by_role("button", name="Does it depend on the weights?").click()
+    row = view.locator("[data-check=weights]")
+    view.locator("[data-check=weights][data-state=answered]").wait_for()
+    assert "Adebayo" in row.inner_text()
+    loop.until("viewer._trust.desk.answers['weights'].step > 0")
+    assert page.cell(2)["outputs"] == []  # the loop was still running
+    assert loop.ask("viewer.session.faults") == []
+    shot(page, "trusted")
+    loop.end()
+    page.wait_done(2)
+    view.get_by_role("button", name="Do these pixels matter?").click()  # where nothing trains
+    view.locator("[data-check=faithfulness][data-state=answered]").wait_for()
+    shot(page, "trusted_idle")

@@ -13,6 +13,7 @@ import { explained, forget } from "./cam_scene.js";
 import { statusOf } from "./cam_status.js";
 import { tapeOf } from "./cam_tape.js";
 import { footOf, headOf, toolsOf } from "./cam_tools.js";
+import { trustOf } from "./cam_trust.js";
 import { noteWords } from "./cam_words.js";
 import { connect } from "./link.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
@@ -37,10 +38,10 @@ export function render({ model, el }) {
     hold: (on) => choose({ step: on && shown ? shown.header.step : null }),
     say(words) { if (words !== spoken) { spoken = words; ask(); } },
   };
-  const head = headOf(view), tools = toolsOf(view), foot = footOf(view), status = statusOf(view);
+  const head = headOf(view), tools = toolsOf(view), foot = footOf(view), status = statusOf(view), trust = trustOf(view, (memory.trust ||= {}));
   const list = h("div", { class: "c-rows", tabindex: 0, role: "group", "aria-label": "Images and their maps", ...KEYS });
   const note = h("div", { class: "c-note" }), twin = h("div", { class: "nbtv-sr", role: "status" });
-  const root = h("div", { class: `nbtv-gradcam-viewer nbtv-view${compact ? " c-compact" : ""}` }, ...(compact ? [] : [head.el]), tools.el, status.banner, list, status.board, note, foot.el, twin);
+  const root = h("div", { class: `nbtv-gradcam-viewer nbtv-view${compact ? " c-compact" : ""}` }, ...(compact ? [] : [head.el]), tools.el, status.banner, list, status.board, note, foot.el, trust.el, twin);
   el.append(root);
 
   const link = connect({ model, el: root, onVisible: ask }); // a view is made before it is in the page
@@ -112,6 +113,7 @@ export function render({ model, el }) {
     }
     tools.paint(scene);
     foot.paint(scene);
+    root.classList.toggle("c-asking", trust.paint(scene));
     const computing = frame.header.method !== pick.method || scene.cam.busy;
     const waits = gone ? "The kernel is gone." : computing || !state.step ? "It is being computed." : scene.mode === "one-way" ? "It is computed at the next step." : "It comes with the next maps.";
     const spare = { bitmap: null, h: 1, w: 1, note: "" };
