@@ -44,6 +44,7 @@ class _Dispatcher:
         self._listeners: tuple[weakref.ref[StepListener], ...] = ()
         self._handles: tuple[RemovableHandle, ...] = ()
         self._announced = False
+        self._closing: weakref.ref[Optimizer] | None = None
         self._lock = Lock()
 
     def join(self, listener: StepListener) -> None:
@@ -59,6 +60,11 @@ class _Dispatcher:
     def announce(self) -> None:
         """Say that a listener is ``reading`` from now on: before, none of them is asked."""
         self._announced = True
+
+    @property
+    def inside(self) -> Optimizer | None:
+        """The optimizer whose step runs forwards now, in the closure that it was given."""
+        return None if self._closing is None else self._closing()
 
     def leave(self, listener: StepListener) -> None:
         """Stop telling it; without listeners the hook is removed."""
@@ -81,6 +87,9 @@ class _Dispatcher:
                 handle.remove()
 
     def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = args[1] if len(args) > 1 else kwargs.get("closure")
+        if given is not None:
+            self._closing = weakref.ref(optimizer)
         if not self._announced:
             return
         self._announced = False  # before they are asked: one may announce itself meanwhile
@@ -88,10 +97,10 @@ class _Dispatcher:
             listener = ref()
             if listener is not None and listener.reading:
                 self._announced = True
-                given = args[1] if len(args) > 1 else kwargs.get("closure")
                 listener.optimizer_steps(optimizer, closure=given is not None)
 
     def _stepped(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._closing = None
         for ref in self._listeners:
             listener = ref()
             if listener is not None:

@@ -170,6 +170,9 @@ class Course:
         if phase == "train":
             self._reading.arm(root, plan)
             dispatcher.announce()
+            # The first forward in a closure: nothing has changed the weights in this step yet.
+            if (optimizer := dispatcher.inside) is not None:
+                self._reading.before_step(optimizer, closure=True)
         window.verdict.sample = plan.wants[0].sample if plan.wants else 0
         window.enter(root, args, kwargs)
         self.last = window.inputs or self.last

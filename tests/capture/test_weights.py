@@ -77,10 +77,35 @@ def test_lbfgs_gives_the_gradient_of_its_last_closure(read_of):
         before.append(model[0].weight.detach().clone())
         optimizer.step(closure)
         after += last
-    ((step, (read,)),) = steps
-    assert step == 2  # the first began before the forward that would have been read
-    assert np.array_equal(read.value.values, before[1].numpy())
-    assert np.array_equal(read.gradient.values, after[1].numpy())
+    assert [step for step, _ in steps] == [1, 2, 3]
+    for at, (_, (read,)) in enumerate(steps):
+        assert np.array_equal(read.value.values, before[at].numpy())
+        assert np.array_equal(read.gradient.values, after[at].numpy())
+
+
+def test_a_closure_that_raised_harms_no_later_step(read_of, desk):
+    model = net()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=2)
+    steps = read_of(model, "0.weight")
+    broken, inputs = [True], torch.randn(5, 3)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(inputs).square().sum()
+        loss.backward()
+        if broken.pop():
+            raise ValueError("broken")
+        broken.append(False)
+        return loss
+
+    with pytest.raises(ValueError, match="broken"):
+        optimizer.step(closure)
+    broken.append(False)
+    before = model[0].weight.detach().clone()
+    optimizer.step(closure)
+    assert desk.faults == []
+    assert [step for step, _ in steps] == [1]
+    assert np.array_equal(steps[0][1][0].value.values, before.numpy())
 
 
 def test_what_has_no_gradient_is_said(read_of, desk):
