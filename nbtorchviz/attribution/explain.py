@@ -1,7 +1,7 @@
 """``gradcam``: where, at a layer, the evidence for what a model said lies."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, overload
 
 from torch import nn
@@ -131,16 +131,16 @@ def find_layer(tree: Tree, layer: object) -> str:
         TypeError: not a name.
         LayerNotFoundError: no such layer.
     """
+    if isinstance(layer, str):
+        with suppress(LayerNotFoundError):
+            return tree.find(layer, ())
     known = [entry.name for entry in tree.entries.values() if entry.lists]
     if not isinstance(layer, str):
         raise TypeError(
             f"layer must be a name such as {known[-1]!r}, a list of names, None or 'all', got "
             f"{type(layer).__name__}; names are those of model.named_modules()."
         )
-    try:
-        return tree.find(layer, known)
-    except LayerNotFoundError:
-        raise LayerNotFoundError(layer, known, see="model.named_modules()") from None
+    raise LayerNotFoundError(layer, known, see="model.named_modules()")
 
 
 def must_have_map(done: CamPass, key: str) -> None:

@@ -1,8 +1,7 @@
 """Run a model with gradients, in eval mode, and leave no trace of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -10,8 +9,9 @@ from torch import Tensor, nn
 
 from nbtorchviz.capture.compiled import compiled_how, eager
 from nbtorchviz.capture.hooks import own_forward
+from nbtorchviz.capture.module_state import Written
 from nbtorchviz.capture.permission import asked
-from nbtorchviz.capture.probe import no_trace, same_entries
+from nbtorchviz.capture.probe import no_trace, parameters_of
 
 _writes: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 """Model -> whether its forward changes parameters even in eval mode, as seen in a first run."""
@@ -35,41 +35,37 @@ def guarded(root: nn.Module, notes: list[str]) -> Iterator[None]:
             trained by another thread.
     """
     asked(root)
+    changed: list[str] = []
     with ExitStack() as stack:
         stack.enter_context(own_forward())
         stack.enter_context(eager(needed=compiled_how(None, root) is not None))
-        stack.enter_context(no_trace(root))
+        held = stack.enter_context(no_trace(root))
         stack.enter_context(torch.enable_grad())
-        own = list(root.parameters())
+        own = parameters_of(held.modules)
         inference = any(parameter.is_inference() for parameter in own)
         copies: dict[int, Tensor] = {}
         if inference or _writes.get(root, True):
-            copies = _copied_parameters(root)
-        buffers = list(_buffers(root))
-        before = [(module, dict(vars(module))) for module in root.modules()]
+            copies = _copied_parameters(held.modules)
         versions = [0 if parameter.is_inference() else parameter._version for parameter in own]
         yield
-        written = [name for name, module, key, copy in buffers if _changed(module, key, copy)]
         if copies:
-            changed = [not _same(parameter, copies[id(parameter)]) for parameter in own]
-            _writes[root] = any(changed)
+            same = [_same(parameter, copies[id(parameter)]) for parameter in own]
+            _writes[root] = not all(same)
         else:
-            changed = [
-                parameter._version != version
-                for parameter, version in zip(own, versions, strict=True)
-            ]
-        if any(changed):
-            named = [name for name, _ in root.named_parameters()]
-            written += [name for name, is_changed in zip(named, changed, strict=True) if is_changed]
-        written += _attributes(root, before)
-        if written:
-            notes.append(_sentence(written))
+            pairs = zip(own, versions, strict=True)
+            same = [parameter._version == version for parameter, version in pairs]
+        if not all(same):
+            names = (name for name, _ in root.named_parameters())
+            changed += [name for name, is_same in zip(names, same, strict=True) if not is_same]
+    changed += _named(root, held.written)
+    if changed:
+        notes.append(_sentence(changed))
 
 
-def _copied_parameters(root: nn.Module) -> dict[int, Tensor]:
+def _copied_parameters(modules: Iterable[nn.Module]) -> dict[int, Tensor]:
     """Give every module copies of its parameters; ``no_trace`` puts the originals back."""
     copies: dict[int, Tensor] = {}
-    for module in root.modules():
+    for module in modules:
         for name, parameter in module._parameters.items():
             if parameter is None:
                 continue
@@ -81,28 +77,13 @@ def _copied_parameters(root: nn.Module) -> dict[int, Tensor]:
     return copies
 
 
-def _buffers(root: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
-    for prefix, module in root.named_modules():
-        for key, buffer in module._buffers.items():
-            if buffer is not None:
-                yield (f"{prefix}.{key}" if prefix else key), module, key, buffer
-
-
-def _changed(module: nn.Module, key: str, copy: Tensor) -> bool:
-    now = module._buffers.get(key)
-    return now is not copy or copy._version != 0
-
-
-def _attributes(root: nn.Module, before: list[tuple[nn.Module, dict[str, Any]]]) -> list[str]:
-    changed = [(module, held) for module, held in before if not same_entries(vars(module), held)]
-    if not changed:
+def _named(root: nn.Module, entries: Written) -> list[str]:
+    """Return the qualified names of entries of modules."""
+    if not entries:
         return []
     names = {id(module): name for name, module in root.named_modules()}
     return [
-        f"{name}.{key}" if (name := names.get(id(module), "")) else key
-        for module, held in changed
-        for key, value in vars(module).items()
-        if held.get(key, held) is not value and not key.startswith("_flat_weight")
+        f"{name}.{key}" if (name := names.get(id(module), "")) else key for module, key in entries
     ]
 
 

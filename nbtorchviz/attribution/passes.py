@@ -15,10 +15,7 @@ from nbtorchviz.analysis.gradcam import METHODS, method_note, raw_map
 from nbtorchviz.analysis.map_axes import MapAxes, map_axes
 from nbtorchviz.attribution.guard import guarded
 from nbtorchviz.attribution.reading import (
-    batch_of,
     checked_model,
-    image_size,
-    layouts_of,
     mixes_samples,
     own_inputs,
 )
@@ -27,7 +24,6 @@ from nbtorchviz.attribution.structure import structure_of
 from nbtorchviz.attribution.taps import LateError, Tap, Taps
 from nbtorchviz.attribution.targets import Scores, Target, logits_of, scores_of
 from nbtorchviz.capture.compiled import compiled_how, entry_of
-from nbtorchviz.capture.layers import join_key
 from nbtorchviz.capture.leaves import shape_of, tensors_of
 from nbtorchviz.errors import NoMapError
 
@@ -105,7 +101,8 @@ class CamPass:
         if seen is None:
             seen = structure.learn(shapes, taps)
         self._root, self._recomputes = root, seen.recomputes
-        self.called = [join_key(call.name, call.call) for call in seen.calls]
+        reading = seen.read(inputs, shapes)
+        self.called = reading.called
         """Keys of all finished calls, in the order in which they finished."""
         how = compiled_how(entry_of(model), root)
         if how is not None:
@@ -113,24 +110,22 @@ class CamPass:
         if mixes_samples(root):
             notes.append("a BatchNorm without running statistics mixes the samples of a batch")
         self.notes = tuple(notes)
-        batch = batch_of(inputs, shapes, seen.calls)
-        self.samples = batch.size or 1
-        image_hw = image_size(shapes)
+        self.samples = reading.batch.size or 1
         self.taps: dict[str, Tap] = {}
         """Calls that put out positions, in the order in which they finished."""
         self.axes: dict[str, MapAxes] = {}
         self.flat: dict[str, tuple[int, ...]] = {}
         """Calls that were kept and have no positions -> shape of their output."""
-        for key, layout in layouts_of(seen.calls, batch, image_hw).items():
+        for key, layout in reading.layouts.items():
             tap = taps.taps.get(key)
             if tap is None:
                 continue
-            axes = map_axes(tuple(tap.value.shape), layout, image_hw)
+            axes = map_axes(tuple(tap.value.shape), layout, reading.image_hw)
             if axes is None:
                 self.flat[key] = tuple(tap.value.shape)
             else:
                 self.taps[key], self.axes[key] = tap, axes
-        if batch.unbatched and isinstance(self.output, Tensor) and self.output.ndim == 1:
+        if reading.batch.unbatched and isinstance(self.output, Tensor) and self.output.ndim == 1:
             self.output = self.output[None]
         found = logits_of(self.output)
         self.logits: NDArray[np.float32] | None = None if found is None else _array(found)

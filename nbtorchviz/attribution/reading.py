@@ -1,6 +1,7 @@
 """Read a model, its inputs and what its layers put out, as maps need them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -54,11 +55,31 @@ def own_inputs(root: nn.Module, images: object) -> Inputs:
         if not leaf.is_floating_point():
             return leaf.clone()
         # A copy of a leaf, so that the model may write to it in place.
-        return leaf.detach().clone().requires_grad_().clone()
+        source = leaf.clone() if leaf.is_inference() else leaf.detach()
+        return source.requires_grad_().clone()
 
     with torch.inference_mode(mode=False), torch.enable_grad():
         args, kwargs = pytree.tree_map(own, (given.args, given.kwargs))
     return Inputs(args, kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the shapes of one forward mean."""
+
+    batch: RootBatch
+    image_hw: tuple[int, int] | None
+    layouts: dict[str, Layout]
+    """By layer key."""
+    called: tuple[str, ...]
+    """Keys of all finished calls, in the order in which they finished."""
+
+
+def read(inputs: Inputs, shapes: Sequence[tuple[int, ...]], calls: Sequence[CallRecord]) -> Reading:
+    """Read the shapes of a forward's inputs and of what its calls put out."""
+    batch, image_hw = batch_of(inputs, shapes, calls), image_size(shapes)
+    called = tuple(join_key(call.name, call.call) for call in calls)
+    return Reading(batch, image_hw, layouts_of(calls, batch, image_hw), called)
 
 
 def batch_of(

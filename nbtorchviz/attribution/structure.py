@@ -5,8 +5,10 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from nbtorchviz.attribution.reading import Reading, read
 from nbtorchviz.attribution.taps import Taps
 from nbtorchviz.capture.layers import Tree
+from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.capture.survey import CallRecord
 
 _MOST_SHAPES = 8
@@ -20,6 +22,17 @@ class Seen:
 
     calls: tuple[CallRecord, ...]
     recomputes: bool
+    readings: dict[bool, Reading] = field(default_factory=dict)
+    """Without and with a list of images."""
+
+    def read(self, inputs: Inputs, shapes: Shapes) -> Reading:
+        """Infer the layout of every call; once for all inputs of these shapes."""
+        first = inputs.args[0] if inputs.args else None
+        listed = isinstance(first, list)
+        found = self.readings.get(listed)
+        if found is None:
+            found = self.readings[listed] = read(inputs, shapes, self.calls)
+        return found
 
 
 @dataclass(slots=True)

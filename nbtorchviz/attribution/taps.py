@@ -98,13 +98,14 @@ class Taps:
     def __enter__(self) -> "Taps":
         if self._late:
             self._hooks.enter_context(torch.no_grad())
-        modules = dict(self._root.named_modules(remove_duplicate=False))
+        find: Callable[[str], nn.Module] = self._root.get_submodule
+        if not self._few:  # faster for all of them
+            find = dict(self._root.named_modules(remove_duplicate=False)).__getitem__
         for entry in self._tree.entries.values():
             wanted = not self._few or self._wanted(entry.name)
             if wanted and (entry.name != OUTPUT or entry.raw):
-                module = modules[entry.raw]
                 hook = partial(self._called, entry.name, entry.type, entry.batch_first)
-                self._hooks.callback(module.register_forward_hook(hook).remove)
+                self._hooks.callback(find(entry.raw).register_forward_hook(hook).remove)
         return self
 
     def __exit__(self, *exc_info: object) -> None:

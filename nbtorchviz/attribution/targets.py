@@ -146,7 +146,8 @@ def scores_of(target: Target, output: Any) -> Scores:
     logits = logits_of(output)
     if logits is not None:
         chosen = _classes(target, *logits.shape)
-        return Scores(logits[torch.arange(len(logits)), chosen], tuple(chosen))
+        index = torch.tensor(chosen, device=logits.device)
+        return Scores(logits.gather(1, index[:, None])[:, 0], tuple(chosen))
     if pixels is None:
         raise ValueError(
             f"The model's output is {_described(output)}, not class scores of shape (N, K): "

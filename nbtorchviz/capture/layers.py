@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from torch import nn
+from torch.jit import ScriptModule
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from nbtorchviz.errors import LayerNotFoundError
@@ -166,6 +167,8 @@ def _walk(
         child_name = name if part == hidden else (f"{name}.{part}" if name else part)
         if part == "parametrizations" and isinstance(child, nn.ModuleDict):
             continue  # they put out weights, not activations
+        if isinstance(child, ScriptModule):
+            continue  # it takes no hooks
         yield (INPUT_MODULE if child_name == INPUT else child_name), child_raw, child
         yield from _walk(child, child_name, child_raw, above | {id(child)})
 

@@ -1,28 +1,33 @@
 """Run a model in eval mode and leave no trace: the guard around probes, twins and pinned inputs."""
 
 import contextlib
-import operator
 import random
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from nbtorchviz.capture.module_state import ModuleState, ScriptedState, Written, state_of
 from nbtorchviz.errors import RunRefusedError
 
-_CONTAINERS = (list, dict, set, deque)
-_UNCHANGEABLE = frozenset({bool, int, float, str, tuple, type(None), OrderedDict})
-"""Types of most attributes: they are passed over quickly (ordered dictionaries hold hooks)."""
-_OWN_ENTRIES = frozenset({"_parameters", "_modules", "_buffers"})
+
+@dataclass(slots=True)
+class Guarded:
+    """A model that runs for us."""
+
+    modules: list[nn.Module]
+    """All of them, the root first."""
+    written: Written = field(default_factory=list)
+    """What the block wrote, known when it is left."""
 
 
 @contextlib.contextmanager
-def no_trace(root: nn.Module) -> Iterator[None]:
+def no_trace(root: nn.Module) -> Iterator[Guarded]:
     """Put every module of ``root`` in eval mode; put everything back afterwards.
 
     Restored: training flags per module, buffers and tensors kept as attributes (the block works
@@ -32,8 +37,8 @@ def no_trace(root: nn.Module) -> Iterator[None]:
     Raises:
         RunRefusedError: the model has lazy parameters, or is sharded across ranks.
     """
-    modules = list(root.modules())
-    _refuse(root)
+    guarded = Guarded(list(root.modules()))
+    _refuse(guarded.modules)
     with ExitStack() as stack:
         keep_random(stack)
         stack.enter_context(torch.inference_mode(mode=False))
@@ -42,14 +47,32 @@ def no_trace(root: nn.Module) -> Iterator[None]:
         stack.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
         torch.set_autocast_cache_enabled(False)
         copies: dict[int, Tensor] = {}
-        for module in modules:
-            stack.callback(_restore(module, copies, stack))
-            module.training = False
-        yield
+        states: list[ModuleState | ScriptedState] = []
+        stack.callback(_put_back, states, guarded.written)
+        for module in guarded.modules:  # one by one: those before a failure are put back
+            states.append(state_of(module, copies))  # noqa: PERF401
+        yield guarded
 
 
-def _refuse(root: nn.Module) -> None:
-    for parameter in root.parameters():
+def _put_back(states: list[ModuleState | ScriptedState], written: Written) -> None:
+    for state in states:
+        state.put_back(written)
+
+
+def parameters_of(modules: Iterable[nn.Module]) -> list[Tensor]:
+    """List the parameters of some modules once each, in the order of ``named_parameters``."""
+    found: dict[int, Tensor] = {}
+    for module in modules:
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                found[id(parameter)] = parameter
+    return list(found.values())
+
+
+def _refuse(modules: Iterable[nn.Module]) -> None:
+    for parameter in parameters_of(modules):
+        if type(parameter) is nn.Parameter:
+            continue
         if is_lazy(parameter):
             raise RunRefusedError(
                 "This model has lazy parameters that no forward has shaped yet. "
@@ -60,69 +83,6 @@ def _refuse(root: nn.Module) -> None:
                 "This model is sharded across ranks; a forward on one rank alone would hang. "
                 "Look at training batches instead."
             )
-
-
-def _restore(module: nn.Module, copies: dict[int, Tensor], stack: ExitStack) -> Callable[[], None]:
-    """Give a module copies of its state; return what puts the originals back."""
-    attributes = module.__dict__
-    before = dict(attributes)
-    buffers, parameters = dict(module._buffers), dict(module._parameters)
-    hidden = set(module._non_persistent_buffers_set)
-    for name, buffer in buffers.items():
-        if buffer is not None:
-            module._buffers[name] = _copy(buffer, copies)
-    for name, value in before.items():
-        kind = type(value)
-        if kind in _UNCHANGEABLE or name.startswith("_forward") or name in _OWN_ENTRIES:
-            continue
-        if isinstance(value, Tensor):
-            attributes[name] = _copy(value, copies)
-        elif isinstance(value, torch.Generator):
-            stack.callback(value.set_state, value.get_state())
-        elif kind in _CONTAINERS:
-            attributes[name] = value.copy()
-    own_buffers, own_parameters = module._buffers, module._parameters
-
-    def restore() -> None:
-        _refill(attributes, before)
-        _refill(own_buffers, buffers)
-        _refill(own_parameters, parameters)
-        module._non_persistent_buffers_set.clear()
-        module._non_persistent_buffers_set.update(hidden)
-
-    return restore
-
-
-def _refill(mapping: dict[str, Any], before: dict[str, Any]) -> None:
-    """Put entries back only where they differ: another thread may be reading."""
-    if same_entries(mapping, before):
-        return
-    for name in mapping.keys() - before.keys():
-        del mapping[name]
-    for name, value in before.items():
-        if name not in mapping or mapping[name] is not value:
-            mapping[name] = value
-    if list(mapping) != list(before):  # the order of buffers is that of the state_dict
-        mapping.clear()
-        mapping.update(before)
-
-
-def same_entries(mapping: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Tell whether two dictionaries hold the very same objects in the same order."""
-    return (
-        len(mapping) == len(before)
-        and all(map(operator.is_, mapping.values(), before.values()))
-        and list(mapping) == list(before)
-    )
-
-
-def _copy(tensor: Tensor, copies: dict[int, Tensor]) -> Tensor:
-    """Copy a tensor once, also when several modules hold it."""
-    if tensor.requires_grad or isinstance(tensor, nn.Parameter) or tensor.device.type == "meta":
-        return tensor
-    if id(tensor) not in copies:
-        copies[id(tensor)] = tensor.detach().clone()
-    return copies[id(tensor)]
 
 
 def keep_random(stack: ExitStack) -> None:
@@ -140,6 +100,5 @@ def keep_random(stack: ExitStack) -> None:
 
 def device_of(root: nn.Module) -> torch.device | None:
     """Return the device of the first parameter or buffer; None when there is neither."""
-    for tensor in (*root.parameters(), *root.buffers()):
-        return tensor.device
-    return None
+    tensor = next(chain(root.parameters(), root.buffers()), None)
+    return None if tensor is None else tensor.device

@@ -1,4 +1,5 @@
 import random
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -161,3 +162,66 @@ def test_the_autocast_cache_is_neither_written_nor_left_off(tap_on):
     tap.probe(torch.ones(1, 4), Plan())
     assert seen == [False]
     assert torch.is_autocast_cache_enabled()
+
+
+class Remembers(nn.Module):
+    """Keeps what it saw in an ordered dictionary, as caches of least recently used things do."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = OrderedDict()
+
+    def forward(self, x):
+        self.seen[len(self.seen)] = x.shape
+        self.register_buffer("late", torch.ones(1), persistent=False)
+        return x
+
+
+def test_an_ordered_dictionary_and_a_late_buffer_leave_no_trace():
+    model = nn.Sequential(Remembers())
+    with no_trace(model) as held:
+        model(torch.ones(1, 4))
+        assert list(model[0].seen) == [0]
+    assert not model[0].seen
+    assert not list(model.buffers())
+    assert not model[0]._non_persistent_buffers_set
+    assert held.written == []
+
+
+class TrainsByProperty(nn.Module):
+    """Keeps its mode under another name."""
+
+    @property
+    def training(self):
+        return self._mode
+
+    @training.setter
+    def training(self, value):
+        self._mode = value
+
+
+def test_a_mode_that_is_a_property_is_set_and_put_back():
+    model = nn.Sequential(TrainsByProperty(), nn.Linear(2, 2))
+    model.train()
+    with no_trace(model):
+        assert not model[0].training
+    assert model[0].training
+
+
+class Doubles(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.norm(x) * 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_model_with_a_scripted_part_is_watched_and_left_as_it_was(tap_on):
+    model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(Doubles()), nn.Linear(4, 2)).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    catch = tap_on(model).probe(torch.randn(2, 4), Plan((Want("2"),)))
+    assert of(catch, "2").values.shape == (2,)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
