@@ -40,6 +40,7 @@ class BackgroundRun:
         name: of the run, for the session.
         on_change: called when the state or the log changed, on the thread that changed it.
         thread_context: called here, returns a context manager factory for the worker thread.
+        owned: called here with this run, before ``fn`` can run: it may ask for its run at once.
 
     Raises:
         TypeError: ``fn`` cannot be called without arguments.
@@ -54,6 +55,7 @@ class BackgroundRun:
         name: str = "",
         on_change: Callable[[], None] = lambda: None,
         thread_context: ThreadContext | None = None,
+        owned: Callable[["BackgroundRun"], object] = lambda run: None,
     ) -> None:
         _must_take_no_arguments(fn)
         self.log = RunLog(on_change)
@@ -84,6 +86,7 @@ class BackgroundRun:
             _running[session] = self
         session.gate.reset()
         announce_begin(session, name)
+        owned(self)
         self._thread.start()
         atexit.register(self._exit)
 

@@ -60,8 +60,10 @@ class Runs:
                 "A background run of this model has not ended. "
                 "Wait for it with session.run.join() or end it with session.run.stop()."
             )
-        self.run = BackgroundRun(fn, self)
-        return self.run
+        return BackgroundRun(fn, self, owned=self._own)
+
+    def _own(self, run: BackgroundRun) -> None:
+        self.run = run
 
     def run_began(self, name: str = "") -> None:
         """Note that a run was started on purpose (background, or ``live()``)."""

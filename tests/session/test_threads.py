@@ -111,3 +111,17 @@ def test_nobody_looks_at_a_session_that_was_shut():
     audience.shut()
     audience.join(1, None, bool)
     assert log == []
+
+
+def test_a_run_is_known_to_its_session_before_its_first_line(session, monkeypatch):
+    start = threading.Thread.start
+
+    def start_and_finish(thread):
+        start(thread)
+        if thread.name == "nbtorchviz-run":
+            thread.join(30)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_finish)
+    known = []
+    session.train_in_background(lambda: known.append(session.run is not None and session.run.here))
+    assert known == [True]
