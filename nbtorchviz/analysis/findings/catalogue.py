@@ -28,6 +28,9 @@ class Rule:
     """``"problem"``: training is broken or will be. ``"hint"``: it may be meant so."""
     raise_after: int = 10
     """Observations in a row that must show the illness."""
+    enough: int = 0
+    """So many suffice where they lie ``over_steps`` steps apart or more; 0: they never do."""
+    over_steps: int = 0
     clear_after: int = 5
     """Observations in a row that must show health before it is taken back."""
     about: About = About.MODEL
@@ -68,6 +71,10 @@ _IN_ORDER = (
         name="dead_relu",
         remedy="Start again with a learning rate ten times lower: a dead ReLU passes no gradient "
         "and does not come back by itself.",
+        # Fast training is looked at once a second: four looks at all zeros, far apart, are more
+        # than ten at consecutive steps. A layer that a bad step silenced for a while is back by then.
+        enough=4,
+        over_steps=100,
         about=About.LAYER,
     ),
     Rule(

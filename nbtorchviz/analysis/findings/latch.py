@@ -37,7 +37,7 @@ class Latch:
                 self.since_step = step
             self._ill, self._well = self._ill + 1, 0
             self.told = (verdict, step)
-            if not self.raised and self._ill >= self.rule.raise_after:
+            if not self.raised and self._suffices(step):
                 self.raised, self.layer = True, verdict.layer
         elif verdict.health is Health.HEALTHY:
             self._well += 1
@@ -45,6 +45,11 @@ class Latch:
                 self._ill = 0
             elif self._well >= self.rule.clear_after:
                 self.raised, self._ill = False, 0
+
+    def _suffices(self, step: int) -> bool:
+        rule = self.rule
+        spread = step - self.since_step >= rule.over_steps
+        return self._ill >= rule.raise_after or (0 < rule.enough <= self._ill and spread)
 
     @property
     def idle(self) -> bool:

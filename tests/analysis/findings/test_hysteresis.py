@@ -115,3 +115,38 @@ def test_a_layer_that_is_gone_takes_its_finding_along():
     )
     (gone,) = observe(findings, [without] * 60)
     assert not gone.active
+
+
+DEAD = {"zero_share": 1.0}
+
+
+def told_at(steps, well=()):
+    """Steps at which a ReLU was seen dead, or well; return when it was told."""
+    findings = listening()
+    told = []
+    for step in sorted({*steps, *well}):
+        seen = forward(step, relu=DEAD) if step in steps else forward(step)
+        told += [(c.rule, step, c.since_step) for c in observe(findings, [seen]) if c.active]
+    return told
+
+
+def test_a_dead_relu_that_is_seen_seldom_is_told_after_four_looks_far_apart():
+    assert told_at(range(500, 5000, 100)) == [("dead_relu", 800, 500)]
+    assert told_at(range(500, 5000, 34)) == [("dead_relu", 602, 500)]
+
+
+def test_looks_at_steps_close_together_need_ten():
+    assert told_at(range(500, 520)) == [("dead_relu", 509, 500)]
+    assert told_at(range(500, 509)) == []
+
+
+@pytest.mark.parametrize(
+    ("dead", "well"),
+    [
+        ([500, 530, 560, 590], [620, 650]),  # silent for ninety steps, then back
+        ([500, 600, 700], [800]),
+        ([500, 600, 700, 900, 1000, 1100], [800, 1200]),  # alive between
+    ],
+)
+def test_a_relu_that_comes_back_is_never_told_dead(dead, well):
+    assert told_at(dead, well) == []
