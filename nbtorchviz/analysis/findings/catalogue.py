@@ -72,7 +72,7 @@ _IN_ORDER = (
         remedy="Start again with a learning rate ten times lower: a dead ReLU passes no gradient "
         "and does not come back by itself.",
         # Fast training is looked at once a second: four looks at all zeros, far apart, are more
-        # than ten at consecutive steps. A layer that a bad step silenced for a while is back by then.
+        # than ten at consecutive steps. What a bad step silenced for a while is back by then.
         enough=4,
         over_steps=100,
         about=About.LAYER,
