@@ -1,12 +1,13 @@
 """Show the input of a model as a picture, and say by which rule its numbers became pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nbtorchviz.analysis.layouts import Axes
+from nbtorchviz.analysis.normalisation import Normalisation
 from nbtorchviz.analysis.quantise import Floats, pool
 
 MAX_SIDE_PX = 224
@@ -23,6 +24,10 @@ _NORMALISATIONS: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = 
 
 _FLAT_IMAGES = {784: (1, 28, 28), 3072: (3, 32, 32)}
 _SMALLEST_MATRIX = 8
+_BEYOND = 0.02
+"""Resizing and rounding overshoot by so much."""
+OWN_RANGE = "smallest black, largest white"
+"""The rule where nothing is known of a picture's range."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +73,7 @@ def input_image(
     *,
     max_side_px: int = MAX_SIDE_PX,
     rule: DisplayRule | None = None,
+    normalisation: Normalisation | None = None,
 ) -> InputImage:
     """Turn one input sample into gray or RGB pixels.
 
@@ -76,6 +82,10 @@ def input_image(
         axes: meaning of each axis, from ``layouts.infer_layout``.
         max_side_px: larger pictures are shrunk by averaging whole blocks.
         rule: of a picture that this one is to look like; by default guessed from the values.
+        normalisation: what to undo, in place of a guess.
+
+    Raises:
+        ValueError: the normalisation is for another number of channels.
     """
     array = np.asarray(values)
     integral = array.dtype.kind in "biu"
@@ -88,7 +98,8 @@ def input_image(
         return InputImage(None, "none", span, reason, None)
     hw = (planes.shape[1], planes.shape[2])
     notes = [note] if note else []
-    if len(planes) not in (1, 3):
+    channels = len(planes)
+    if channels not in (1, 3):
         if len(planes) == 4:
             planes, words = planes[:3], "4 channels: the first three as red, green, blue"
         else:
@@ -99,6 +110,8 @@ def input_image(
     if bad:
         planes = np.where(np.isfinite(planes), planes, np.float32(span[0]))
         notes.append(f"{bad} values not finite, drawn as the smallest")
+    if rule is None and normalisation is not None:
+        rule = _told_rule(planes, normalisation, channels)
     rule = rule or display_rule(planes)
     unit = rule.unit(planes)
     notes.append(rule.note)
@@ -139,6 +152,22 @@ def _planes(
     return None, f"{array.size} {what}" if array.size != 1 else "1 number", False
 
 
+def _told_rule(planes: Floats, normalisation: Normalisation, channels: int) -> DisplayRule | None:
+    """Undo a normalisation, and say what does not fit into [0, 1] afterwards.
+
+    None for the mean of channels that were not normalised alike: nothing undoes that.
+    """
+    mean, std = normalisation.for_channels(channels)
+    if len(mean) > 1 and len(planes) == 1:
+        return None
+    rule = DisplayRule(scale=std[: len(planes)], offset=mean[: len(planes)], note="")
+    undone, note = rule.unit(planes), normalisation.text
+    lo, hi = float(undone.min()), float(undone.max())
+    if lo < -_BEYOND or hi > 1 + _BEYOND:
+        note += f": {lo:.2g} to {hi:.2g} afterwards, clipped to 0 to 1"
+    return replace(rule, note=note)
+
+
 def display_rule(planes: Floats) -> DisplayRule:
     """Guess how finite values (C, h, w), of 1 or 3 planes, are to be drawn, and name the rule."""
     lo, hi = float(planes.min()), float(planes.max())
@@ -159,7 +188,7 @@ def display_rule(planes: Floats) -> DisplayRule:
     if hi == lo:
         return DisplayRule(scale=(1.0,), offset=(0.5 - lo,), note="constant")
     scale = 1 / (hi - lo)  # Python's numbers: the span of two huge values fits
-    return DisplayRule(scale=(scale,), offset=(-lo * scale,), note="smallest black, largest white")
+    return DisplayRule(scale=(scale,), offset=(-lo * scale,), note=OWN_RANGE)
 
 
 def _has_levels(values: NDArray[np.float32]) -> bool:

@@ -1,7 +1,7 @@
 """Arrange any tensor for showing without a model: which axis tells samples apart, and the rest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nbtorchviz.analysis.images import InputImage, input_image
+from nbtorchviz.analysis.images import OWN_RANGE, InputImage, input_image
 from nbtorchviz.analysis.layouts import ACCEPTED_AXES, Axes
+from nbtorchviz.analysis.normalisation import Normalisation, normalisation_of
 from nbtorchviz.arguments import refusal, said
 
 LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NHW", "HW", "NCDHW", "CDHW", "NCL", "CL", "NTD", "TD",
@@ -42,7 +43,12 @@ class TensorBatch:
 
     def picture(self, index: int, most_px: int) -> InputImage:
         """Return sample ``index`` as gray or colour pixels, and the rule that made them."""
-        return input_image(self.values[index], self.axes, max_side_px=most_px)
+        image = input_image(self.values[index], self.axes, max_side_px=most_px)
+        known = image.rule is None or image.rule.note != OWN_RANGE or image.image_hw is None
+        if known or self.values.dtype.kind != "f" or any("undone" in note for note in self.notes):
+            return image
+        hint = "no normalisation is known: give transforms=, or mean= and std="
+        return replace(image, note=f"{image.note} ({hint})")
 
 
 def tensor_batch(
@@ -51,6 +57,7 @@ def tensor_batch(
     *,
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
+    transforms: Any = None,
 ) -> TensorBatch:
     """Read a tensor, an array, a picture, or a list of them that have one shape, as a copy.
 
@@ -60,12 +67,16 @@ def tensor_batch(
             entries and the first cannot be colours; four are NCHW or NHWC by the same rule.
         mean: subtracted before, per channel or one; values become ``x * std + mean`` again.
         std: divided by before, per channel or one.
+        transforms: where to find both instead, see ``analysis.normalisation``.
 
     Raises:
-        TypeError: it holds no real numbers.
+        TypeError: it holds no real numbers, or ``transforms`` are none.
         ValueError: more than five axes, an unknown layout or one that does not fit, or means for
             another number of channels.
     """
+    if transforms is not None and (mean is not None or std is not None):
+        raise ValueError("Give either transforms=, or mean= and std=, not both.")
+    found = normalisation_of(transforms)
     array, dtype, notes = _read(tensor)
     shape = tuple(array.shape)
     word = _checked(layout, array) if layout is not None else _guess(array)
@@ -78,6 +89,10 @@ def tensor_batch(
     if mean is not None or std is not None:
         array = _undone(array, axes, mean, std)
         notes = (*notes, "normalisation undone: x · std + mean")
+    if found is not None:
+        if found != Normalisation():
+            array = _undone(array, axes, found.mean, found.std)
+        notes = (*notes, found.text)
     return TensorBatch(array, axes, word, shape, dtype, batched, notes)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nbtorchviz.analysis.colormaps import apply
 from nbtorchviz.analysis.images import input_image
+from nbtorchviz.analysis.normalisation import Normalisation, normalisation_of
 from nbtorchviz.analysis.quantise import LEVELS
 from nbtorchviz.arguments import flag, said, whole
 from nbtorchviz.attribution.explain import gradcam, kept_layer
@@ -41,6 +42,7 @@ def grad_camera(
     target: Target = None,
     method: str = "gradcam",
     overlay: bool = False,
+    transforms: object = None,
 ) -> NDArray[Any]:
     """Show where in a picture the evidence for a class lies: ``plt.imshow(grad_camera(...))``.
 
@@ -57,6 +59,9 @@ def grad_camera(
         target: as in ``gradcam``; None: the predicted class.
         method: as in ``gradcam``.
         overlay: return the picture with the heatmap over it.
+        transforms: what the picture was prepared with (torchvision's Compose or Normalize,
+            ``weights.transforms()``): its normalisation is undone for the overlay. By default
+            means in wide use are tried.
 
     Returns:
         Heatmap (H, W), float32 in [0, 1]: positive evidence, divided by its maximum; with
@@ -67,12 +72,12 @@ def grad_camera(
         NoMapError: the layer has no positions in a picture.
         LayerNotFoundError, ValueError: as in ``gradcam``.
     """
-    overlay = flag("overlay", overlay)
+    overlay, normalisation = flag("overlay", overlay), normalisation_of(transforms)
     placed = _placed(model, device)
     batch = picture_batch(placed, image)
     result = gradcam(placed, batch, target=target, layer=layer, method=method)
     heat = _sized(result, batch)
-    return _unpacked(_overlaid(heat, batch) if overlay else heat)
+    return _unpacked(_overlaid(heat, batch, normalisation) if overlay else heat)
 
 
 def activation_camera(
@@ -192,14 +197,18 @@ def _no_picture(layer: str, axes: tuple[str, ...]) -> NoMapError:
     )
 
 
-def _overlaid(heat: NDArray[np.float32], batch: Tensor) -> NDArray[np.uint8]:
+def _overlaid(
+    heat: NDArray[np.float32], batch: Tensor, normalisation: Normalisation | None
+) -> NDArray[np.uint8]:
     """Lay heatmaps over their pictures, the more opaque the hotter."""
     codes = np.rint(heat * LEVELS).astype(np.uint8)
     colours = apply(codes, "viridis").astype(np.float32)
     side = max(batch.shape[-2:])
     pictures = []
     for sample in batch.detach().float().cpu().numpy():
-        drawn = input_image(sample, ("C", "H", "W"), max_side_px=side).pixels
+        drawn = input_image(
+            sample, ("C", "H", "W"), max_side_px=side, normalisation=normalisation
+        ).pixels
         grey = np.zeros(sample.shape[1:], np.uint8) if drawn is None else drawn
         pictures.append(grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2))
     opacity = OPACITY * heat[..., None]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from nbtorchviz.analysis.cam_frame import CamFrame
+from nbtorchviz.analysis.normalisation import Normalisation
 from nbtorchviz.capture.layers import INPUT
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.session.budget import Pace
@@ -67,6 +68,8 @@ class CamDesk:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session, self.request, self.images = session, request, images
+        self.normalisation: Normalisation | None = None
+        """To undo in the items of training batches."""
         self.gathering = images is None
         self.shot: CamShot | None = None
         self.tape = CamTape()
@@ -261,7 +264,8 @@ class CamDesk:
         self._batch = batch
         label = label_of(self.session.recorder.input.get("batch"), batch)
         try:
-            found = cam_images(batch, label, [_name(self.images, self.session.step)])
+            name = _name(self.images, self.session.step)
+            found = cam_images(batch, label, [name], normalisation=self.normalisation)
             self.images = found if self.images is None else self.images.joined(found)
         except (TypeError, ValueError, RuntimeError) as error:
             self.error = error

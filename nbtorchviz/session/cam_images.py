@@ -6,11 +6,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from nbtorchviz.analysis.images import InputImage, input_image
+from nbtorchviz.analysis.images import OWN_RANGE, InputImage, input_image
 from nbtorchviz.analysis.layouts import Axes, infer_layout
+from nbtorchviz.analysis.normalisation import Normalisation
 from nbtorchviz.arguments import refusal
 from nbtorchviz.capture.plans import Inputs
 
@@ -55,7 +57,11 @@ class CamImages:
 
 
 def cam_images(
-    given: object, labels: object = None, names: Sequence[str] | None = None
+    given: object,
+    labels: object = None,
+    names: Sequence[str] | None = None,
+    *,
+    normalisation: Normalisation | None = None,
 ) -> CamImages:
     """Read ``given`` as a batch of images.
 
@@ -64,6 +70,7 @@ def cam_images(
             one image (C, H, W) or (H, W) without a batch axis; a list of images of one size.
         labels: class of each, or None.
         names: of each; ``"image 0"`` and so on by default.
+        normalisation: to undo where they are shown.
 
     Raises:
         TypeError, ValueError: it is none of these; the message says what was given.
@@ -86,9 +93,20 @@ def cam_images(
         inputs=Inputs(args, kwargs),
         names=tuple(names or (f"image {at}" for at in range(kept)))[:kept],
         labels=_labels(labels, count)[:kept],
-        pictures=tuple(input_image(item, axes) for item in pixels),
+        pictures=tuple(_picture(item, axes, normalisation) for item in pixels),
         note=note,
     )
+
+
+def _picture(
+    item: NDArray[np.float32], axes: Axes, normalisation: Normalisation | None
+) -> InputImage:
+    picture = input_image(item, axes, normalisation=normalisation)
+    known = normalisation is not None or picture.image_hw is None
+    if known or picture.rule is None or picture.rule.note != OWN_RANGE:
+        return picture
+    hint = "no normalisation is known: shown on its own range; give transforms="
+    return replace(picture, note=f"{picture.note} ({hint})")
 
 
 def _arguments(given: object) -> tuple[Any, ...]:

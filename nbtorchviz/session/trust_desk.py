@@ -68,6 +68,7 @@ class TrustDesk:
             self._asked, self._pieces = question, None
             self._share = self._worked_s = 0.0
             self._pace.begin()
+        self.session.recorder.hurry_jobs()
 
     def cancel(self) -> None:
         """Leave the check under way."""

@@ -8,13 +8,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from nbtorchviz.analysis.cam_picture import cam_picture
+from nbtorchviz.analysis.normalisation import normalisation_of
 from nbtorchviz.arguments import flag
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.live.host import kernel_loop_call
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.cam_compute import CamRequest
 from nbtorchviz.session.cam_desk import CamDesk
-from nbtorchviz.session.cam_images import cam_images
+from nbtorchviz.session.cam_images import CamImages, cam_images
 from nbtorchviz.session.linking import LINKED
 from nbtorchviz.session.trust_answers import TrustAnswer
 from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
@@ -25,7 +26,8 @@ from nbtorchviz.widgets.cam_streams import CamStreams
 from nbtorchviz.widgets.cam_trust import PREFIX, CamTrust
 
 KEYWORDS = (
-    "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names", "linked",
+    "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names",
+    "transforms", "linked",
 )  # fmt: skip
 COMPUTED = ("layer", "target", "contrast", "method")
 """Changes that may need Python to compute; the browser does all others."""
@@ -52,6 +54,9 @@ class GradCAMViewer(CamStreams):
         method: ``"gradcam"``, ``"hirescam"``, ``"layercam"``, ``"xgradcam"`` or ``"gradcam++"``.
         opacity: of the map over the image, from 0 to 1.
         class_names: of the classes; those of ``watch(class_names=...)`` by default.
+        transforms: what the images were prepared with (torchvision's v1 or v2, Compose, Normalize,
+            ``weights.transforms()``), so that its normalisation can be undone where they are shown.
+            By default means in wide use are tried; which one it was is said below the images.
         linked: share layer and step with the other widgets of the session.
 
     Raises:
@@ -75,6 +80,7 @@ class GradCAMViewer(CamStreams):
         method: str = "gradcam",
         opacity: float = 0.5,
         class_names: Sequence[str] | None = None,
+        transforms: object = None,
         linked: bool = True,
         **unknown: Any,
     ) -> None:
@@ -94,7 +100,8 @@ class GradCAMViewer(CamStreams):
         )
         self._own: Any = own
         self.linked = flag("linked", linked)
-        given = self._given = None if images is None else cam_images(images, labels)
+        self._normalisation = normalisation_of(transforms)
+        given = self._given = None if images is None else self._read(images, labels)
         self._revision, self._heard = 1, dict[str, int]()
         self._lock = threading.RLock()
         super().__init__(
@@ -154,7 +161,7 @@ class GradCAMViewer(CamStreams):
         Raises:
             TypeError, ValueError: as the constructor.
         """
-        self._given = cam_images(images, labels)
+        self._given = self._read(images, labels)
         self._desk.show(self._given)
         self._images_stream.mark(urgent=True)
         self._desk.run_when_idle()
@@ -178,6 +185,9 @@ class GradCAMViewer(CamStreams):
             TypeError, ValueError: no such check or image.
         """
         return self._trust.now(check, image)
+
+    def _read(self, images: object, labels: object) -> CamImages:
+        return cam_images(images, labels, normalisation=self._normalisation)
 
     def summary(self) -> str:
         """Return model, layer, step and, per image, classes and the map's maximum."""
@@ -225,6 +235,7 @@ class GradCAMViewer(CamStreams):
             told=self._computed,
             first=self._first,
         )
+        self._desk.normalisation = self._normalisation
         self._open_streams(() if self._given is None else self._given.names)
         self._trust = CamTrust(
             self._desk, lambda: self._choice, self.class_names, self._state_stream.mark

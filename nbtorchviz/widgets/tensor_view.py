@@ -30,6 +30,7 @@ def show(
     layout: str | None = None,
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
+    transforms: object = None,
     title: str = "",
     sample: int = 0,
     channel: int = 0,
@@ -50,6 +51,8 @@ def show(
             from the shape, and the view says what was taken.
         mean: of a normalisation to undo, one number or one per channel.
         std: of the same.
+        transforms: in place of both, what the images were prepared with: torchvision's Compose or
+            Normalize (v1 or v2), ``weights.transforms()``.
         title: shown in the header.
         sample: shown first.
         channel: shown first.
@@ -65,6 +68,7 @@ def show(
         layout=layout,
         mean=mean,
         std=std,
+        transforms=transforms,
         title=title,
         sample=sample,
         channel=channel,
@@ -91,6 +95,7 @@ class TensorView(anywidget.AnyWidget):
         layout: str | None = None,
         mean: Sequence[float] | float | None = None,
         std: Sequence[float] | float | None = None,
+        transforms: object = None,
         title: str = "",
         sample: int = 0,
         channel: int = 0,
@@ -101,7 +106,7 @@ class TensorView(anywidget.AnyWidget):
             raise refusal("colormap", f"one of {', '.join(COLORMAPS)}", colormap, typed=True)
         if normalize not in NORMALIZE:
             raise refusal("normalize", "'channel' or 'layer'", normalize, typed=True)
-        self._batch = tensor_batch(tensor, layout, mean=mean, std=std)
+        self._batch = tensor_batch(tensor, layout, mean=mean, std=std, transforms=transforms)
         self._labels = _labels(labels, len(self._batch.values) if self._batch.batched else 1)
         self._title = str(title)
         self._sample, self._slice = whole("sample", sample), 0

@@ -177,3 +177,16 @@ def test_other_mistakes_are_refused_in_words(picture):
             camera(signal, picture)
     with pytest.raises((RuntimeError, ValueError)):
         nbv.activation_camera(Lstm(), picture)
+
+
+def test_an_overlay_lies_over_the_picture_before_its_transforms():
+    from torchvision.transforms import Normalize
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with torch.no_grad():
+        model[0].weight.zero_()  # a blank map: the picture alone
+        model[0].bias.zero_()
+    pixels, normalize = torch.rand(3, 12, 12), Normalize([0.3] * 3, [0.1] * 3)
+    drawn = nbv.grad_camera(model, normalize(pixels), overlay=True, transforms=normalize)
+    assert abs(drawn - pixels.permute(1, 2, 0).numpy() * 255).max() <= 1

@@ -213,3 +213,44 @@ def test_nonsense_is_refused_at_once(model, images, keywords, error, match):
 def test_closing_leaves_no_job_behind(viewer):
     viewer.close()
     assert viewer.session.recorder.jobs._jobs == {}
+
+
+def test_the_normalisation_of_transforms_is_undone_and_stated():
+    from torchvision.transforms import v2
+
+    pixels = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    prepare = v2.Compose([v2.Normalize([0.3, 0.4, 0.5], [0.1, 0.2, 0.3])])
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    how = {"target": lambda output: output.mean((1, 2, 3))}
+    viewer = nbv.GradCAMViewer(model, prepare(pixels), transforms=prepare, **how)
+    header, arrays = unpack(viewer.images)
+    note = "normalisation undone: mean 0.3, 0.4, 0.5; std 0.1, 0.2, 0.3 (transforms=)"
+    assert header["rows"][0]["note"] == note
+    wanted = pixels[0].permute(1, 2, 0).numpy() * 255
+    assert abs(arrays["image0"].astype(float) - wanted).max() <= 0.6
+    viewer.show(prepare(pixels))
+    assert viewer._given.pictures[0].note == note
+    viewer.session.close()
+    guessed = nbv.GradCAMViewer(model, prepare(pixels), **how)
+    header, _ = unpack(guessed.images)
+    assert header["rows"][0]["note"].endswith("shown on its own range; give transforms=)")
+    guessed.session.close()
+    with pytest.raises(TypeError, match="transforms must be what prepared"):
+        nbv.GradCAMViewer(model, pixels, transforms="imagenet")
+
+
+def test_items_of_training_batches_are_shown_by_the_same_transforms():
+    from torchvision.transforms import Normalize
+
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    viewer = nbv.GradCAMViewer(
+        nbv.watch(model, optimizer, every=1), transforms=Normalize([0.3], [0.1])
+    )
+    View(viewer)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model((torch.rand(4, 1, 14, 14) - 0.3) / 0.1).sum().backward()
+        optimizer.step()
+    assert "mean 0.3; std 0.1 (transforms=)" in viewer._desk.images.pictures[0].note
+    viewer.session.close()

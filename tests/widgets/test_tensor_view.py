@@ -83,3 +83,19 @@ def test_a_slice_is_cut_where_it_is_asked_for(shown):
 def test_wrong_keywords_are_refused_in_words(keywords, error, words):
     with pytest.raises(error, match=words):
         nbv.show(torch.rand(2, 1, 4, 4), **keywords)
+
+
+def test_transforms_take_the_place_of_mean_and_std():
+    from torchvision.transforms import Normalize
+
+    pixels = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    normalize = Normalize([0.3, 0.4, 0.5], [0.1, 0.2, 0.3])
+    view = nbv.show(normalize(pixels), transforms=normalize)
+    assert abs(view._batch.values - pixels.numpy()).max() < 1e-6
+    assert view._batch.notes == (
+        "normalisation undone: mean 0.3, 0.4, 0.5; std 0.1, 0.2, 0.3 (transforms=)",
+    )
+    with pytest.raises(ValueError, match="either transforms=, or mean= and std="):
+        nbv.show(pixels, transforms=normalize, mean=0.5)
+    unknown = nbv.show(normalize(pixels))._batch.picture(0, 100)
+    assert unknown.note.endswith("give transforms=, or mean= and std=)")
