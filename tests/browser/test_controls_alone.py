@@ -117,6 +117,62 @@ def test_a_rebuilt_view_keeps_what_was_typed_and_hears_the_answer(context, trait
     assert page.get_by_role("alert").get_by_text("is no condition.").count() == 0
 
 
+def told(page, state, *errors):
+    """Answer the newest questions of the view in one message, the oldest first."""
+    newest = sent(page, "intent")[-len(errors) :]
+    fresh = copy.deepcopy(state)
+    fresh["controls"]["answers"] = [
+        {"view": each["view"], "n": each["n"], "error": error}
+        for each, error in zip(newest, errors, strict=True)
+    ]
+    page.evaluate("(state) => window.model.set('state', state)", fresh)
+
+
+def typed(page, *conditions):
+    field = page.get_by_role("combobox", name="Condition")
+    for text in conditions:
+        field.fill(text)
+        field.press("Enter")
+    return field
+
+
+def test_a_refused_second_condition_stays_beside_its_error(context, traits):
+    page = show(context, traits)
+    field = typed(page, "loss > 5", "los > 6")
+    told(page, traits["state"], "", "'los > 6' is no condition.")
+    page.get_by_role("alert").get_by_text("'los > 6' is no condition.").wait_for()
+    assert field.input_value() == "los > 6"
+
+
+def test_an_added_condition_takes_no_other_text_with_it(context, traits):
+    page = show(context, traits)
+    field = typed(page, "loss > 5", "los > 6")
+    first, second = sent(page, "intent")[-2:]
+    state = copy.deepcopy(traits["state"])
+    state["controls"]["answers"] = [{"view": first["view"], "n": first["n"], "error": ""}]
+    page.evaluate("(state) => window.model.set('state', state)", state)
+    frames(page)
+    assert field.input_value() == "los > 6"
+    state["controls"]["answers"] += [{"view": second["view"], "n": second["n"], "error": "No."}]
+    page.evaluate("(state) => window.model.set('state', state)", state)
+    page.get_by_role("alert").get_by_text("No.").wait_for()
+    assert field.input_value() == "los > 6"
+
+
+def test_a_refused_condition_is_put_back_where_another_was_typed_meanwhile(context, traits):
+    page = show(context, traits)
+    field = typed(page, "los > 5")
+    field.fill("loss > 9")
+    told(page, traits["state"], "'los > 5' is no condition.")
+    page.get_by_role("list", name="Refused conditions").get_by_text("is no condition").wait_for()
+    assert field.input_value() == "loss > 9"
+    page.evaluate("window.rebuild()")
+    button(page, "los > 5").click()
+    assert page.get_by_role("combobox", name="Condition").input_value() == "los > 5"
+    assert page.get_by_role("alert").get_by_text("is no condition").is_visible()
+    assert page.get_by_role("list", name="Refused conditions").count() == 0
+
+
 def test_a_removed_breakpoint_hands_the_focus_on(context, traits):
     page = show(context, traits)
     button(page, "Remove isnan(loss)").click()

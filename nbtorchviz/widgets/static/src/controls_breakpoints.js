@@ -3,13 +3,14 @@
 import { KEYS, h, taken } from "./dom.js";
 import { hitsText, split } from "./controls_words.js";
 
-const EXAMPLES = 3;
+export const CONDITION = "break:"; // begins the place of a question; the condition follows, so that each has its answer
+const EXAMPLES = 3, MOST_REFUSED = 3;
 let lists = 0;
 
 /** Make the panel; `view.ask(place, name, value)` sends. */
 export function breakpointsOf(view, memory) {
   const id = `nbtv-conditions-${(lists += 1)}`;
-  const draft = (memory.condition ||= { text: "" });
+  const draft = (memory.condition ||= { text: "", refused: [] }); // refused: [text, why] of conditions that are not in the field
   const known = h("datalist", { id });
   const input = h("input", { type: "text", class: "c-condition", "aria-label": "Condition", list: id, value: draft.text, spellcheck: "false", autocomplete: "off", autocapitalize: "off", ...KEYS });
   const add = h("button", { type: "button", ...KEYS, onclick: send }, "Add");
@@ -20,7 +21,9 @@ export function breakpointsOf(view, memory) {
   const el = h("section", { class: "c-panel", "aria-label": "Breakpoints" },
     h("div", { class: "c-title" }, h("b", {}, "Breakpoints"), count), h("div", { class: "c-entry" }, input, known, add), error, list, empty);
   const rows = new Map();
-  let suggested = "", sentText = null;
+  const aside = h("ul", { class: "c-list c-refused", "aria-label": "Refused conditions", hidden: true });
+  error.after(aside);
+  let suggested = "";
 
   input.addEventListener("input", () => { draft.text = input.value; fail(""); });
   input.addEventListener("keydown", (event) => {
@@ -35,15 +38,32 @@ export function breakpointsOf(view, memory) {
 
   function send() {
     if (add.disabled) return;
-    sentText = input.value;
-    view.ask("break", "break", input.value);
+    drop(input.value);
+    view.ask(CONDITION + input.value, "break", input.value);
   }
 
-  /** What Python said to the last condition: nothing when it was added. */
-  function answered(message) {
+  /** What Python said to a condition: nothing when it was added. What was refused stays, in the field or below it. */
+  function answered(message, text) {
+    if (!message) { drop(text); if (input.value === text) put(""); return; }
+    if (input.value && input.value !== text) {
+      draft.refused = [...draft.refused.filter(([other]) => other !== text), [text, message]].slice(-MOST_REFUSED);
+      return setAside();
+    }
+    if (input.value !== text) put(text);
     fail(message);
-    if (!message && (sentText === null || input.value === sentText)) put("");
-    sentText = null;
+  }
+
+  function drop(text) {
+    draft.refused = draft.refused.filter(([other]) => other !== text);
+    setAside();
+  }
+
+  function setAside() {
+    aside.hidden = !draft.refused.length;
+    aside.replaceChildren(...draft.refused.map(([text, message]) => {
+      const back = h("button", { type: "button", class: "c-example", title: `Put ${text} back into the field`, ...KEYS, onclick: () => { drop(text); put(text); fail(message); input.focus(); } }, h("code", {}, text));
+      return h("li", { class: "c-faulty" }, back, h("span", { class: "c-error", role: "alert" }, split(message)[0]));
+    }));
   }
 
   function fail(message) {
@@ -101,5 +121,6 @@ export function breakpointsOf(view, memory) {
     list.hidden = !found.length;
   }
 
+  setAside();
   return { el, paint, answered };
 }

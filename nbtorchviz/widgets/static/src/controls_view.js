@@ -2,7 +2,7 @@
 
 import { chipOf } from "./chip.js";
 import { barOf } from "./controls_bar.js";
-import { breakpointsOf } from "./controls_breakpoints.js";
+import { CONDITION, breakpointsOf } from "./controls_breakpoints.js";
 import { knobsOf } from "./controls_knobs.js";
 import { questionsOf } from "./controls_words.js";
 import { h } from "./dom.js";
@@ -35,7 +35,7 @@ export function render({ model, el }) {
 
   function answer(place, error) {
     if (place === "bar" || place === "cancel") bar.fail(error);
-    else if (place === "break") breakpoints.answered(error);
+    else if (place.startsWith(CONDITION)) breakpoints.answered(error, place.slice(CONDITION.length));
     else knobs.answered(place, error);
   }
 
