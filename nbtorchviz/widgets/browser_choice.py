@@ -33,6 +33,8 @@ class Choice:
         self.unsent = False
         """Whether a fresh one has come that was not sent yet."""
         self._input: InputCaptured | None = None
+        self._held: int | None = None
+        """Step of the picture that was shown when Hold was pressed."""
         self._lock = threading.RLock()
 
     def bind(self, session: Session, owner: int) -> bool:
@@ -89,6 +91,8 @@ class Choice:
             if "path" in checked:
                 check_path(session, pick)
             self.pick = pick
+            if pick.hold and not before.hold:
+                self._held = None if self.event is None else self.event.step
             if "layer" in checked:
                 session.last_layer = pick.layer
             paged = paged and self.event is not None
@@ -132,6 +136,7 @@ class Choice:
         session, recorder = self._session, self._session.recorder
         with self._lock:
             pick, event, seen, preview = self.pick, self.event, self._input, self.preview
+            step = self._step
         info = next((info for info in session.layer_infos if info.key == pick.layer), None)
         return Shot(
             event=event,
@@ -144,8 +149,15 @@ class Choice:
             class_names=session.class_names,
             preview=preview,
             live=pick.step is None,
-            message=None if event is not None else missing_sentence(session, pick, info),
+            step=step,
+            message=None if event is not None else missing_sentence(session, pick, info, step),
         )
+
+    @property
+    def _step(self) -> int | None:
+        """The step that is held; None: the newest is shown."""
+        held = self._held if self.pick.hold else None
+        return held if self.pick.step is None else self.pick.step
 
     def _kept(self, *, pinned: bool) -> KeptFrames:
         return self._session.recorder.kept["pinned" if pinned else "batch"]
@@ -162,12 +174,12 @@ class Choice:
 
     def _show_kept(self) -> None:
         """Show the kept frame of the selection, or none, until a fresh one comes."""
-        pick, kept = self.pick, self._kept(pinned=self.pinned)
+        pick, kept, step = self.pick, self._kept(pinned=self.pinned), self._step
         gradient = pick.show == "gradient"
-        if pick.step is None:
+        if step is None:
             self._show(kept.newest(pick.layer, path=pick.path, gradient=gradient))
         else:
-            self._show(kept.at(pick.step, pick.layer, path=pick.path, gradient=gradient))
+            self._show(kept.at(step, pick.layer, path=pick.path, gradient=gradient))
         self.preview = self.event is not None
 
     def _show(self, event: LayerCaptured | None) -> None:

@@ -44,6 +44,8 @@ class Shot:
     """A kept frame, shown until a fresh one comes."""
     live: bool = True
     """The newest there is, not an earlier step."""
+    step: int | None = None
+    """The step that is held; the frame of another layer may be of one nearby."""
     message: str | None = None
 
 
@@ -128,7 +130,7 @@ def _parts(
         "pooled": event.pooled * display.pooled,
         "source": "pinned" if event.source in ("pinned", "probe") else event.source,
         "stats": statistics_json(event.statistics),
-        "notes": [*event.notes, *display.notes],
+        "notes": [*_near(shot, event), *event.notes, *display.notes],
         "dead": {str(channel): step for channel, step in (shot.dead or {}).items()},
         "quiet": [c for c in display.quiet() if c not in (shot.dead or {})],
         "dead_window": WINDOW,
@@ -141,6 +143,13 @@ def _parts(
     if image is not None and image.pixels is not None:
         arrays["input"] = image.pixels
     return header, arrays
+
+
+def _near(shot: Shot, event: LayerCaptured) -> list[str]:
+    """Say that the frame of a held step is of another one."""
+    if shot.step is None or shot.step == event.step:
+        return []
+    return [f"step {event.step}: the nearest to step {shot.step} that is kept of {event.layer}"]
 
 
 def statistics_json(statistics: Statistics) -> dict[str, Any]:

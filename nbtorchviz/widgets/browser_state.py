@@ -111,8 +111,17 @@ def _flags(history: MetricHistory, steps: Sequence[int]) -> list[dict[str, Any]]
     ]
 
 
-def missing_sentence(session: Session, pick: Selection, info: LayerInfo | None) -> str | None:
-    """Say why there is no picture of the selected layer; None while nothing has run yet."""
+def missing_sentence(
+    session: Session, pick: Selection, info: LayerInfo | None, step: int | None = None
+) -> str | None:
+    """Say why there is no picture of the selected layer; None while nothing has run yet.
+
+    Args:
+        session: the watched model.
+        pick: what is selected.
+        info: of its layer.
+        step: that is held; None: the newest is to be shown.
+    """
     if not session.recorder.times.get("forward"):
         return None
     if info is not None and info.called is False:
@@ -123,6 +132,11 @@ def missing_sentence(session: Session, pick: Selection, info: LayerInfo | None) 
         return f"No gradient of {pick.layer} was seen yet. Frozen layers before it have none."
     if session.step == 0 and not session.recorder.times.get("step"):
         return None
+    if step is not None:
+        return (
+            f"Nothing of {pick.layer} was kept at step {step} or near it. "
+            "The Step slider's right end goes on live."
+        )
     return f"{pick.layer} was not captured yet; it is read at the next step."
 
 

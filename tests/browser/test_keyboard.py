@@ -67,7 +67,7 @@ def test_sliders_by_keyboard_and_the_notebook_keeps_its_cells(open_notebook, app
     page.page.evaluate(COMMAND_MODE)
     for label, keys, expected in (
         ("Step", ["ArrowLeft"] * 3, {"step": 2}),  # from the newest: 4 as a kept one, 3, 2
-        ("Layer", ["ArrowRight"], {"layer": "relu", "step": 4}),
+        ("Layer", ["ArrowRight"], {"layer": "relu", "step": 2}),  # held
         ("Channel", ["ArrowRight"], {"layer": "relu", "channel": 1}),
         ("Sample", ["ArrowRight"], {"layer": "relu", "channel": 1}),
     ):

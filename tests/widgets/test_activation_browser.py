@@ -195,6 +195,64 @@ def test_a_bad_message_from_a_view_is_a_fault_and_nothing_else(browse, train):
     assert len(browser.session.faults) == 3
 
 
+def seen_of(browser):
+    """Layer, step and notes as a view would paint them."""
+    header, _ = painted(browser)
+    return header["layer"], header["step"], header.get("notes", []), header["message"]
+
+
+def test_walking_layers_at_a_held_step_stays_there(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="1")
+    view = View(browser)
+    train(4)
+    view.intent("step", 2)
+    train(1)
+    for layer in ("0", "2", "1"):  # neighbours of what is watched are kept at each sample
+        view.intent("layer", layer)
+        assert browser.frame.layer == layer
+        assert (browser.frame.step, seen_of(browser)[1]) == (2, 2)
+        assert seen_of(browser)[2] == []
+        train(1)
+    assert browser.frame.step == 2
+    view.intent("step", None)
+    train(1)
+    assert browser.frame.step == 9
+
+
+def test_a_held_picture_is_held_for_the_other_layers_too(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="1")
+    view = View(browser)
+    train(3)
+    view.intent("hold", True)
+    train(3)
+    view.intent("layer", "0")
+    assert (browser.frame.layer, browser.frame.step) == ("0", 3)
+    view.intent("hold", False)
+    train(1)
+    assert browser.frame.step == 7
+
+
+def test_a_step_that_was_not_kept_of_the_other_layer_is_said(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="1")
+    view = View(browser)
+    train(6)
+    kept = browser.session.recorder.kept["batch"]
+    with kept._lock:
+        frames = kept._frames["0", "", False]
+        del frames[1:4]  # steps 2 to 4
+        kept._frames.pop(("4", "", False))
+    view.intent("step", 4)
+    view.intent("layer", "0")
+    nearest = "step 5: the nearest to step 4 that is kept of 0"
+    assert seen_of(browser)[:3] == ("0", 5, [nearest])
+    view.intent("layer", "4")
+    layer, _, _, message = seen_of(browser)
+    assert layer == "4"
+    assert message.startswith("Nothing of 4 was kept at step 4 or near it.")
+    train(1)  # it stays
+    assert seen_of(browser)[3] == message
+
+
 def test_hold_keeps_the_picture_while_training_goes_on(net, browse, train):
     browser = browse(nbv.watch(net, every=1))
     view = View(browser)

@@ -101,8 +101,7 @@ export function render({ model, el }) {
   function choose(changes) {
     if (["layer", "show", "overview", "step"].some((name) => name in changes)) view.leave();
     if (changes.layer && changes.layer !== pick.layer) {
-      cross = null;
-      changes = { ...changes, ...(pick.step !== null && changes.step === undefined ? { step: null } : {}) };
+      cross = null; // a held step stays held
       pick = { ...pick, path: "", slice: 0 };
     }
     pick = { ...pick, ...changes };
