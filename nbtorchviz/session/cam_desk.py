@@ -86,7 +86,8 @@ class CamDesk:
         self._batch: Inputs | None = None
         self._editing = threading.Lock()
         self._edits: dict[int, Tensor] = {}
-        self._edit, self._draft = 0, False
+        self._edits_made = self._edit = 0
+        self._draft = False
         self._whole_tape = self.tape
         self._owner, self._shy, self._looks_on = owner, shy, False
 
@@ -122,7 +123,7 @@ class CamDesk:
         """The images that the newest maps are of, or will be."""
         return self.images if self.shot is None else self.shot.images
 
-    def edit(self, edits: Mapping[int, Tensor], *, draft: bool = False) -> None:
+    def edit(self, edits: Mapping[int, Tensor], *, draft: bool = False) -> int:
         """Compute maps of images that were painted on, from now on.
 
         Maps of earlier steps belong to the images as they were: they are set aside, and are back
@@ -131,13 +132,18 @@ class CamDesk:
         Args:
             edits: the new pictures (C, H, W) by row; none: the images are shown as they were.
             draft: more is to come at once, so that few classes do.
+
+        Returns:
+            The number of this edit, as shots carry it; 0 when no edit is left.
         """
         with self._editing:
             self._edits, self._draft = dict(edits), draft
-            self._edit = self._edit + 1 if edits else 0
+            self._edits_made += 1
+            number = self._edit = self._edits_made if edits else 0
             self.tape = CamTape() if edits else self._whole_tape
         self._wanted, self._failed_at = True, float("-inf")
         self.session.recorder.hurry_jobs()
+        return number
 
     def show(self, images: CamImages) -> None:
         """Compute maps of other images from now on."""

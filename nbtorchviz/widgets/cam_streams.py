@@ -9,6 +9,7 @@ from traitlets import Dict as DictTrait
 from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session.cam_desk import CamDesk
+from nbtorchviz.session.cam_images import CamImages
 from nbtorchviz.widgets.base import ObserverWidget
 from nbtorchviz.widgets.cam_choice import CamChoice
 from nbtorchviz.widgets.cam_packet import frame_packet, images_packet, looked_at
@@ -29,9 +30,9 @@ class CamStreams(ObserverWidget):
     _revision: int
     _heard: dict[str, int]
 
-    def _open_streams(self, names: tuple[str, ...]) -> None:
-        """Open them; ``names`` are those of the images that views have already."""
-        self._sent_names = names
+    def _open_streams(self, images: CamImages | None) -> None:
+        """Open them; ``images`` are those that views have already."""
+        self._sent_images, self._sent_edit = images, 0
         self._maps_stream = self._stream(
             "maps", self._produce_maps, self._deliver_maps, kind="picture", max_hz=4
         )
@@ -50,10 +51,11 @@ class CamStreams(ObserverWidget):
 
     def _computed(self) -> None:
         """Note, on the thread that computed, that there are new maps, or why there are none."""
-        desk = self._desk
-        if desk.images is not None and desk.images.names != self._sent_names:
+        desk, shot = self._desk, self._desk.shot
+        if desk.shown is not None and desk.shown is not self._sent_images:
             self._images_stream.mark(urgent=True)
-        self._maps_stream.mark(urgent=self._desk.shot is not None and not self.session.run_active)
+        waited_for = not self.session.run_active or (shot and shot.edit != self._sent_edit)
+        self._maps_stream.mark(urgent=shot is not None and bool(waited_for))
         self._state_stream.mark(urgent=True)
 
     def _first(self, frame: CamFrame) -> list[int]:
@@ -63,7 +65,9 @@ class CamStreams(ObserverWidget):
         shot = self._desk.shot
         if shot is None:
             return None
-        return self._packet(shot.frame, limit_bytes, own=shot.own, others=list(shot.others))
+        self._sent_edit = shot.edit
+        about = {"own": shot.own, "others": list(shot.others), "edit": shot.edit}
+        return self._packet(shot.frame, limit_bytes, **about)
 
     def _packet(self, frame: CamFrame, limit_bytes: int, **about: Any) -> Payload:
         seq = self._next_seq()
@@ -82,10 +86,10 @@ class CamStreams(ObserverWidget):
         self.picture = payload.data
 
     def _produce_images(self, limit_bytes: int) -> Payload | None:
-        images = self._desk.images
+        images = self._desk.shown
         if images is None:
             return None
-        self._sent_names = images.names
+        self._sent_images = images
         data = images_packet(images.pictures, images.names)
         return Payload(self._next_seq(), data, len(data))
 

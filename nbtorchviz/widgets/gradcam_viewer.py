@@ -20,9 +20,9 @@ from nbtorchviz.session.linking import LINKED
 from nbtorchviz.session.trust_answers import TrustAnswer
 from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
 from nbtorchviz.widgets.cam_choice import SELECTED, CamChoice
+from nbtorchviz.widgets.cam_editing import CamEditing
 from nbtorchviz.widgets.cam_packet import images_packet
 from nbtorchviz.widgets.cam_state import cam_state, result_of, summary_of
-from nbtorchviz.widgets.cam_streams import CamStreams
 from nbtorchviz.widgets.cam_trust import PREFIX, CamTrust
 
 KEYWORDS = (
@@ -33,7 +33,7 @@ COMPUTED = ("layer", "target", "contrast", "method")
 """Changes that may need Python to compute; the browser does all others."""
 
 
-class GradCAMViewer(CamStreams):
+class GradCAMViewer(CamEditing):
     """Shows where, at any layer, the evidence for a class lies: maps over pinned images.
 
     Maps of all layers are computed at once and kept in the browser, so that moving over layers,
@@ -161,7 +161,9 @@ class GradCAMViewer(CamStreams):
         Raises:
             TypeError, ValueError: as the constructor.
         """
-        self._given = self._read(images, labels)
+        given = self._read(images, labels)
+        self._close_editor()
+        self._given = given
         self._desk.show(self._given)
         self._images_stream.mark(urgent=True)
         self._desk.run_when_idle()
@@ -200,7 +202,7 @@ class GradCAMViewer(CamStreams):
         frame = None if desk.shot is None else desk.shot.frame
         if frame is not None and choice.step is not None:
             frame = desk.tape.at(choice.step) or frame
-        pictures = () if desk.images is None else desk.images.pictures
+        pictures = () if desk.shown is None else desk.shown.pictures
         return cam_picture(
             frame,
             pictures,
@@ -236,7 +238,7 @@ class GradCAMViewer(CamStreams):
             first=self._first,
         )
         self._desk.normalisation = self._normalisation
-        self._open_streams(() if self._given is None else self._given.names)
+        self._open_streams(self._given)
         self._trust = CamTrust(
             self._desk, lambda: self._choice, self.class_names, self._state_stream.mark
         )

@@ -22,6 +22,7 @@ ENTRIES = {
     "controls.js": "controls.js",
     "findings.js": "findings.js",
     "tensor.js": "tensor.js",
+    "editor.js": "editor.js",
 }
 """Each bundle and the source it begins with. Widgets apart have one of their own."""
 # The inspector's holds the map modules and the loss chart's, so that it draws with the same code.
@@ -32,6 +33,7 @@ LIMITS_BYTES = {
     "controls.js": 40_000,
     "findings.js": 24_000,
     "tensor.js": 80_000,
+    "editor.js": 40_000,
 }
 _HERE = Path(__file__).parent
 

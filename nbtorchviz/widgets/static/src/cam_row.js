@@ -17,7 +17,7 @@ export function rowOf(view, index) {
   const bar = h("canvas", { "aria-hidden": "true" }), high = h("span"), low = h("span");
   const scale = h("div", { class: "c-scale" }, high, low), why = h("div", { class: "c-why", hidden: true });
   const rawBox = h("div", { class: "c-raw" }, raw, bar, scale, why);
-  const title = h("b"), predicted = h("span"), label = h("span"), said = h("div", { class: "c-said" }, title, predicted, label);
+  const title = h("b"), predicted = h("span"), label = h("span"), edit = h("button", { type: "button", class: "c-edit", "aria-label": `Edit image ${index}`, title: "Paint on this image: prediction and maps follow", ...KEYS, onclick: () => view.act(`edit ${index}`) }, "Edit"), said = h("div", { class: "c-said" }, title, predicted, label, edit);
   const bars = h("div", { class: "c-bars", role: "group", "aria-label": `Classes of image ${index}` }), size = h("div", { class: "c-size nbtv-quiet" });
   const side = h("div", { class: "c-side" }, said, bars, size);
   const beside = h("canvas", { class: "c-beside", role: "img", hidden: true }), besideWords = h("div", { class: "c-size nbtv-quiet", hidden: true });
@@ -70,6 +70,8 @@ export function rowOf(view, index) {
     const { frame, pick, image, names, side: px, dark, edge, width } = scene;
     const map = mapOf(frame, index, pick.layer, pick), signed = pick.sign === "signed", colormap = signed ? "diverging" : pick.colormap;
     now = { frame, pick, map, names };
+    edit.hidden = scene.editing || !image.bitmap;
+    edit.disabled = scene.gone;
     keys = frame.layers.map(({ key }) => key);
     if (cross && (!map.shown || cross[0] >= map.h || cross[1] >= map.w)) cross = null;
     const box = boxOf(image.h, image.w, px), name = targetName(names, map);

@@ -1,6 +1,6 @@
 // The GradCAMViewer: holds what the user chose, and paints at most once per animation frame.
 //
-// Reads the traits `images` and `picture` (cam_packet.js); `state`, as all views, with `cam`: {message: {title,
+// Reads the traits `images` and `picture` (cam_packet.js); `state`, as all views, with `editor`: {id, row} or null, and `cam`: {message: {title,
 // lines, code_line, level} or null, busy, steps: kept in Python, methods}; `options`: {compact, names, id};
 // `selection`: {rev, heard, and any of what is in FIRST}. Messages {type: "frame"} bring older frames that were
 // asked for. Sends an intent for everything in FIRST that is chosen, acks stream "maps".
@@ -15,6 +15,7 @@ import { tapeOf } from "./cam_tape.js";
 import { footOf, headOf, toolsOf } from "./cam_tools.js";
 import { trustOf } from "./cam_trust.js";
 import { noteWords } from "./cam_words.js";
+import { childOf } from "./child.js";
 import { connect } from "./link.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { watchTheme } from "./theme.js";
@@ -26,7 +27,7 @@ export function render({ model, el }) {
   const options = model.get("options") || {}, compact = Boolean(options.compact), names = [...(options.names || [])];
   const memory = memoryOf(options.id), tape = (memory.tape ||= tapeOf());
   let { pick = { ...FIRST }, revision = -1, moved = false } = memory;
-  let newest = null, images = [], imagesSeq = 0, rows = [], asked = false, acked = 0, skew = 0, narrow = false, dark = false, width = 868, rebuilt = true, spoken = "", shown = null, besides = null;
+  let newest = null, images = [], imagesSeq = 0, rows = [], asked = false, acked = 0, skew = 0, narrow = false, dark = false, width = 868, rebuilt = true, spoken = "", shown = null, besides = null, opened = null;
 
   const view = {
     ask, choose,
@@ -41,7 +42,8 @@ export function render({ model, el }) {
   const head = headOf(view), tools = toolsOf(view), foot = footOf(view), status = statusOf(view), trust = trustOf(view, (memory.trust ||= {}));
   const list = h("div", { class: "c-rows", tabindex: 0, role: "group", "aria-label": "Images and their maps", ...KEYS });
   const note = h("div", { class: "c-note" }), twin = h("div", { class: "nbtv-sr", role: "status" });
-  const root = h("div", { class: `nbtv-gradcam-viewer nbtv-view${compact ? " c-compact" : ""}` }, ...(compact ? [] : [head.el]), tools.el, status.banner, list, status.board, note, foot.el, trust.el, twin);
+  const slot = h("div", { class: "c-editor" }); // the editor of an image is a widget of its own
+  const root = h("div", { class: `nbtv-gradcam-viewer nbtv-view${compact ? " c-compact" : ""}` }, ...(compact ? [] : [head.el]), tools.el, status.banner, list, slot, status.board, note, foot.el, trust.el, twin);
   el.append(root);
 
   const link = connect({ model, el: root, onVisible: ask }); // a view is made before it is in the page
@@ -94,6 +96,7 @@ export function render({ model, el }) {
     root.classList.toggle("c-empty", !frame);
     root.classList.toggle("c-grey", scene.grey);
     root.classList.toggle("c-comparing", Boolean(scene.besides));
+    showEditor(state.editor || null);
     if (frame) paintFrame(scene);
     Object.assign(root.dataset, { layer: pick.layer, step: frame ? frame.header.step : "", seq: frame ? frame.header.seq : "", mode });
     Object.assign(memory, { pick, revision, moved });
@@ -103,6 +106,13 @@ export function render({ model, el }) {
       acked = newest.header.seq;
       link.ack("maps", acked);
     }
+  }
+
+  function showEditor(editor) {
+    if ((editor && editor.id) === (opened && opened.id)) return;
+    if (opened) opened.child.gone();
+    opened = editor && { ...editor, child: childOf(model, slot, editor.id) };
+    root.classList.toggle("c-editing", Boolean(opened));
   }
 
   function paintFrame(scene) {
@@ -117,7 +127,8 @@ export function render({ model, el }) {
     const computing = frame.header.method !== pick.method || scene.cam.busy;
     const waits = gone ? "The kernel is gone." : computing || !state.step ? "It is being computed." : scene.mode === "one-way" ? "It is computed at the next step." : "It comes with the next maps.";
     const spare = { bitmap: null, h: 1, w: 1, note: "" };
-    const told = rows.map((row, i) => row.paint({ ...scene, image: images[i] || spare, side: sideOf(count), edge, waits })).filter(Boolean);
+    rows.forEach((row, i) => { row.el.hidden = Boolean(opened) && opened.row !== i && opened.row < count; });
+    const told = rows.map((row, i) => row.paint({ ...scene, editing: Boolean(opened), image: images[i] || spare, side: sideOf(count), edge, waits })).filter(Boolean);
     const pooled = frame.layers.filter((layer) => layer.pooled > 1).length;
     const words = told[0] || spoken || noteWords({ frame, pick, images, names, pooled: pooled ? `${pooled} of ${frame.layers.length} layers averaged over blocks.` : "" });
     if (note.textContent !== words) note.textContent = note.title = words;
@@ -131,7 +142,7 @@ export function render({ model, el }) {
   function take(data, older = false) {
     if (!data || !data.byteLength) return;
     const frame = read(data), last = tape.get(tape.steps().at(-1));
-    if (!older && newest && last && (frame.header.step < newest.header.step || frame.header.run !== newest.header.run || frame.rows.length !== newest.rows.length)) tape.clear(); // another run, or other images
+    if (!older && newest && last && (frame.header.step < newest.header.step || frame.header.run !== newest.header.run || frame.header.edit !== newest.header.edit || frame.rows.length !== newest.rows.length)) tape.clear(); // another run, or other images
     if (!older) newest = frame;
     if (frame.header.own) names.own = frame.header.own;
     tape.add(frame);
@@ -192,6 +203,7 @@ export function render({ model, el }) {
   return () => {
     Object.assign(memory, { pick, revision, moved }); // what was chosen since the last paint, too
     for (const [event, listener] of listeners) model.off(event, listener);
+    if (opened) opened.child.gone();
     clearInterval(clock);
     resizes.disconnect();
     stopTheme();
