@@ -43,6 +43,8 @@ class Outcome:
     """Which edit it is of; smaller than the newest: it is still being computed."""
     explained: Change | None
     """The class that the map explains; None where the model gives no class scores."""
+    flip: tuple[str, str] | None
+    """Predicted before and now, where the edit made that another class."""
     changes: tuple[Change, ...]
     """Most probable first."""
 
@@ -55,13 +57,13 @@ def outcome_of(
     Args:
         shot: the newest maps.
         row: the image.
-        cls: class that is explained; None: the one that was predicted before the edit.
+        cls: class that is explained; None: the predicted one.
         names: of the classes.
     """
     if shot is None:
         return None
     if shot.p.shape[1] < 2:
-        return Outcome(step=shot.frame.step, edit=shot.edit, explained=None, changes=())
+        return Outcome(step=shot.frame.step, edit=shot.edit, explained=None, flip=None, changes=())
     after, before = shot.p[row], shot.unedited.get(row)
 
     def change(index: int) -> Change:
@@ -74,14 +76,18 @@ def outcome_of(
 
     first = np.argsort(-after, kind="stable")[:_AFTER].tolist()
     earlier = [] if before is None else np.argsort(-before, kind="stable").tolist()
-    held = earlier[0] if before is not None else first[0]
-    chosen = held if cls is None or cls == OWN or cls >= len(after) else cls
+    chosen = shot.frame.explained[row] if cls is None else cls
+    if chosen == OWN or chosen >= len(after):
+        chosen = first[0]
     wanted = dict.fromkeys([chosen, *first[:1], *earlier[:_BEFORE], *first])
     shown = sorted(list(wanted)[:MOST_CLASSES], key=lambda index: -after[index])
     return Outcome(
         step=shot.frame.step,
         edit=shot.edit,
         explained=change(chosen),
+        flip=(named(earlier[0], names), named(first[0], names))
+        if earlier and earlier[0] != first[0]
+        else None,
         changes=tuple(map(change, shown)),
     )
 
@@ -120,6 +126,7 @@ def result_packet(painting: Painting, outcome: Outcome | None, *, seq: int, edit
         "computed": outcome is not None and outcome.edit == edit,
         "step": None if outcome is None else outcome.step,
         "explained": None if explained is None else explained.cls,
+        "flip": None if outcome is None else outcome.flip,
         "classes": [] if outcome is None else [_listed(each) for each in outcome.changes],
     }
     return pack(header, {"difference": codes.astype(np.uint8)})
@@ -142,11 +149,12 @@ def words_of(painting: Painting, outcome: Outcome | None) -> list[str]:
         share = 100 * painting.changed / pixels
         said = [f"{painting.changed} of {pixels} pixels changed ({share:.1f} %)"]
     change = None if outcome is None else outcome.explained
-    if change is None:
+    if outcome is None or change is None:
         return said
-    if change.before is None:
-        return [*said, f"{change.name}: {_percent(change.after)}"]
-    return [*said, f"{change.name}: {_percent(change.before)} → {_percent(change.after)}"]
+    if outcome.flip is not None:
+        said.append(f"now predicted {outcome.flip[1]}, before {outcome.flip[0]}")
+    before = "" if change.before is None else f"{_percent(change.before)} → "
+    return [*said, f"{change.name}: {before}{_percent(change.after)}"]
 
 
 def _percent(share: float) -> str:

@@ -7,33 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from traitlets import Bytes, Unicode
 
 from nbtorchviz.analysis.editor_picture import editor_picture
 from nbtorchviz.analysis.images import DisplayRule
 from nbtorchviz.analysis.packets import unpack
 from nbtorchviz.analysis.painting import Kind, Painting, Point, Stroke
-from nbtorchviz.analysis.quantise import pool
-from nbtorchviz.arguments import real, refusal
+from nbtorchviz.arguments import real
 from nbtorchviz.live.host import in_subshell, kernel_loop_call
-from nbtorchviz.live.sender import Payload
-from nbtorchviz.session import Session
 from nbtorchviz.session.cam_edits import edit_pin, picture_of
 from nbtorchviz.session.cam_images import CamImages
-from nbtorchviz.widgets.base import BUNDLE, ObserverWidget
+from nbtorchviz.widgets.base import BUNDLE
+from nbtorchviz.widgets.editor_arguments import Places, points_of, values_of, width_of
 from nbtorchviz.widgets.editor_pad import MISSING, REMEDY, Pad
-from nbtorchviz.widgets.editor_state import MOST_SIDE, Outcome, result_packet, words_of
+from nbtorchviz.widgets.editor_state import MOST_SIDE, Outcome, words_of
+from nbtorchviz.widgets.editor_streams import EditorStreams
 
 if TYPE_CHECKING:
     from nbtorchviz.widgets.gradcam_viewer import GradCAMViewer
 
 TOOLS: tuple[Kind, ...] = ("brush", "erase", "rectangle")
-Places = Sequence[Sequence[float]]
 
 
-class InputEditor(ObserverWidget):
+class InputEditor(EditorStreams):
     """Paints on one image of a GradCAMViewer; the viewer then explains the painted image.
 
     Made by ``viewer.edit(row)``. Predictions and maps follow each stroke: at once where nothing
@@ -54,11 +50,9 @@ class InputEditor(ObserverWidget):
 
     _esm = BUNDLE.with_name("editor.js")
 
-    pad = Unicode("", help="Model id of the canvas to paint on; empty: there is none.").tag(
-        sync=True
-    )
-    picture = Bytes(b"", help="What changed and what it did: one packet.").tag(sync=True)
     linked = False
+    _made = False
+    """Until the end of ``__init__``: ``Widget.__del__`` closes what was refused half-way too."""
 
     def __init__(self, viewer: "GradCAMViewer", row: int, images: CamImages) -> None:
         picture = picture_of(images, row)
@@ -78,7 +72,6 @@ class InputEditor(ObserverWidget):
         self._drawing = False
         self._edit, self._pinned = 0, picture
         self._here = threading.local()
-        self._pad: Pad | None = None
         self._scale = -(-max(height, width) // MOST_SIDE)
         """Pixels of the picture for one of the pad."""
         shown = self._pixels(picture).shape
@@ -97,6 +90,7 @@ class InputEditor(ObserverWidget):
             },
             pad="" if self._pad is None else self._pad.model_id,
         )
+        self._made = True
         self._result_stream.mark(urgent=True)
 
     # What a user does -------------------------------------------------------------------------
@@ -135,8 +129,9 @@ class InputEditor(ObserverWidget):
         Raises:
             TypeError, ValueError: no such points, size or value, or all of it is outside.
         """
-        values = self._ink_values() if value is None else self._values(value)
-        self._do("brush", self._points(points), self._width(size), values)
+        channels = self.painting.channels
+        values = self._ink_values() if value is None else values_of(value, channels)
+        self._do("brush", points_of(points), self._width(size), values)
 
     def erase(self, points: Places, *, size: float | None = None) -> None:
         """Paint a line in the mean of the image, of each channel its own.
@@ -148,7 +143,7 @@ class InputEditor(ObserverWidget):
         Raises:
             TypeError, ValueError: no such points or size, or all of it is outside.
         """
-        self._do("erase", self._points(points), self._width(size), self.painting.mean)
+        self._do("erase", points_of(points), self._width(size), self.painting.mean)
 
     def rectangle(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Occlude a rectangle, both corners included, with the mean of the image.
@@ -162,7 +157,7 @@ class InputEditor(ObserverWidget):
         Raises:
             TypeError, ValueError: no such corners, or all of it is outside.
         """
-        corners = self._points([(x0, y0), (x1, y1)])
+        corners = points_of([(x0, y0), (x1, y1)])
         self._do("rectangle", corners, 1.0, self.painting.mean)
 
     def blank(self) -> None:
@@ -199,7 +194,7 @@ class InputEditor(ObserverWidget):
 
     def close(self) -> None:
         """Close the editor; the viewer explains the image as it was given again."""
-        if self.viewer.forget_editor(self) and self.painting.changed:
+        if self._made and self.viewer.forget_editor(self) and self.painting.changed:
             self._follow_pin(self._pinned, self.painting.original)
             self.viewer.explain_edits({}, later=self._heard)
         if self._pad is not None:
@@ -282,39 +277,6 @@ class InputEditor(ObserverWidget):
         if not (self._heard and kernel_loop_call(self.session.probe_when_idle)):
             self.session.probe_when_idle()
 
-    def computed(self) -> None:
-        """Show what the viewer has computed; called on the thread that did."""
-        self._result_stream.mark(urgent=True)
-
-    # Arguments --------------------------------------------------------------------------------
-
-    def _points(self, given: Places) -> tuple[Point, ...]:
-        accepted = "one or more (x, y) of finite numbers, such as [(3, 4), (10, 4)]"
-        try:
-            found = torch.as_tensor(np.asarray(given, np.float64))
-        except (TypeError, ValueError):
-            raise refusal("points", accepted, given) from None
-        if found.ndim != 2 or found.shape[1] != 2 or not len(found) or not found.isfinite().all():
-            raise refusal("points", accepted, given, typed=True)
-        return tuple((float(x), float(y)) for x, y in found.tolist())
-
-    def _width(self, size: float | None) -> float:
-        if size is None:
-            return self._size
-        most = max(self.painting.size)
-        return real("size", size, f"from 1 to {most} pixels", lambda x: 1 <= x <= most)
-
-    def _values(self, value: float | Sequence[float]) -> tuple[float, ...]:
-        channels = self.painting.channels
-        accepted = "a finite number" + (f", or {channels} of them" if channels > 1 else "")
-        try:
-            found = np.asarray(value, np.float64).reshape(-1)
-        except (TypeError, ValueError):
-            raise refusal("value", accepted, value) from None
-        if len(found) not in (1, channels) or not np.isfinite(found).all():
-            raise refusal("value", accepted, value, typed=True)
-        return tuple(np.broadcast_to(found, channels).tolist())
-
     def _ink_values(self) -> tuple[float, ...]:
         """The pad's colour in the model's numbers, one per channel."""
         channels, ink = self.painting.channels, self._ink
@@ -323,40 +285,13 @@ class InputEditor(ObserverWidget):
         drawn = [self._rule.value(each, at) for at, each in enumerate(ink)]
         return (*drawn, *self.painting.mean[len(drawn) :])
 
-    # Pictures ---------------------------------------------------------------------------------
-
-    def _planes(self, image: Tensor) -> NDArray[np.float32]:
-        """One plane, or three of colours, as they are drawn."""
-        values = image.to("cpu", torch.float32).nan_to_num().numpy()
-        if len(values) in (1, 3):
-            return values
-        return values[:3] if len(values) == 4 else values.mean(0, keepdims=True)
-
-    def _pixels(self, image: Tensor) -> NDArray[np.uint8]:
-        unit = pool(self._rule.unit(self._planes(image)).clip(0, 1), self._scale)
-        pixels = np.rint(255 * unit).astype(np.uint8)
-        return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
-
     def _outcome(self) -> Outcome | None:
         return self.viewer.outcome(self.row)
 
-    def _packet(self, seq: int) -> bytes:
-        with self._painting_lock:
-            return result_packet(self.painting, self._outcome(), seq=seq, edit=self._edit)
+    def _width(self, size: float | None) -> float:
+        return self._size if size is None else width_of(size, max(self.painting.size))
 
-    # Session and streams ----------------------------------------------------------------------
-
-    def _bind(self, session: Session) -> None:
-        super()._bind(session)
-        self._pad_stream = self._stream(
-            "pad", self._produce_pad, self._deliver_pad, acked=False, max_hz=30, kind="picture"
-        )
-        self._result_stream = self._stream(
-            "result", self._produce_result, self._deliver_result, max_hz=10, kind="picture"
-        )
-
-    def _redraw(self) -> None:
-        self._pad_stream.mark(urgent=True)
+    # From the view ----------------------------------------------------------------------------
 
     def _dispatch(self, content: dict[str, Any]) -> None:
         if content.get("type") == "ready" and self._pad is not None:
@@ -382,28 +317,6 @@ class InputEditor(ObserverWidget):
             self.close()
         elif action in ("blank", "reset", "undo"):
             getattr(self, action)()
-
-    def _produce_pad(self, limit_bytes: int) -> Payload | None:
-        pad = self._pad
-        if pad is None:
-            return None
-        with self._painting_lock:
-            image = self.painting.image
-        patch = pad.patch(self._pixels(image))
-        return None if patch is None else Payload(self._next_seq(), patch, patch[0].nbytes)
-
-    def _deliver_pad(self, payload: Payload) -> None:
-        pad = self._pad
-        if pad is not None:
-            pad.draw(payload.data)
-
-    def _produce_result(self, limit_bytes: int) -> Payload:
-        seq = self._next_seq()
-        data = self._packet(seq)
-        return Payload(seq, data, len(data))
-
-    def _deliver_result(self, payload: Payload) -> None:
-        self.picture = payload.data
 
     def _state(self) -> dict[str, Any]:
         """Add to the state of all views what this one needs."""

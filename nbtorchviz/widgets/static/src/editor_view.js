@@ -2,7 +2,7 @@
 //
 // Reads the traits `options`: {compact, name, size, pad, colours}; `pad`: model id of the canvas; `state`, as all
 // views, with `editor`: {tool, size, ink: [0..1], low, high, missing: [sentence, remedy] or null}; `picture`: a packet with
-// {edit, changed, pixels, channels, most, strokes, computed, step, explained, classes: [[class, name, before, after]]}
+// {edit, changed, pixels, channels, most, strokes, computed, step, explained, flip: [before, now] or null, classes: [[class, name, before, after]]}
 // and `difference` u1 (h, w), 127: none. Sends intents `tool`, `size`, `ink`, `stroke`, actions `blank`, `undo`,
 // `reset`, `close`; acks stream "result".
 
@@ -17,7 +17,7 @@ import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { decode } from "./packet.js";
 import { watchTheme } from "./theme.js";
 
-const ROOM_PX = 224, COMPACT_PX = 168, NARROW_PX = 620, MIDDLE = 127, LEVELS = 252;
+const ROOM_PX = 224, SMALL_PX = 168, BESIDE_PX = 112, WIDE_PX = 820, NARROW_PX = 560, MIDDLE = 127, LEVELS = 252;
 const TOOLS = [["brush", "Brush"], ["erase", "Erase"], ["rectangle", "Occlude"]];
 const tell = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 
@@ -25,7 +25,7 @@ export function render({ model, el }) {
   const options = model.get("options") || {}, [rows, columns] = options.size || [28, 28], most = Math.max(rows, columns);
   const compact = Boolean(options.compact), memory = memoryOf(options.id);
   let { pick = null } = memory;
-  let result = null, seq = 0, acked = 0, asked = false, narrow = false, painted = "";
+  let result = null, seq = 0, acked = 0, asked = false, narrow = false, wide = true, painted = "";
 
   const press = (word, id, title) => h("button", { type: "button", title, ...KEYS, onclick: () => link.action(id) }, word);
   const tool = segmented("Tool", TOOLS, (value) => choose({ tool: value }));
@@ -43,7 +43,7 @@ export function render({ model, el }) {
   const title = h("b"), words = h("div", { class: "e-words" }), when = h("div", { class: "e-when nbtv-quiet" });
   const table = h("div", { class: "e-classes", role: "list", "aria-label": "Probabilities before and after" });
   const side = h("div", { class: "e-side" }, title, words, table, when), twin = h("div", { class: "nbtv-sr", role: "status" });
-  const shown = h("div", { class: "e-body" }, figure("paint here", pad.el, missing), figure("difference to the image as given", difference, bar, scale), side);
+  const shown = h("div", { class: "e-body" }, figure("paint here", pad.el, missing), figure("difference", difference, bar, scale), side);
   const root = h("div", { class: `nbtv-input-editor nbtv-view${compact ? " e-compact" : ""}` }, tools, shown, twin);
   el.append(root);
 
@@ -67,7 +67,7 @@ export function render({ model, el }) {
     if (!link.isVisible() || !root.isConnected) return;
     const state = model.get("state") || {}, editor = state.editor || {}, gone = link.kernelGone();
     if (!pick && editor.tool) pick = { tool: editor.tool, size: editor.size, ink: editor.ink };
-    const room = compact ? COMPACT_PX : ROOM_PX;
+    const room = compact || narrow ? SMALL_PX : ROOM_PX;
     pad.fit(room);
     tool.set(pick ? pick.tool : "brush");
     size.set(pick ? pick.size : 1, Math.max(2, Math.round(most / 2)), pick ? `${pick.size} px` : "");
@@ -112,7 +112,7 @@ export function render({ model, el }) {
       tell(p, field.before === null ? percent(field.after, 1) : `${percent(field.before, 1)} → ${percent(field.after, 1)}`);
     });
     if (twin.textContent !== said.spoken) twin.textContent = said.spoken;
-    paintDifference(room, said);
+    paintDifference(wide && !compact ? room : BESIDE_PX, said);
     Object.assign(root.dataset, { seq: header.seq, edit: header.edit, changed: header.changed, strokes: header.strokes, computed: header.computed, step: header.step ?? "" });
   }
 
@@ -153,6 +153,7 @@ export function render({ model, el }) {
 
   const resizes = new ResizeObserver(([entry]) => {
     narrow = entry.contentRect.width < NARROW_PX;
+    wide = entry.contentRect.width >= WIDE_PX;
     root.classList.toggle("e-narrow", narrow);
     ask();
   });

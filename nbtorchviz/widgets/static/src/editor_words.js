@@ -11,8 +11,7 @@ export function wordsOf(header, { state, gone }) {
   const share = percent(changed / pixels, 1), own = fields.find((field) => field.explained);
   const count = changed ? `${changed.toLocaleString("en")} of ${pixels.toLocaleString("en")} pixels changed (${share})` : "No pixel changed.";
   const effect = own && own.before !== null ? `${own.name} ${percent(own.before, 1)} → ${percent(own.after, 1)}` : "";
-  const first = fields[0], was = fields.reduce((best, field) => (field.before !== null && (!best || field.before > best.before) ? field : best), null);
-  const flip = changed && computed && first && was && first.name !== was.name ? `now predicted ${first.name}, before ${was.name}` : "";
+  const flip = changed && header.flip ? `now predicted ${header.flip[1]}, before ${header.flip[0]}` : "";
   const oneWay = (state.chip || {}).mode === "one-way";
   const when = gone ? "The kernel is gone: nothing can be painted."
     : computed ? [`step ${step}`, changed ? "before → after by the same weights" : "", oneWay ? "strokes arrive between cells in this host" : ""].filter(Boolean).join(", ")
