@@ -127,9 +127,9 @@ class CamTrust:
         """
         if said := self.refusal(check):
             raise NoMapError(f"{check!r}: {said}")
-        shot, images, choice = self._maps.shot, self._maps.images, self._choice()
+        shot, choice = self._maps.shot, self._choice()
         assert shot is not None
-        assert images is not None
+        images = shot.images  # painted on, if they were
         if whole("image", row) >= len(images):
             raise ValueError(f"image must be from 0 to {len(images) - 1}, got {row}.")
         frame: CamFrame = shot.frame
@@ -138,7 +138,7 @@ class CamTrust:
         target, _ = held(frame, row, choice)
         return TrustQuestion(
             check=check,
-            inputs=one_row(images.inputs, row, len(images)),
+            inputs=one_row(images.inputs, row, len(images) + len(images.unedited)),
             image=images.names[row],
             row=row,
             layer=choice.layer or shot.frame.layer,

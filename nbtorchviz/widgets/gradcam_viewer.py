@@ -274,6 +274,8 @@ class GradCAMViewer(CamEditing):
     def _on_action(self, action: str) -> None:
         if action.startswith(PREFIX):
             self._trust.act(action)
+        else:
+            super()._on_action(action)
 
     def _tick(self) -> None:
         super()._tick()

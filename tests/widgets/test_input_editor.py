@@ -218,6 +218,13 @@ def test_one_editor_at_a_time_and_closing_brings_the_image_back(viewer, images, 
     assert viewer.editor is None
 
 
+def test_trust_is_asked_of_the_map_of_the_painted_image(editor):
+    editor.brush([(3, 3), (9, 9)], size=4, value=3.0)
+    question = editor.viewer._trust._question("weights", 1)
+    assert torch.equal(question.inputs.args[0][0], editor.image)
+    assert question.image == "image 1, edited"
+
+
 def test_held_steps_give_way_to_the_newest_and_come_back(viewer, model, images):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     viewer.session.recorder.every = 1
