@@ -32,8 +32,9 @@ export function padOf({ model, name, size: [rows, columns], pad: [height, width]
     fit(null);
   }
   el.addEventListener("mousemove", (event) => event.buttons & 1 || event.stopPropagation(), true);
-  el.addEventListener("mousedown", (event) => event.button && event.stopPropagation(), true);
-  el.addEventListener("mousedown", (event) => { event.preventDefault(); el.focus({ preventScroll: true }); }); // the canvas took the focus
+  const focus = (event) => { event.preventDefault(); el.focus({ preventScroll: true }); };
+  el.addEventListener("mousedown", (event) => { if (event.button) { event.stopPropagation(); focus(event); } }, true);
+  el.addEventListener("mousedown", focus); // ipycanvas has given it to the canvas
   el.addEventListener("wheel", (event) => event.stopPropagation(), true); // the page scrolls on
 
   el.addEventListener("keydown", (event) => {
