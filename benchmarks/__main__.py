@@ -15,6 +15,7 @@ NAMES = {
     "gradcam": "gradcam_cost",
     "nonfinite": "nonfinite_cost",
     "peers": "peers",
+    "statistics": "statistics_cost",
     "soak": "soak",
     "latency": "latency",
 }

@@ -39,8 +39,9 @@ def summarise_many(
             found = summarise(sample)
             statistics[at] = _counted(found, int(counts[at]))
     if narrow and bool(np.isfinite(flat).all()):
-        for at, found in zip(narrow, _of_finite(flat, rows), strict=True):
-            statistics[at] = _counted(found, int(counts[at]))
+        totals = [int(counts[at]) for at in narrow]
+        for at, found in zip(narrow, _of_finite(flat, rows, totals), strict=True):
+            statistics[at] = found
     else:
         for at in narrow:
             statistics[at] = _counted(summarise(samples[at]), int(counts[at]))
@@ -73,24 +74,30 @@ def _concatenated(
     return np.concatenate(parts) if parts else np.empty(0, np.float32), sizes
 
 
-def _of_finite(values: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[Statistics]:
+def _of_finite(
+    values: NDArray[np.float32], sizes: NDArray[np.int64], counts: Sequence[int]
+) -> list[Statistics]:
     starts = np.cumsum(sizes) - sizes
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     mean = np.add.reduceat(values, starts, dtype=np.float64) / sizes
     centred = values - np.repeat(mean, sizes)
     std = np.sqrt(np.add.reduceat(np.square(centred, out=centred), starts) / sizes)
-    zeros = np.add.reduceat(values == 0, starts, dtype=np.int64)
+    zero_share = np.add.reduceat(values == 0, starts, dtype=np.int64) / sizes
+    columns = zip(
+        counts, sizes.tolist(), low.tolist(), high.tolist(), mean.tolist(), std.tolist(),
+        zero_share.tolist(), strict=True,
+    )  # fmt: skip
     return [
         Statistics(
-            count=int(size),
-            sampled=int(size),
-            minimum=float(low[row]),
-            maximum=float(high[row]),
-            mean=float(mean[row]),
-            std=float(std[row]),
-            zero_share=float(zeros[row] / size),
+            count=count,
+            sampled=size,
+            minimum=smallest,
+            maximum=largest,
+            mean=middle,
+            std=width,
+            zero_share=zeros,
         )
-        for row, size in enumerate(sizes)
+        for count, size, smallest, largest, middle, width, zeros in columns
     ]
 
 

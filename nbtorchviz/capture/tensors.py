@@ -1,5 +1,6 @@
 """The only place that detaches, selects, pools, copies, casts and moves tensors to the CPU."""
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -176,9 +177,7 @@ def spread(tensor: Tensor, limit: int = SPREAD_LIMIT) -> Tensor:
     count = tensor.numel()
     if count <= limit:
         return tensor.reshape(-1)
-    step = -(-count // limit)
-    while math.gcd(step, count) > 1:  # else only some columns would ever be met
-        step += 1
+    step = stride_of(count, limit)
     if not tensor.is_contiguous():
         strides = tensor.stride()
         order = sorted(range(tensor.ndim), key=lambda axis: (-strides[axis], axis))
@@ -187,6 +186,15 @@ def spread(tensor: Tensor, limit: int = SPREAD_LIMIT) -> Tensor:
         return tensor.view(-1)[::step]
     flat = torch.arange(0, count, step, device=tensor.device)
     return tensor[torch.unravel_index(flat, tensor.shape)]
+
+
+@functools.lru_cache(1024)
+def stride_of(count: int, limit: int) -> int:
+    """Return a stride that leaves at most ``limit`` of ``count`` values, of every column some."""
+    step = -(-count // limit)
+    while math.gcd(step, count) > 1:  # else only some columns would ever be met
+        step += 1
+    return step
 
 
 def spread_any(tensor: Tensor, limit: int = SPREAD_LIMIT) -> Tensor | None:

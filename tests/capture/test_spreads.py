@@ -5,9 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+from nbtorchviz.capture import spreads
 from nbtorchviz.capture.plans import Plan
+from nbtorchviz.capture.tensors import HostCopy, spread_any
 
 
 def run(model, inputs, optimizer=None, loss=torch.sum):
@@ -113,3 +117,52 @@ def test_nan_and_infinity_are_counted_and_the_norm_says_so(tap_on, desk):
     found = desk.catch.statistics
     assert found.statistics[0].nan == 2
     assert found.gradient_norms[1] == math.inf
+
+
+@given(
+    shape=st.lists(st.integers(1, 23), min_size=1, max_size=4).map(tuple),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.float16, torch.int64, torch.bool]),
+    how=st.sampled_from(["plain", "channels_last", "transposed", "part"]),
+)
+def test_what_numpy_reads_is_what_torch_reads(shape, dtype, how):
+    tensor = torch.arange(math.prod(shape)).reshape(shape).to(dtype)
+    if how == "channels_last" and len(shape) == 4:
+        tensor = tensor.to(memory_format=torch.channels_last)
+    elif how == "transposed":
+        tensor = tensor.transpose(0, -1)
+    elif how == "part":
+        tensor = tensor[..., ::2]
+    values = spreads._as_numpy(tensor)
+    copied = spreads._vector(spreads._copied(tensor, values))
+    by_torch = spreads._vector(HostCopy(spread_any(tensor, spreads.LIMIT)))
+    assert copied.dtype == by_torch.dtype
+    assert copied.tolist() == by_torch.tolist()
+    rows, by_torch = spreads._rows_in(values), spreads._rows_of(tensor)
+    assert (rows is None) == (by_torch is None)
+    if rows is not None:
+        assert rows.tolist() == by_torch.host().tolist()
+
+
+def test_copies_are_not_views_of_what_training_goes_on_with():
+    tensor = torch.ones(4, 3)
+    values = spreads._as_numpy(tensor)
+    copy, rows = spreads._copied(tensor, values), spreads._rows_in(values)
+    tensor.zero_()
+    assert copy.tolist() == [1.0] * 12
+    assert rows.tolist() == [[1.0] * 3] * 4
+
+
+def test_a_norm_counts_what_was_not_read_and_says_infinite_of_what_is_not_finite():
+    vectors = [np.float32([3, 4]), np.float32([]), np.float32([1, math.nan]), np.float32([2])]
+    norms = spreads._norms(vectors, [8, 0, 2, 1])
+    assert norms[0] == 10.0  # (9 + 16) / 2 * 8 = 100
+    assert math.isnan(norms[1])
+    assert norms[2:].tolist() == [math.inf, 2.0]
+
+
+def test_spread_over_samples_is_the_largest_of_any_position():
+    rows = [np.float32([[0, 1], [2, 1]]), None, np.float32([[1, 1], [math.inf, 1]])]
+    found = spreads._spreads_over_batch([*rows, np.float32([[7.0], [7.0], [7.0]])])
+    assert found[0] == 1.0
+    assert np.isnan(found[1:3]).all()
+    assert found[3] == 0.0
