@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,12 +184,12 @@ class ParameterReader:
         for column, copies in ((norms, self._norms), (gradients, self._gradient_norms)):
             for at, copy in copies.items():
                 column[at] = float(copy.host())
-        for at, copy in self._raw.items():
-            raw[at] = self._raw_norm(at, copy, counts[at]) / (scale or 1.0)
-        for at, copy in self._updates.items():
-            update = copy.host().numpy()
-            if update.size:
-                updates[at] = math.sqrt(float(np.square(update).mean()) * counts[at])
+        lengths = _lengths(self._raw), _lengths(self._gradients)
+        for at in self._raw:
+            raw[at] = self._raw_norm(at, counts[at], *lengths) / (scale or 1.0)
+        for at, length in _lengths(self._updates).items():
+            if held := math.prod(self._updates[at].shape):
+                updates[at] = length * math.sqrt(counts[at] / held)
         histograms: list[Histogram | None] = [None] * total
         nonfinite = np.zeros(total, np.int64)
         read = sorted(self._gradients)
@@ -216,15 +216,17 @@ class ParameterReader:
             skipped=skipped,
         )
 
-    def _raw_norm(self, at: int, copy: HostCopy, count: int) -> float:
+    def _raw_norm(
+        self, at: int, count: int, raw: Mapping[int, float], clipped: Mapping[int, float]
+    ) -> float:
         """Norm before clipping, which scaled the values that were read as it scaled the others.
 
         Reading all values twice would take as long again as everything else here.
         """
-        before = _length(copy)
+        before = raw[at]
         if at not in self._gradient_norms:  # no optimizer: nothing else was read
-            return before * math.sqrt(count / max(1, math.prod(copy.shape)))
-        after, norm = _length(self._gradients[at]), float(self._gradient_norms[at].host())
+            return before * math.sqrt(count / max(1, math.prod(self._raw[at].shape)))
+        after, norm = clipped[at], float(self._gradient_norms[at].host())
         if before == after:
             return norm
         return norm * before / after if after > 0 else before
@@ -279,8 +281,17 @@ class ParameterReader:
             handle.remove()
 
 
-def _length(copy: HostCopy) -> float:
-    return float(torch.linalg.vector_norm(readable(copy.host()), dtype=torch.float64))
+def _lengths(copies: Mapping[int, HostCopy]) -> dict[int, float]:
+    """L2 of the values in each copy, in float64; one pass over all of them."""
+    vectors = [readable(copy.host()).numpy() for copy in copies.values()]
+    sizes = np.array([vector.size for vector in vectors], np.int64)
+    lengths, full = np.zeros(len(vectors)), np.flatnonzero(sizes)
+    if full.size:
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.square(np.concatenate(vectors, dtype=np.float64))
+            starts = (np.cumsum(sizes) - sizes)[full]
+            lengths[full] = np.sqrt(np.add.reduceat(squares, starts))
+    return dict(zip(copies, lengths.tolist(), strict=True))
 
 
 def _dense(tensor: Tensor) -> bool:
