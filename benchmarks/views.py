@@ -7,19 +7,22 @@ from typing import Any
 from nbtorchviz.analysis.packets import unpack
 
 STREAMS = {"picture": "frame", "curve": "curve"}
+"""Trait -> stream that its packets are acked on, unless a widget says otherwise."""
 
 
 class FakeView:
     """Acks every frame of ``widget`` after ``delay_s``, from a thread of its own."""
 
-    def __init__(self, widget: Any, delay_s: float = 0.015) -> None:
-        self._widget = widget
+    def __init__(
+        self, widget: Any, delay_s: float = 0.015, *, streams: dict[str, str] = STREAMS
+    ) -> None:
+        self._widget, self._streams = widget, streams
         self._delay_s = delay_s
         self._queue: queue.Queue[tuple[str, int] | None] = queue.Queue()
         self.frames = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._traits = [name for name in STREAMS if widget.has_trait(name)]
+        self._traits = [name for name in streams if widget.has_trait(name)]
         for name in self._traits:
             widget.observe(self._arrived, name)
         widget.session.sender.flow.wired = True  # as in a kernel: acks are waited for
@@ -40,7 +43,7 @@ class FakeView:
 
     def _arrived(self, change: dict[str, Any]) -> None:
         header, _ = unpack(change["new"])
-        self._queue.put((STREAMS[change["name"]], header["seq"]))
+        self._queue.put((self._streams[change["name"]], header["seq"]))
 
     def _run(self) -> None:
         waited = 0.0

@@ -30,6 +30,20 @@ def mlp() -> Workload:
     return Workload("MLP", make, torch.randn(32, 784), torch.randint(10, (32,)), "1")
 
 
+def digits() -> Workload:
+    """The quickstart's network: three convolutions on 64 images of 28x28."""
+
+    def make() -> nn.Module:
+        return nn.Sequential(
+            *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(32 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 10)),
+        )
+
+    return Workload("digits CNN", make, torch.rand(64, 1, 28, 28), torch.randint(10, (64,)), "6")
+
+
 def transformer() -> Workload:
     """Four encoder layers of width 128 on 64 tokens."""
 
@@ -88,7 +102,7 @@ class Trainer:
     def __init__(self, workload: Workload, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.model = workload.make()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
+        self.optimizer: torch.optim.Optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
         self.criterion = nn.CrossEntropyLoss()
         self._workload = workload
 

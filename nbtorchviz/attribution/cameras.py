@@ -109,7 +109,7 @@ def activation_camera(
     """
     placed = _placed(model, device)
     batch = picture_batch(placed, image)
-    with kept_layer(placed, batch, layer) as (done, key):
+    with kept_layer(placed, batch, layer) as (done, key, _):
         values = done.axes[key].arrange(done.taps[key].value).float()
         axes = done.axes[key].axes
     if axes != ("H", "W"):

@@ -11,7 +11,7 @@ from nbtorchviz.attribution.passes import CamPass
 from nbtorchviz.attribution.reading import checked_model
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.attribution.structure import structure_of
-from nbtorchviz.attribution.targets import Target
+from nbtorchviz.attribution.targets import Scores, Target
 from nbtorchviz.capture.layers import Tree, split_key
 from nbtorchviz.errors import LayerNotFoundError, NoMapError
 
@@ -79,8 +79,10 @@ def gradcam(
             for key in keys:
                 must_have_map(done, key)
             return done.maps(target, keys=keys, method=method, last=True)
-    with kept_layer(model, images, layer, target=target, choose=True) as (done, key):
-        result = done.maps(target, keys=[key], method=method, last=True)[key]
+    with kept_layer(model, images, layer, target=target, choose=True) as (done, key, scores):
+        result = done.maps(
+            target if scores is None else scores, keys=[key], method=method, last=True
+        )[key]
     if layer is None or result.maps.any():
         return result
     return _with_advice(result, model, images, target)
@@ -94,7 +96,7 @@ def kept_layer(
     *,
     target: Target = None,
     choose: bool = False,
-) -> Iterator[tuple[CamPass, str]]:
+) -> Iterator[tuple[CamPass, str, Scores | None]]:
     """Run the model once and keep one layer.
 
     Args:
@@ -105,7 +107,8 @@ def kept_layer(
         choose: whether it has to explain the target; otherwise it is the last with positions.
 
     Yields:
-        The pass, and the key of the layer among its ``taps``.
+        The pass, the key of the layer among its ``taps``, and the scores that it explains if it
+        had to be chosen.
     """
     root = checked_model(model)
     if layer is not None:
@@ -113,15 +116,24 @@ def kept_layer(
         key = find_layer(tree, layer)
         with CamPass(model, images, layers=[split_key(key)[0], key]) as done:
             must_have_map(done, key)
-            yield done, key
+            yield done, key, None
         return
-    with CamPass(model, images, lazy=True) as done:
-        key = done.default_key(done.scores(target)) if choose else done.candidates()[-1]
+    done = CamPass(model, images, lazy=True, usual=True)
+    if done.usual:
+        with done:
+            key, scores = done.usual, done.scores(target) if choose else None
+            if key in done.taps and (scores is None or done.explains(key, scores)):
+                yield done, key, scores
+                return
+        done = CamPass(model, images, lazy=True)
+    with done:
+        scores = done.scores(target) if choose else None
+        key = done.candidates()[-1] if scores is None else done.default_key(scores)
         if not done.taps[key].overwritten:
-            yield done, key
+            yield done, key, scores
             return
     with CamPass(model, images, layers=[split_key(key)[0]]) as done:
-        yield done, key
+        yield done, key, None
 
 
 def find_layer(tree: Tree, layer: object) -> str:

@@ -1,6 +1,5 @@
 """One forward whose graph is kept: maps of every layer and class without another forward."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self, cast
@@ -9,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from nbtorchviz.analysis.gradcam import METHODS, method_note, raw_map
 from nbtorchviz.analysis.map_axes import MapAxes, map_axes
+from nbtorchviz.attribution.choice import candidates
 from nbtorchviz.attribution.guard import guarded
 from nbtorchviz.attribution.reading import (
     checked_model,
@@ -24,11 +23,10 @@ from nbtorchviz.attribution.structure import structure_of
 from nbtorchviz.attribution.taps import LateError, Tap, Taps
 from nbtorchviz.attribution.targets import Scores, Target, logits_of, scores_of
 from nbtorchviz.capture.compiled import compiled_how, entry_of
+from nbtorchviz.capture.layers import split_key
 from nbtorchviz.capture.leaves import shape_of, tensors_of
 from nbtorchviz.errors import NoMapError
 
-_POOLING = re.compile("Pool")
-_NORM = re.compile("Norm")
 _MOST_BLANK = 6
 
 
@@ -44,6 +42,8 @@ class CamPass:
             keywords. It is copied and moved to the model's device.
         layers: canonical layer names whose calls are kept; None: all.
         lazy: keep outputs themselves, not copies: for choosing one layer, see ``default_key``.
+        usual: keep only the layer that ``default_key`` found first for inputs of these shapes;
+            as without it where that is not known yet.
 
     Raises:
         TypeError: the model is no module, or scripted or traced.
@@ -57,6 +57,7 @@ class CamPass:
         *,
         layers: Iterable[str] | None = None,
         lazy: bool = False,
+        usual: bool = False,
     ) -> None:
         root = checked_model(model)
         structure = structure_of(root)
@@ -65,6 +66,11 @@ class CamPass:
         inputs = own_inputs(root, images)
         tensors = tensors_of(inputs.args, inputs.kwargs)
         shapes = tuple(shape_of(tensor) for tensor in tensors)
+        seen = structure.seen.get(shapes)
+        self.usual = seen.usual if usual and seen is not None else ""
+        """The one layer that is kept, where ``usual`` found it known."""
+        if self.usual:
+            names, lazy = frozenset({split_key(self.usual)[0]}), False
 
         def run(*, late: bool = False, few: bool = False) -> Taps | None:
             taps = Taps(
@@ -87,7 +93,6 @@ class CamPass:
                 return None
             return taps if not late or taps.served(self.output) else None
 
-        seen = structure.seen.get(shapes)
         taps = None
         if names is not None and not lazy:
             late = names not in structure.early
@@ -100,7 +105,9 @@ class CamPass:
             seen, taps = None, cast(Taps, run())
         if seen is None:
             seen = structure.learn(shapes, taps)
-        self._root, self._recomputes = root, seen.recomputes
+        self._root, self._seen = root, seen
+        self._asked: tuple[Scores, str, Tensor | None] | None = None
+        """The gradient that ``explains`` took last."""
         reading = seen.read(inputs, shapes)
         self.called = reading.called
         """Keys of all finished calls, in the order in which they finished."""
@@ -140,7 +147,7 @@ class CamPass:
     def close(self) -> None:
         """Let go of the graph and the activations."""
         self.taps.clear()
-        self.output = None
+        self.output = self._asked = None
 
     def scores(self, target: Target = None) -> Scores:
         """Turn a target into scores of this output.
@@ -155,7 +162,7 @@ class CamPass:
     def _grad_mode(self) -> Iterator[None]:
         """Let a backward run, under the guard where it runs modules again."""
         with ExitStack() as stack:
-            if self._recomputes:
+            if self._seen.recomputes:
                 stack.enter_context(guarded(self._root, []))
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
@@ -193,6 +200,8 @@ class CamPass:
     ) -> dict[str, Tensor | None]:
         """Return the gradient of the scores at each layer; None where none passes."""
         keys = list(keys)
+        if self._asked is not None and self._asked[0] is scores and keys == [self._asked[1]]:
+            return {keys[0]: self._asked[2]}
         taps = [self.taps[key] for key in keys]
         edges = [edge for tap in taps for edge in (tap.edge, tap.spare) if edge is not None]
         found: dict[tuple[int, int], Tensor | None] = {}
@@ -225,15 +234,22 @@ class CamPass:
         candidates = self.candidates()
         blank = []
         for key in reversed(candidates):
-            gradient = self.gradients(scores, [key])[key]
-            if gradient is None:
-                continue
-            if bool(self.axes[key].arrange(gradient).any()):
+            explains = self.explains(key, scores)
+            if explains:
+                if key == candidates[-1]:
+                    self._seen.usual = key
                 return key
-            blank.append(key)
+            if explains is not None:
+                blank.append(key)
             if len(blank) == _MOST_BLANK:
                 break
         return blank[0] if blank else candidates[-1]
+
+    def explains(self, key: str, scores: Scores) -> bool | None:
+        """Tell whether a layer gets a gradient that is not zero everywhere; None: it gets none."""
+        gradient = self.gradients(scores, [key])[key]
+        self._asked = scores, key, gradient
+        return None if gradient is None else bool(self.axes[key].arrange(gradient).any())
 
     def candidates(self) -> list[str]:
         """List the layers that are worth a default map, in the order in which they finished.
@@ -241,41 +257,7 @@ class CamPass:
         Raises:
             NoMapError: no layer has positions.
         """
-        candidates = [key for key in self.taps if not self._skipped(key)]
-        # The last layers of a segmentation put out the answer itself: no explanation of it.
-        candidates = [key for key in candidates if not self._answers(key)] or candidates
-        if not candidates:
-            raise NoMapError(
-                f"None of the {len(self.called)} layers that ran puts out positions in an image, a "
-                "volume or a sequence, so there is nothing to draw a map of."
-            )
-        if any(self.axes[key].prefix for key in candidates):
-            tokens = [key for key in candidates if self.axes[key].prefix]
-            norms = [key for key in tokens if _NORM.search(self.taps[key].record.type)]
-            candidates = norms or tokens
-        elif any(self.axes[key].axes != ("T",) for key in candidates):
-            candidates = [key for key in candidates if self.axes[key].axes != ("T",)]
-        return candidates
-
-    def _skipped(self, key: str) -> bool:
-        """Tell whether a layer is none to choose: pooled, or its input handed on."""
-        tap = self.taps[key]
-        source = self.taps.get(tap.same_as, tap)
-        if _POOLING.search(source.record.type) or _POOLING.search(tap.record.type):
-            return True
-        return source.spare is not None
-
-    def _answers(self, key: str) -> bool:
-        if self.logits is not None:
-            return False
-        return self.axes[key].arrange(self.taps[key].value).shape[1] == self._classes()
-
-    def _classes(self) -> int | None:
-        """Number of classes of a segmentation."""
-        for tensor in pytree.tree_leaves(self.output):
-            if isinstance(tensor, Tensor) and tensor.ndim == 4:
-                return int(tensor.shape[1])
-        return None
+        return candidates(self.taps, self.axes, self.output, called=len(self.called))
 
     def _result(self, key: str, method: str, scores: Scores, gradient: Tensor | None) -> CamResult:
         tap, axes = self.taps[key], self.axes[key]
@@ -311,7 +293,8 @@ def _silent(gradient: Tensor, maps: NDArray[np.float32]) -> list[str]:
     if not blank:
         return []
     where = "" if len(blank) == len(maps) else f" of sample {', '.join(map(str, blank))}"
-    if not bool(gradient[blank].any()):
+    asked = gradient if len(blank) == len(maps) else gradient[blank]
+    if not bool(asked.any()):
         return [f"the gradient{where} is zero at every position of this layer: the map is blank"]
     return [f"no position of this layer{where} speaks for the target: the map is <= 0 everywhere"]
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nbtorchviz.analysis.layouts import Call, Layout, RootBatch, infer_layout, root_batch_size
-from nbtorchviz.capture.inputs import moved
 from nbtorchviz.capture.layers import join_key, unwrap
 from nbtorchviz.capture.leaves import refusal
 from nbtorchviz.capture.plans import Inputs
@@ -44,13 +43,14 @@ def own_inputs(root: nn.Module, images: object) -> Inputs:
     else:
         given = Inputs(images if isinstance(images, tuple) else (images,))
     device = device_of(root)
-    given = given if device is None else moved(given, device)
 
     def own(leaf: object) -> object:
         if isinstance(leaf, np.ndarray):
             leaf = torch.from_numpy(leaf)
-            leaf = leaf if device is None else leaf.to(device)
-        if not isinstance(leaf, Tensor) or refusal(leaf):
+        if not isinstance(leaf, Tensor):
+            return leaf
+        leaf = leaf if device is None else leaf.to(device)
+        if refusal(leaf):
             return leaf
         if not leaf.is_floating_point():
             return leaf.clone()
@@ -59,6 +59,8 @@ def own_inputs(root: nn.Module, images: object) -> Inputs:
         return source.requires_grad_().clone()
 
     with torch.inference_mode(mode=False), torch.enable_grad():
+        if not given.kwargs and all(type(arg) is Tensor for arg in given.args):  # as a rule
+            return Inputs(tuple(map(own, given.args)))
         args, kwargs = pytree.tree_map(own, (given.args, given.kwargs))
     return Inputs(args, kwargs)
 

@@ -16,7 +16,7 @@ _MOST_SHAPES = 8
 Shapes = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
     """One whole forward."""
 
@@ -24,6 +24,8 @@ class Seen:
     recomputes: bool
     readings: dict[bool, Reading] = field(default_factory=dict)
     """Without and with a list of images."""
+    usual: str = ""
+    """The last layer that is worth a map, once it has explained something."""
 
     def read(self, inputs: Inputs, shapes: Shapes) -> Reading:
         """Infer the layout of every call; once for all inputs of these shapes."""

@@ -178,14 +178,14 @@ def _predicted(output: Any) -> Scores:
         return Scores(target(output), (target.name,) * len(output))
     logits, pixels = logits_of(output), _pixel_scores(output)
     if logits is not None:
-        chosen = logits.argmax(1).tolist()
+        best = logits.argmax(1)
         notes = (
             ("the model has one output: its score is explained",) if logits.shape[1] == 1 else ()
         )
-        return Scores(logits.gather(1, logits.argmax(1, keepdim=True))[:, 0], tuple(chosen), notes)
+        return Scores(logits.gather(1, best[:, None])[:, 0], tuple(best.tolist()), notes)
     if pixels is not None:
-        best = pixels.detach().argmax(1).flatten(1)
-        most = [int(sample.bincount().argmax()) for sample in best]
+        preferred = pixels.detach().argmax(1).flatten(1)
+        most = [int(sample.bincount().argmax()) for sample in preferred]
         return scores_of(most, output)
     raise ValueError(
         f"The model's output is {_described(output)}, so there is no predicted class: "

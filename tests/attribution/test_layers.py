@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
+from nbtorchviz.attribution.passes import CamPass
 from nbtorchviz.errors import LayerNotFoundError, NoMapError
 from tests.attribution.models import PooledLinear, TinyViT
 from tests.models import Gru, Lstm, Packed, Transformer
@@ -208,3 +209,32 @@ def test_what_is_no_model_is_refused_in_words():
 def test_a_result_says_what_it_is_in_one_line():
     result = nbv.gradcam(PooledLinear(), torch.randn(2, 3, 12, 12))
     assert repr(result) == "CamResult(gradcam of 'relu2', maps 2×6×6)"
+
+
+class TwoDepths(nn.Module):
+    """Classes 0 and 1 look at the second convolution, 2 and 3 at the first alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+        self.shallow, self.deep = nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, x):
+        early = self.first(x)
+        late = self.second(early)
+        return torch.cat([self.deep(late.mean((2, 3))), self.shallow(early.mean((2, 3)))], 1)
+
+
+def test_the_default_layer_is_remembered_for_its_shape_and_asked_again_for_each_target():
+    torch.manual_seed(0)
+    model, images = TwoDepths(), torch.randn(2, 1, 9, 9)
+    first = nbv.gradcam(model, images, target=0)
+    with CamPass(model, images, usual=True) as done:
+        assert list(done.taps) == [done.usual] == ["second"]
+    with CamPass(model, images[:, :, :8], usual=True) as done:
+        assert done.usual == ""
+    again = nbv.gradcam(model, images, target=0)
+    np.testing.assert_array_equal(again.maps, first.maps)
+    assert (again.layer, again.notes) == (first.layer, first.notes)
+    assert nbv.gradcam(model, images, target=2).layer == "first"
+    assert nbv.gradcam(model, images, target=1).layer == "second"
