@@ -24,7 +24,8 @@ def guarded(root: nn.Module, notes: list[str]) -> Iterator[None]:
 
     Buffers and attributes are always copies. The first run of a model is on copies of its
     parameters as well, which are compared byte by byte afterwards. A model that changed them
-    runs on copies ever after; the others run on their own, guarded by version counters.
+    runs on copies ever after; the others run on their own, guarded by version counters. What those
+    do not count, a write through ``.data``, is missed if it begins after a clean first run.
 
     Args:
         root: the user's module, unwrapped.

@@ -31,7 +31,8 @@ SLOWEST_S = 600.0
 UNSEEN_S = 10.0
 """Nobody looks: so often, for the tape."""
 PATIENCE_S = 3.0
-"""Rather fewer classes than maps less often than this."""
+"""Rather fewer classes than maps less often than this. What a user asked for puts the next maps
+off by no more."""
 FEWEST = 2
 """The predicted class and the next one have maps however dear they are."""
 RETRY_S = 10.0
@@ -78,9 +79,9 @@ class CamDesk:
         self._seen, self._told, self._first, self._clock = seen, told, first, clock
         self._wanted = images is not None
         self._busy = threading.Lock()
-        self._pace = Pace(1.0, PERIOD_S, clock=clock)
+        self._pace = Pace(1.0, 0.0, clock=clock)
         self._pace.slowest_s = SLOWEST_S
-        self._at = self._failed_at = float("-inf")
+        self._began = self._at = self._failed_at = float("-inf")
         self._counted = -1
         self._slot_s: float | None = None
         self._batch: Inputs | None = None
@@ -175,7 +176,7 @@ class CamDesk:
         if every is not None:
             step = self.session.step
             return step != self._counted and step % every == 0
-        if not self._pace.due():
+        if now - self._began < PERIOD_S or not self._pace.due():
             return False
         return self._seen() or now - self._at >= UNSEEN_S
 
@@ -208,7 +209,7 @@ class CamDesk:
     def _compute(self, ranks: int | None) -> None:
         if not self._busy.acquire(blocking=False):
             return
-        began = self._clock()
+        began, asked = self._clock(), self._wanted
         try:
             self._wanted = False
             model = self.session.model
@@ -221,7 +222,7 @@ class CamDesk:
                 images = edited_images(images, edits)
             if draft:
                 ranks = FEWEST
-            self._counted = self.session.step
+            self._counted, self._began = self.session.step, began
             self._pace.begin()
             shot = compute(
                 model,
@@ -238,11 +239,12 @@ class CamDesk:
         finally:
             self._at = self._clock()
             self._busy.release()
-            self._spent(self._at - began)
+            self._spent(self._at - began, asked=asked)
         self._told()
 
-    def _spent(self, seconds: float) -> None:
-        self._pace.spent(seconds)
+    def _spent(self, seconds: float, *, asked: bool) -> None:
+        # The first maps cost many times what the next ones do: they would put those off for long.
+        self._pace.spent(min(seconds, self._pace.share * PATIENCE_S) if asked else seconds)
         if self.shot is not None and self.error is None:
             each = seconds / (1 + len(self.shot.passes))
             self._slot_s = each if self._slot_s is None else 0.5 * (self._slot_s + each)

@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,8 +10,17 @@ from torch import nn
 import nbtorchviz as nbv
 from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.session.boundary_jobs import BoundaryJobs
-from nbtorchviz.session.cam_compute import CamRequest
-from nbtorchviz.session.cam_desk import FEWEST, GATHERED, PERIOD_S, RETRY_S, UNSEEN_S, CamDesk
+from nbtorchviz.session.cam_compute import CamRequest, compute
+from nbtorchviz.session.cam_desk import (
+    FEWEST,
+    GATHERED,
+    PATIENCE_S,
+    PERIOD_S,
+    RETRY_S,
+    SHARE,
+    UNSEEN_S,
+    CamDesk,
+)
 from nbtorchviz.session.cam_images import cam_images
 from nbtorchviz.session.cam_tape import CamTape
 from tests.analysis.test_cam_frame import frame
@@ -111,6 +121,50 @@ def test_the_clock_and_the_budget_decide_and_a_user_does_not_wait(made, clock):
     assert desk.shot.frame.method == "hirescam"
     clock.now_s += 30
     assert desk.due()
+
+
+def costing(monkeypatch, clock, seconds):
+    """Let each computation take what ``seconds(ranks)`` says."""
+
+    def dear(*given, ranks, **more):
+        clock.now_s += seconds(ranks)
+        return compute(*given, ranks=ranks, **more)
+
+    monkeypatch.setattr("nbtorchviz.session.cam_desk.compute", dear)
+
+
+def shots_at(desk, clock, until_s):
+    """Come to a boundary every 10 ms; return when maps were computed."""
+    found = []
+    while clock.now_s < until_s:
+        clock.now_s += 0.01
+        if desk.due():
+            found.append(clock.now_s)
+            desk.run()
+    return found
+
+
+def test_maps_of_a_small_network_come_every_second_at_the_default_budget(made, clock, monkeypatch):
+    costing(monkeypatch, clock, lambda ranks: 0.001 * (1 + ranks))
+    shots = shots_at(made(clock=clock), clock, 20.0)
+    assert max(np.diff(shots)) < 1.2 * PERIOD_S
+
+
+def test_dear_first_maps_put_the_next_off_for_a_moment_only(made, clock, monkeypatch):
+    costs = iter([0.5])
+    costing(monkeypatch, clock, lambda ranks: next(costs, 0.005))
+    shots = shots_at(made(clock=clock), clock, 20.0)
+    assert shots[1] - shots[0] < 1.2 * (PATIENCE_S + PERIOD_S)
+    assert len(shots) > 15
+
+
+def test_maps_of_a_dear_network_take_no_more_than_their_part_of_the_budget(
+    made, clock, monkeypatch
+):
+    costing(monkeypatch, clock, lambda ranks: 0.03 * (1 + ranks))
+    shots = shots_at(made(clock=clock), clock, 200.0)
+    desk_share = SHARE * 0.02
+    assert 0.5 * desk_share < 0.03 * (1 + FEWEST) * len(shots) / 200.0 < 1.1 * desk_share
 
 
 def test_nobody_looks_so_the_tape_alone_is_fed(made, clock):
