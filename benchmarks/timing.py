@@ -5,11 +5,16 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-WARM_S = 0.5
+WARM_S = 0.3
+"""Steps are made for so long before a block: what waited while other variants ran is done then."""
 
 
 def interleaved(
-    variants: Mapping[str, Callable[[], object]], *, block_s: float, rounds: int
+    variants: Mapping[str, Callable[[], object]],
+    *,
+    block_s: float,
+    rounds: int,
+    begin: Callable[[str], object] = lambda name: None,
 ) -> dict[str, dict[str, float]]:
     """Run blocks of every variant in turn, in a new order each round.
 
@@ -17,6 +22,7 @@ def interleaved(
         variants: name to one step of work. The first is the base of the ratios.
         block_s: wall time of one block, about.
         rounds: blocks of each variant.
+        begin: called with the name of the variant that is next.
 
     Returns:
         By variant: median ``ratio_cpu`` (process CPU time, all threads) and ``ratio_wall`` to the
@@ -31,7 +37,8 @@ def interleaved(
         random.shuffle(order)
         for name in order:
             step = variants[name]
-            step()
+            begin(name)
+            _step_s(step)
             cpu, wall = time.process_time(), time.perf_counter()
             for _ in range(steps):
                 step()
@@ -54,7 +61,7 @@ def interleaved(
 
 
 def _step_s(step: Callable[[], object]) -> float:
-    """Return how long a step takes once it is warm: the first ones take several times as long."""
+    """Make steps until they are warm, and return how long one takes then."""
     times: list[float] = []
     while sum(times) < WARM_S or len(times) < 2:
         began = time.perf_counter()
