@@ -17,6 +17,8 @@ from nbtorchviz.analysis.quantise import pool
 LAST, NAN = 65534, 65535
 NONE, OWN = -1, -2
 """No class; a target that is none: a callable, a mask, a box."""
+INPUT_SIDE = 112
+"""Most values along a side of a map of the input itself."""
 MOST_SIDE = 28
 """Larger maps are averaged over blocks: of an early layer, at most this many values a side."""
 USUAL_SLOTS = 5
@@ -126,8 +128,9 @@ class CamFrame:
         """
         order = list(dict.fromkeys([*first, *range(self.classes.shape[1])]))
         needed, frame = max(1, len(set(first))), self
-        for side, slots in ((MOST_SIDE, USUAL_SLOTS), (14, 2), (7, 1)):
-            if frame.size_bytes > limit_bytes and side < MOST_SIDE:
+        steps = ((INPUT_SIDE, USUAL_SLOTS), (56, USUAL_SLOTS), (MOST_SIDE, USUAL_SLOTS))
+        for side, slots in (*steps, (14, 2), (7, 1)):
+            if frame.size_bytes > limit_bytes:
                 layers = tuple(_pooled(layer, side) for layer in frame.layers)
                 frame = replace(frame, layers=layers)
             least = max(slots, needed) if side > 7 else 1
@@ -167,10 +170,16 @@ def decode(codes: Codes, ranges: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cam_layer(
-    key: str, maps: NDArray[np.float32], *, type: str, shape: tuple[int, ...], note: str = ""
+    key: str,
+    maps: NDArray[np.float32],
+    *,
+    type: str,
+    shape: tuple[int, ...],
+    note: str = "",
+    most_side: int = MOST_SIDE,
 ) -> CamLayer:
     """Make a layer of raw maps (N, S, h, w), averaged over blocks where they are large."""
-    factor = -(-max(maps.shape[-2:]) // MOST_SIDE)
+    factor = -(-max(maps.shape[-2:]) // most_side)
     codes, ranges = encode(pool(maps, factor))
     return CamLayer(
         key=key, type=type, shape=shape, codes=codes, ranges=ranges, pooled=factor, note=note

@@ -6,13 +6,14 @@ from typing import Literal, overload
 
 from torch import nn
 
-from nbtorchviz.analysis.gradcam import METHODS
+from nbtorchviz.attribution.input_maps import input_maps
+from nbtorchviz.attribution.methods import ALL_METHODS, INPUT_METHODS, name_of
 from nbtorchviz.attribution.passes import CamPass
 from nbtorchviz.attribution.reading import checked_model
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.attribution.structure import structure_of
 from nbtorchviz.attribution.targets import Scores, Target
-from nbtorchviz.capture.layers import Tree, split_key
+from nbtorchviz.capture.layers import INPUT, Tree, split_key
 from nbtorchviz.errors import LayerNotFoundError, NoMapError
 
 ALL = "all"
@@ -53,6 +54,8 @@ def gradcam(
             None chooses the last layer with positions that is not a pooling. ``"all"`` returns
             every layer with positions, in the order of execution, and a list of names those.
         method: ``"gradcam"``, ``"hirescam"``, ``"layercam"``, ``"xgradcam"`` or ``"gradcam++"``.
+            With the extra ``captum`` also ``"integrated_gradients"``, ``"smoothgrad"``,
+            ``"occlusion"`` and ``"deeplift"``: maps of the input for classes, of many runs each.
 
     Returns:
         A ``CamResult``, or for several layers a dictionary of them by layer key. Its ``maps``
@@ -64,9 +67,16 @@ def gradcam(
         LayerNotFoundError: no such layer; the message lists the nearest names.
         NoMapError: the layer, or the model, has no positions to draw a map of.
         RunRefusedError: a forward now would leave a trace.
+        ImportError: the method is captum's, and captum is not installed.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+    if method not in ALL_METHODS:
+        raise ValueError(f"method must be one of {', '.join(ALL_METHODS)}, got {method!r}.")
+    if method in INPUT_METHODS:
+        if layer not in (None, INPUT):
+            raise ValueError(
+                f"{name_of(method)} maps the input, not a layer: leave layer= out, got {layer!r}."
+            )
+        return input_maps(model, images, target=target, method=method)
     if layer == ALL:
         with CamPass(model, images) as done:
             if not done.taps:

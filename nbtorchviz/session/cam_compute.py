@@ -112,7 +112,7 @@ def compute(
         logits = done.logits
         infos = {key: (done.taps[key].record.type, _shape(done, key)) for key in keys}
         frame_notes = [*done.notes, *([images.note] if images.note else [])]
-    p = _probabilities(logits, done.samples)
+    p = probabilities(logits, done.samples)
     unedited = dict(zip(images.unedited, p[count:], strict=True))
     p = p[:count]
     classes = np.array([slot.classes for slot in slots], np.int32).T[:count]
@@ -125,9 +125,9 @@ def compute(
             layer=default,
             classes=classes,
             against=np.array([slot.against for slot in slots], np.int32).T[:count],
-            p=_picked(p, classes),
+            p=picked(p, classes),
             explained=tuple(slots[0].classes[:count]),
-            tops=_tops(p),
+            tops=tops_of(p),
             names=images.names,
             labels=images.labels,
             classes_known=0 if logits is None else logits.shape[1],
@@ -261,7 +261,7 @@ def _stays(note: str) -> bool:
     return any(word in note for word in ("tokens arranged", "meant for activations", "of its out"))
 
 
-def _probabilities(logits: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
+def probabilities(logits: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
     """Softmax of class scores (N, K), unless they are probabilities; K 0 or 1: nothing known."""
     if logits is None or logits.shape[1] < 2:
         known = 0 if logits is None else 1
@@ -274,7 +274,8 @@ def _probabilities(logits: NDArray[np.float32] | None, count: int) -> NDArray[np
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def _tops(p: NDArray[np.float64]) -> tuple[tuple[tuple[int, float], ...], ...]:
+def tops_of(p: NDArray[np.float64]) -> tuple[tuple[tuple[int, float], ...], ...]:
+    """Return the most probable classes of each image with their probabilities."""
     order = np.argsort(-p, axis=1, kind="stable")[:, :TOP]
     return tuple(
         tuple((int(cls), float(row[cls])) for cls in ranked)
@@ -282,7 +283,7 @@ def _tops(p: NDArray[np.float64]) -> tuple[tuple[tuple[int, float], ...], ...]:
     )
 
 
-def _picked(p: NDArray[np.float64], classes: NDArray[np.int32]) -> NDArray[np.float32]:
+def picked(p: NDArray[np.float64], classes: NDArray[np.int32]) -> NDArray[np.float32]:
     """Probability of each slot's class; NaN for none."""
     if not p.shape[1]:
         return np.full(classes.shape, np.nan, np.float32)

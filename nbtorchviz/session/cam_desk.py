@@ -10,12 +10,14 @@ from torch import Tensor
 
 from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.analysis.normalisation import Normalisation
+from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.capture.layers import INPUT
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.session.budget import Pace
 from nbtorchviz.session.cam_compute import ALL_CLASSES, TOP, CamRequest, CamShot, compute
 from nbtorchviz.session.cam_edits import edited_images
 from nbtorchviz.session.cam_images import CamImages, cam_images
+from nbtorchviz.session.cam_input import compute_input
 from nbtorchviz.session.cam_tape import CamTape
 from nbtorchviz.session.looks import Look
 from nbtorchviz.session.pinned import label_of
@@ -172,6 +174,8 @@ class CamDesk:
             return False
         if self._wanted:
             return True
+        if self.request.method in INPUT_METHODS:  # dear: only when asked
+            return False
         every = self.session.recorder.every
         if every is not None:
             step = self.session.step
@@ -201,6 +205,8 @@ class CamDesk:
         """Compute again if steps were made since, as ``run_when_idle``."""
         if self.shot is None or self.shot.frame.step == self.session.step:
             return False
+        if self.request.method in INPUT_METHODS:
+            return False
         self._wanted = True
         return self.run_when_idle()
 
@@ -220,18 +226,24 @@ class CamDesk:
                 return
             if edits:
                 images = edited_images(images, edits)
+            dear = self.request.method in INPUT_METHODS
+            if draft and dear:  # the stroke's end asks again
+                return
             if draft:
                 ranks = FEWEST
             self._counted, self._began = self.session.step, began
             self._pace.begin()
-            shot = compute(
-                model,
-                images,
-                self.request,
-                step=self.session.step,
-                before=self.shot,
-                ranks=self._all() if ranks is None else ranks,
-            )
+            if dear:
+                shot = compute_input(model, images, self.request, step=self.session.step)
+            else:
+                shot = compute(
+                    model,
+                    images,
+                    self.request,
+                    step=self.session.step,
+                    before=self._before(),
+                    ranks=self._all() if ranks is None else ranks,
+                )
             self.shot, self.error = replace(shot, edit=edit), None
             tape.add(shot.frame, self._first(shot.frame))
         except Exception as error:
@@ -242,10 +254,15 @@ class CamDesk:
             self._spent(self._at - began, asked=asked)
         self._told()
 
+    def _before(self) -> CamShot | None:
+        """Return the last maps of layers."""
+        dear = self.shot is not None and self.shot.frame.method in INPUT_METHODS
+        return None if dear else self.shot
+
     def _spent(self, seconds: float, *, asked: bool) -> None:
         # The first maps cost many times what the next ones do: they would put those off for long.
         self._pace.spent(min(seconds, self._pace.share * PATIENCE_S) if asked else seconds)
-        if self.shot is not None and self.error is None:
+        if self._before() is not None and self.shot is not None and self.error is None:
             each = seconds / (1 + len(self.shot.passes))
             self._slot_s = each if self._slot_s is None else 0.5 * (self._slot_s + each)
 

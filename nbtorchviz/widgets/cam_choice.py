@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nbtorchviz.analysis.gradcam import METHODS
 from nbtorchviz.arguments import real, refusal, whole, word
+from nbtorchviz.attribution.methods import ALL_METHODS, need_captum
 from nbtorchviz.errors import LayerNotFoundError
 from nbtorchviz.session.cam_compute import SECOND
 
@@ -52,12 +52,14 @@ class CamChoice:
         Raises:
             LayerNotFoundError: no such layer.
             TypeError, ValueError: a value that is not accepted; the message says what is.
+            ImportError: the method is captum's, and captum is not installed.
         """
-        words = {"method": tuple(METHODS), "sign": SIGNS, "colormap": COLORMAPS}
+        words = {"method": ALL_METHODS, "sign": SIGNS, "colormap": COLORMAPS}
         for name, accepted in words.items():
             if name in changes and changes[name] not in accepted:
                 listed = f"one of {', '.join(map(repr, accepted))}"
                 raise refusal(name, listed, changes[name], typed=isinstance(changes[name], str))
+        need_captum(changes.get("method", ""))
         if changes.get("layer"):
             layer = word("layer", changes["layer"], "the key of a layer (see session.layers)")
             if layer not in known:

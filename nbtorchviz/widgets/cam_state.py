@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from nbtorchviz.analysis.cam_frame import NONE, OWN, CamFrame
-from nbtorchviz.analysis.gradcam import METHODS
+from nbtorchviz.attribution.input_maps import runs_of
+from nbtorchviz.attribution.methods import ALL_METHODS, INPUT_METHODS, INSTALL, has_captum
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.errors import NoMapError
 from nbtorchviz.session import Session
@@ -25,9 +26,30 @@ def held(frame: CamFrame, row: int, choice: CamChoice) -> tuple[int, int]:
     return cls, NONE if choice.contrast is None else int(choice.contrast)
 
 
+def layer_of(frame: CamFrame, choice: CamChoice) -> str:
+    """Return the layer that is shown: the chosen one, or the input where the method maps that."""
+    return frame.layer if frame.method in INPUT_METHODS else choice.layer or frame.layer
+
+
+def about_time(seconds: float) -> str:
+    """Say how long something takes, in few steps, so that it does not flicker."""
+    rough = next((each for each in (1, 2, 3, 5, 10, 20, 30, 60) if seconds <= each), None)
+    if rough is None:
+        return f"about {seconds / 60:.0f} min"
+    return "under 1 s" if rough == 1 else f"about {rough} s"
+
+
+def _costs(desk: CamDesk) -> dict[str, str]:
+    """How long the methods take that are computed only when asked."""
+    if desk.pass_s is None or desk.images is None:
+        return {}
+    each = desk.pass_s * len(desk.images)
+    return {method: about_time(runs_of(method) * each) for method in INPUT_METHODS}
+
+
 def result_of(shot: CamShot, choice: CamChoice) -> CamResult | None:
     """Return the raw maps of what is chosen; None where they were not computed."""
-    frame, key = shot.frame, choice.layer or shot.frame.layer
+    frame, key = shot.frame, layer_of(shot.frame, choice)
     if key not in shot.keys or frame.method != choice.method:
         return None
     maps, targets = [], list[int | str]()
@@ -69,7 +91,7 @@ def summary_of(
     if desk.shot is None:
         return f"{title}: {_missing(session, desk)['title']}"
     frame, result = desk.shot.frame, result_of(desk.shot, choice)
-    layer = choice.layer or frame.layer
+    layer = layer_of(frame, choice)
     lines = [f"{title}: {frame.method} of {layer}, step {frame.step}, eval mode"]
     for row, image in enumerate(frame.names):
         cls, against = held(frame, row, choice)
@@ -105,7 +127,14 @@ def cam_state(state: dict[str, Any], session: Session, desk: CamDesk) -> dict[st
         if shot is not None:
             state["chip"] |= {"mode": "idle", "why": "Computed once; training computes it anew."}
     steps = desk.tape.steps
-    cam = {"message": message, "steps": steps, "methods": list(METHODS), "busy": desk.wanted}
+    cam = {
+        "message": message,
+        "steps": steps,
+        "methods": list(ALL_METHODS),
+        "absent": {} if has_captum() else dict.fromkeys(INPUT_METHODS, INSTALL),
+        "costs": _costs(desk),
+        "busy": desk.wanted,
+    }
     return {**state, "cam": cam}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from nbtorchviz.analysis.cam_frame import OWN, CamFrame
 from nbtorchviz.arguments import refusal, whole
+from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.errors import NoMapError
 from nbtorchviz.live.host import kernel_loop_call
@@ -19,7 +20,7 @@ from nbtorchviz.session.trust_answers import (
 )
 from nbtorchviz.session.trust_desk import SHARE, TrustDesk
 from nbtorchviz.widgets.cam_choice import CamChoice
-from nbtorchviz.widgets.cam_state import held, named
+from nbtorchviz.widgets.cam_state import about_time, held, named
 
 PREFIX = "trust:"
 """Of what views press: ``"trust:weights:0"`` checks image 0, ``"trust:cancel"`` stops."""
@@ -96,6 +97,8 @@ class CamTrust:
             return "It is for one class: choose “nothing” to hold it against."
         if choice.target is None and OWN in shot.frame.explained:
             return "It is for one class: choose one in place of your target."
+        if choice.method in INPUT_METHODS:
+            return "It is for maps of layers: choose another method."
         key = choice.layer or shot.frame.layer
         if key not in shot.keys:
             return f"No map of {key} was computed."
@@ -113,11 +116,7 @@ class CamTrust:
         runs, pass_s = FORWARDS[check], self._maps.pass_s
         if pass_s is None:
             return f"{runs} runs"
-        seconds = runs * pass_s
-        rough = next((each for each in (1, 2, 3, 5, 10, 20, 30, 60) if seconds <= each), None)
-        if rough is None:
-            return f"{runs} runs, about {seconds / 60:.0f} min"
-        return f"{runs} runs, {'under 1 s' if rough == 1 else f'about {rough} s'}"
+        return f"{runs} runs, {about_time(runs * pass_s)}"
 
     def _question(self, check: str, row: int) -> TrustQuestion:
         """Return the question about the map that is shown of one image.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nbtorchviz.analysis.cam_picture import cam_picture
 from nbtorchviz.analysis.normalisation import normalisation_of
 from nbtorchviz.arguments import flag
+from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.live.host import kernel_loop_call
 from nbtorchviz.session import Session, as_session
@@ -22,7 +23,7 @@ from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
 from nbtorchviz.widgets.cam_choice import SELECTED, CamChoice
 from nbtorchviz.widgets.cam_editing import CamEditing
 from nbtorchviz.widgets.cam_packet import images_packet
-from nbtorchviz.widgets.cam_state import cam_state, result_of, summary_of
+from nbtorchviz.widgets.cam_state import cam_state, layer_of, result_of, summary_of
 from nbtorchviz.widgets.cam_trust import PREFIX, CamTrust
 
 KEYWORDS = (
@@ -51,7 +52,9 @@ class GradCAMViewer(CamEditing):
             gives one class per image; a callable takes the model's output and returns one score
             per image.
         contrast: class it is held against: why ``target`` and not ``contrast``.
-        method: ``"gradcam"``, ``"hirescam"``, ``"layercam"``, ``"xgradcam"`` or ``"gradcam++"``.
+        method: ``"gradcam"``, ``"hirescam"``, ``"layercam"``, ``"xgradcam"`` or ``"gradcam++"``;
+            with the extra ``captum`` also ``"integrated_gradients"``, ``"smoothgrad"``,
+            ``"occlusion"`` and ``"deeplift"``: maps of the input, computed only when chosen.
         opacity: of the map over the image, from 0 to 1.
         class_names: of the classes; those of ``watch(class_names=...)`` by default.
         transforms: what the images were prepared with (torchvision's v1 or v2, Compose, Normalize,
@@ -207,7 +210,7 @@ class GradCAMViewer(CamEditing):
             frame,
             pictures,
             self._state(),
-            layer=self.layer,
+            layer=self.layer if frame is None else layer_of(frame, choice),
             target=choice.target,
             contrast=choice.contrast,
             names=self.class_names,
@@ -300,7 +303,9 @@ class GradCAMViewer(CamEditing):
         asked = {name: getattr(choice, name) for name in COMPUTED if name in changes}
         if not asked:
             return
-        if shot is not None and result_of(shot, choice) is not None:
+        again = "method" in asked and choice.method in INPUT_METHODS  # they do not follow training
+        ready = shot is not None and result_of(shot, choice) is not None
+        if ready and not (again and shot is not None and shot.frame.step != self.session.step):
             desk.note(**asked)
             self._maps_stream.mark(urgent=True)  # of what is sent, this now comes first
         else:

@@ -298,6 +298,32 @@ def test_a_method_that_is_not_linear_waits_for_python(show):
     assert not page.locator(f"{ROOT} .c-row:first-child .c-why").is_visible()
 
 
+def test_maps_of_the_input_have_no_layer_to_choose_and_the_layer_is_kept(show):
+    known = {"methods": ["gradcam", "occlusion", "deeplift"], "costs": {"occlusion": "about 9 s"}}
+    known["absent"] = {"deeplift": "pip install nbtorchviz[captum]"}
+    page = show(cam={"message": None, "steps": [], "busy": False, **known})
+    painted(page, "layer", "relu2")
+    method = page.get_by_role("combobox", name="Method")
+    options = {each.inner_text(): each.is_disabled() for each in method.locator("option").all()}
+    assert options["Occlusion of the input (about 9 s)"] is False
+    assert options["DeepLift (pip install nbtorchviz[captum])"] is True
+    slider = page.get_by_role("slider", name="Layer")
+    slider.press("Home")
+    painted(page, "layer", "conv1")
+    method.select_option("occlusion")
+    maps = np.random.default_rng(0).normal(size=(4, 1, 28, 28)).astype(np.float32)
+    layer = cam_layer("input", maps, type="input", shape=(1, 28, 28), note="how it was made")
+    made = replace(frame(), method="occlusion", layer="input", layers=(layer,))
+    made = replace(made, classes=made.classes[:, :1], against=made.against[:, :1], p=made.p[:, :1])
+    page.evaluate("(text) => window.model.paint(text)", packed(made, 2))
+    painted(page, "layer", "input")
+    assert slider.is_disabled()
+    assert "how it was made" in page.locator(f"{ROOT} .c-note").inner_text()
+    assert not page.locator(f"{ROOT} .c-row:first-child .c-why").is_visible()
+    page.evaluate("(text) => window.model.paint(text)", packed(frame(), 3))
+    painted(page, "layer", "conv1")
+
+
 @pytest.mark.parametrize("width", [900, 400])
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_serious(show, width, dark):

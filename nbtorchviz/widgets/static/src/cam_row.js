@@ -119,7 +119,7 @@ export function rowOf(view, index) {
     const known = row.label !== null && row.label !== undefined, wrong = known && top && row.label !== top[0];
     tell(label, known ? `label ${className(names, row.label)}` : "");
     label.className = wrong ? "c-wrong" : "nbtv-quiet";
-    tell(size, map.word ? told[0] : `${name}: ${sizeWords(map, largest(frame, index, pick), pick.sign === "signed")}`);
+    tell(size, map.word ? told[0] : `${name}: ${sizeWords(map, keys.length > 1 ? largest(frame, index, pick) : 0, pick.sign === "signed")}`);
     size.title = size.textContent;
   }
 

@@ -4,7 +4,7 @@ import { chipOf } from "./chip.js";
 import { KEYS, combobox, h, segmented, setUnlessHeld, slider } from "./dom.js";
 import { OWN } from "./cam_packet.js";
 import { SECOND } from "./cam_scene.js";
-import { METHODS, className, methodName } from "./cam_words.js";
+import { className, mapsInput, methodName, methodOptions } from "./cam_words.js";
 import { COLORMAPS } from "./map_colours.js";
 import { ago, percent, times } from "./map_math.js";
 
@@ -65,10 +65,9 @@ export function toolsOf(view) {
     const { groups } = made, value = pick.target === null || pick.target === undefined ? "" : String(pick.target);
     target.set([["", frame.header.own || "predicted"]], groups, value);
     contrast.set([["", "nothing"], [SECOND, "next probable"]], groups, pick.contrast === null || pick.contrast === undefined ? "" : String(pick.contrast), own);
-    const sent = state.cam && state.cam.methods ? METHODS.filter(([key]) => state.cam.methods.includes(key)) : METHODS;
-    method.set(sent.some(([key]) => key === pick.method) ? sent : [...sent, [pick.method, methodName(pick.method)]], pick.method);
+    method.set(methodOptions(state.cam, pick.method), pick.method);
     method.el.disabled = gone;
-    method.el.title = gone ? "the kernel is gone" : frame.header.method === pick.method ? "" : newest ? "computed at the next step" : "is being computed";
+    method.el.title = gone ? "the kernel is gone" : frame.header.method === pick.method ? "" : newest ? `computed at the next step${mapsInput(pick.method) ? "; training waits for it" : ""}` : "is being computed";
     colormap.set(COLORMAPS.filter((each) => each !== "diverging").map((each) => [each, each]), pick.colormap);
     colormap.el.disabled = pick.sign === "signed";
     sign.set(pick.sign);
@@ -133,7 +132,9 @@ export function footOf(view) {
     }
     step.input.setAttribute("aria-valuetext", `step ${frame.header.step}, ${edge}`);
     const own = keys.indexOf(pick.layer);
-    layer.set(Math.max(0, own), keys.length - 1, own < 0 ? "not sent" : `${own + 1} of ${keys.length}`);
+    const input = mapsInput(frame.header.method);
+    layer.set(Math.max(0, own), keys.length - 1, input ? "the input" : own < 0 ? "not sent" : `${own + 1} of ${keys.length}`);
+    layer.el.title = input ? `${methodName(frame.header.method)} maps the input: there is no layer to choose` : "";
     layer.input.setAttribute("aria-valuetext", `${pick.layer}, ${layer.out.textContent}`);
     const share = (input, value, most) => { setUnlessHeld(input.input, Math.round(100 * value)); input.set(Math.round(100 * value), most, most === 100 && value === 0 ? "off" : `${Math.round(100 * value)} %`); };
     share(opacity, pick.opacity, 100);

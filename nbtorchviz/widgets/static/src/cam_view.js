@@ -14,7 +14,7 @@ import { statusOf } from "./cam_status.js";
 import { tapeOf } from "./cam_tape.js";
 import { footOf, headOf, toolsOf } from "./cam_tools.js";
 import { trustOf } from "./cam_trust.js";
-import { noteWords } from "./cam_words.js";
+import { mapsInput, noteWords } from "./cam_words.js";
 import { childOf } from "./child.js";
 import { connect } from "./link.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
@@ -33,7 +33,7 @@ export function render({ model, el }) {
     ask, choose,
     act: (id) => link.action(id),
     compare() {
-      besides = besides || !shown ? null : { frame: shown, pick: { ...pick } };
+      besides = besides || !shown ? null : { frame: shown, pick: pickFor(shown) };
       ask();
     },
     hold: (on) => choose({ step: on && shown ? shown.header.step : null }),
@@ -70,6 +70,11 @@ export function render({ model, el }) {
     return (here.length && tape.get(here[here.length - 1])) || tape.get(tape.steps()[0]) || newest;
   }
 
+  /** What is chosen, as far as it goes for this frame: maps of the input have no layer to choose. */
+  function pickFor(frame) {
+    return frame && mapsInput(frame.header.method) ? { ...pick, layer: frame.header.layer } : { ...pick };
+  }
+
   /** Side of the pictures, CSS pixels: whole pixels per value for maps of 7, 14, 28 and 56. */
   function sideOf(count) {
     if (narrow) return Math.max(84, Math.min(168, Math.floor((width - 86) / 2)));
@@ -83,9 +88,9 @@ export function render({ model, el }) {
     const mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
     if (frame && shown && shown !== frame) forget(shown);
     shown = frame;
-    if (frame && !pick.layer) pick = { ...pick, layer: frame.header.layer || frame.layers[frame.layers.length - 1].key };
+    if (frame && !pick.layer && !mapsInput(frame.header.method)) pick = { ...pick, layer: frame.header.layer || frame.layers[frame.layers.length - 1].key };
     const scene = {
-      state, cam, gone, frame, pick, names, narrow, compact, dark, mode, skew, images, imagesSeq, width,
+      state, cam, gone, frame, pick: pickFor(frame), names, narrow, compact, dark, mode, skew, images, imagesSeq, width,
       held: pick.step !== null, newest: newest ? newest.header.step : 0, live: !gone && (mode === "live" || mode === "background"),
       besides: besides && frame && besides.frame.rows.length === frame.rows.length ? besides : null,
       kept: [...new Set([...(gone ? [] : cam.steps || []), ...tape.steps()])].sort((a, b) => a - b),
@@ -94,11 +99,12 @@ export function render({ model, el }) {
     if (!compact) head.paint(scene);
     status.paint(scene);
     root.classList.toggle("c-empty", !frame);
+    root.classList.toggle("c-single", Boolean(frame) && frame.layers.length < 2); // no strip of one layer
     root.classList.toggle("c-grey", scene.grey);
     root.classList.toggle("c-comparing", Boolean(scene.besides));
     showEditor(state.editor || null);
     if (frame) paintFrame(scene);
-    Object.assign(root.dataset, { layer: pick.layer, step: frame ? frame.header.step : "", seq: frame ? frame.header.seq : "", mode });
+    Object.assign(root.dataset, { layer: scene.pick.layer, step: frame ? frame.header.step : "", seq: frame ? frame.header.seq : "", mode });
     Object.assign(memory, { pick, revision, moved });
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
     rebuilt = false;
@@ -116,7 +122,7 @@ export function render({ model, el }) {
   }
 
   function paintFrame(scene) {
-    const { frame, state, gone } = scene, count = frame.rows.length, edge = getComputedStyle(root).getPropertyValue("--nbtv-edge").trim();
+    const { frame, state, gone, pick } = scene, count = frame.rows.length, edge = getComputedStyle(root).getPropertyValue("--nbtv-edge").trim();
     if (rows.length !== count) {
       rows = frame.rows.map((_, i) => rowOf(view, i));
       list.replaceChildren(...rows.map((row) => row.el));
@@ -130,7 +136,7 @@ export function render({ model, el }) {
     rows.forEach((row, i) => { row.el.hidden = Boolean(opened) && opened.row !== i && opened.row < count; });
     const told = rows.map((row, i) => row.paint({ ...scene, editing: Boolean(opened), image: images[i] || spare, side: sideOf(count), edge, waits })).filter(Boolean);
     const pooled = frame.layers.filter((layer) => layer.pooled > 1).length;
-    const words = told[0] || spoken || noteWords({ frame, pick, images, names, pooled: pooled ? `${pooled} of ${frame.layers.length} layers averaged over blocks.` : "" });
+    const words = told[0] || spoken || noteWords({ frame, pick, images, names, pooled: pooled ? `${frame.layers.length > 1 ? `${pooled} of ${frame.layers.length} layers` : `${frame.layers[0].pooled}×${frame.layers[0].pooled} values`} averaged over blocks.` : "" });
     if (note.textContent !== words) note.textContent = note.title = words;
     note.classList.toggle("c-told", Boolean(told[0] || spoken));
     const { cls, against } = explained(frame, 0, pick);

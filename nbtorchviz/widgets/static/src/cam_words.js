@@ -4,12 +4,22 @@ import { NONE, OWN } from "./cam_packet.js";
 import { percent, short } from "./map_math.js";
 
 export const METHODS = [["gradcam", "Grad-CAM"], ["hirescam", "HiResCAM"], ["layercam", "LayerCAM"], ["xgradcam", "XGrad-CAM"], ["gradcam++", "Grad-CAM++"]];
-export const methodName = (method) => (METHODS.find(([key]) => key === method) || [0, method])[1];
+export const INPUT_METHODS = [["integrated_gradients", "Integrated Gradients"], ["smoothgrad", "SmoothGrad"], ["occlusion", "Occlusion"], ["deeplift", "DeepLift"]];
+export const methodName = (method) => ([...METHODS, ...INPUT_METHODS].find(([key]) => key === method) || [0, method])[1];
 
 /** Name of a class: the user's, else "class 3". */
 export const className = (names, cls) => (cls === OWN ? (names && names.own) || "your target" : cls === NONE ? "–" : names && names[cls] !== undefined ? names[cls] : `class ${cls}`);
 /** "cat" or "cat − dog". */
 export const targetName = (names, { cls, against }) => (against === NONE ? className(names, cls) : `${className(names, cls)} − ${className(names, against)}`);
+
+/** Whether a method maps the input: then there is no layer to choose. */
+export const mapsInput = (method) => INPUT_METHODS.some(([key]) => key === method);
+/** Options of the method picker: those of the input say what they cost, or what is to be installed first. */
+export function methodOptions({ methods = null, absent = {}, costs = {} } = {}, chosen) {
+  const known = methods ? METHODS.filter(([key]) => methods.includes(key)) : METHODS, dear = INPUT_METHODS.filter(([key]) => methods && methods.includes(key));
+  const all = [...known, ...dear.map(([key, name]) => [key, absent[key] ? `${name} (${absent[key]})` : key === chosen ? name : `${name} of the input${costs[key] ? ` (${costs[key]})` : ""}`, Boolean(absent[key])])];
+  return all.some(([key]) => key === chosen) ? all : [...all, [chosen, methodName(chosen)]];
+}
 
 /** Why no map is to be seen, and what to do: [sentence, what to do]. */
 export function whyNothing(map, { names, layer, hint, waits }) {
@@ -33,15 +43,15 @@ export function sizeWords(map, most, signed) {
 
 /** What a cut-out picture has to say about itself. */
 export function noteWords({ frame, pick, images, pooled, names }) {
-  const parts = [];
+  const parts = [], one = mapsInput(frame.header.method), { note } = frame.layer(pick.layer) || {};
+  if (one) parts.push(`${methodName(frame.header.method)}: ${note}. Computed when chosen.`);
   const sign = pick.sign === "signed" ? "Orange for, blue against. " : "";
-  parts.push(`${sign}Colour: value ÷ the map's ${pick.sign === "signed" ? "largest magnitude" : "maximum"}${pick.contour ? `; line at ${Math.round(100 * pick.contour)} %` : ""}. Strip: every layer, own scale, hatched: nothing ${pick.sign === "signed" ? "≠" : ">"} 0.`);
+  parts.push(`${sign}Colour: value ÷ the map's ${pick.sign === "signed" ? "largest magnitude" : "maximum"}${pick.contour ? `; line at ${Math.round(100 * pick.contour)} %` : ""}.${one ? "" : ` Strip: every layer, own scale, hatched: nothing ${pick.sign === "signed" ? "≠" : ">"} 0.`}`);
   const notes = [...new Set(images.map(({ note }) => note).filter(Boolean))];
   if (notes.length) parts.push(`Image: ${notes.join("; ")}.`);
   if (pooled) parts.push(pooled);
   if (!names.length && frame.header.classes_known) parts.push("No class names given: class_names=[…].");
-  const { note } = frame.layer(pick.layer) || {};
-  if (note) parts.push(`${note}.`);
+  if (note && !one) parts.push(`${note}.`);
   if (frame.header.notes) parts.push(...frame.header.notes);
   return parts.join(" ");
 }

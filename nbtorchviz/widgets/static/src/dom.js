@@ -75,7 +75,7 @@ export function oneStop(lane) {
   return settle;
 }
 
-/** A native combobox: {el, set(options, value)} with options as [value, text]. */
+/** A native combobox: {el, set(options, value)} with options as [value, text, disabled]. */
 export function combobox(name, chosen) {
   const el = h("select", { "aria-label": name, ...KEYS });
   el.addEventListener("change", () => chosen(el.value));
@@ -86,7 +86,7 @@ export function combobox(name, chosen) {
       const key = JSON.stringify(options);
       if (key !== known) {
         known = key;
-        el.replaceChildren(...options.map(([v, text]) => h("option", { value: v }, text)));
+        el.replaceChildren(...options.map(([v, text, disabled]) => h("option", { value: v, disabled }, text)));
       }
       if (document.activeElement !== el || el.value === "") el.value = value;
     },

@@ -1,0 +1,108 @@
+"""Compute maps of the input, not of layers: they take many runs, so only when asked."""
+
+import time
+
+import numpy as np
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from nbtorchviz.analysis.cam_frame import INPUT_SIDE, NONE, CamFrame, cam_layer
+from nbtorchviz.attribution.input_maps import input_maps
+from nbtorchviz.attribution.methods import name_of
+from nbtorchviz.attribution.passes import CamPass
+from nbtorchviz.capture.layers import INPUT
+from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.errors import NoMapError
+from nbtorchviz.session.cam_compute import (
+    SECOND,
+    CamRequest,
+    CamShot,
+    picked,
+    probabilities,
+    tops_of,
+)
+from nbtorchviz.session.cam_images import CamImages
+
+UNSIGNED = "smoothgrad"
+"""Sizes of gradients: the difference of two such maps says nothing."""
+
+
+def compute_input(
+    model: nn.Module, images: CamImages, request: CamRequest, *, step: int = 0
+) -> CamShot:
+    """Make maps of what is explained, and of the class it is held against; no others.
+
+    Args:
+        model: the watched model; it is left as it was.
+        images: what it is run on.
+        request: its method is one of ``INPUT_METHODS``.
+        step: written on the result.
+
+    Raises:
+        ImportError: captum is not installed.
+        NoMapError, RunRefusedError, TypeError, ValueError: as ``input_maps``.
+    """
+    method, count = request.method, len(images)
+    if callable(request.own):
+        raise NoMapError(f"{name_of(method)} explains classes: choose one in place of your target.")
+    if request.contrast is not None and method == UNSIGNED:
+        raise NoMapError("SmoothGrad shows sizes without a sign: choose “nothing” against it.")
+    with CamPass(model, images.inputs, layers=()) as done:
+        logits, notes, samples = done.logits, done.notes, done.samples
+    if logits is None:
+        raise NoMapError(f"{name_of(method)} needs a model that puts out class scores (N, K).")
+    p = probabilities(logits, samples)
+    unedited, p = dict(zip(images.unedited, p[count:], strict=True)), p[:count]
+    order = np.argsort(-logits[:count], axis=1, kind="stable").tolist()
+    usual = [ranked[0] for ranked in order] if request.own is None else list(request.own)
+    columns = [usual if request.target is None else [request.target] * count]
+    if request.contrast == SECOND:
+        pairs = zip(order, columns[0], strict=True)
+        columns.append([next((c for c in ranked if c != own), own) for ranked, own in pairs])
+    elif request.contrast is not None:
+        columns.append([int(request.contrast)] * count)
+    inputs = _first(images.inputs, count)
+    passes = tuple(
+        {INPUT: input_maps(model, inputs, target=column, method=method)} for column in columns
+    )
+    maps = np.stack([each[INPUT].maps for each in passes], axis=1)
+    shape = next(tuple(leaf.shape[1:]) for leaf in pytree.tree_leaves(inputs.args))
+    how = passes[0][INPUT].notes[-1]
+    layer = cam_layer(INPUT, maps, type="", shape=shape, note=how, most_side=INPUT_SIDE)
+    classes = np.array(columns, np.int32).T
+    return CamShot(
+        frame=CamFrame(
+            step=step,
+            method=method,
+            linear=method != UNSIGNED,
+            layers=(layer,),
+            layer=INPUT,
+            classes=classes,
+            against=np.full_like(classes, NONE),
+            p=picked(p, classes),
+            explained=tuple(usual),
+            tops=tops_of(p),
+            names=images.names,
+            labels=images.labels,
+            classes_known=logits.shape[1],
+            captured_at_s=time.time(),
+            notes=(*notes, *([images.note] if images.note else [])),
+        ),
+        passes=passes,
+        keys=(INPUT,),
+        others=(),
+        own="" if request.own is None else "as given",
+        images=images,
+        p=p,
+        unedited=unedited,
+    )
+
+
+def _first(inputs: Inputs, count: int) -> Inputs:
+    """Leave out what edited images were before."""
+
+    def cut(leaf: object) -> object:
+        return leaf[:count] if isinstance(leaf, Tensor) and leaf.ndim > 1 else leaf
+
+    args, kwargs = pytree.tree_map(cut, (inputs.args, inputs.kwargs))
+    return Inputs(args, kwargs)
