@@ -10,9 +10,10 @@ from torch import Tensor
 
 from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.analysis.normalisation import Normalisation
-from nbtorchviz.attribution.methods import INPUT_METHODS
+from nbtorchviz.attribution.methods import INPUT_METHODS, name_of
 from nbtorchviz.capture.layers import INPUT
 from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.errors import NoMapError
 from nbtorchviz.session.budget import Pace
 from nbtorchviz.session.cam_compute import ALL_CLASSES, TOP, CamRequest, CamShot, compute
 from nbtorchviz.session.cam_edits import edited_images
@@ -227,8 +228,11 @@ class CamDesk:
             if edits:
                 images = edited_images(images, edits)
             dear = self.request.method in INPUT_METHODS
-            if draft and dear:  # the stroke's end asks again
-                return
+            if edits and dear:
+                raise NoMapError(
+                    f"{name_of(self.request.method)} takes too many runs to follow a brush: choose "
+                    "Grad-CAM or another method of layers while you paint."
+                )
             if draft:
                 ranks = FEWEST
             self._counted, self._began = self.session.step, began

@@ -141,3 +141,16 @@ def test_what_cannot_be_explained_is_said_and_the_maps_before_stay():
     assert "called once" in message["lines"][0]
     assert viewer._desk.shot.frame.method == "gradcam"
     viewer.session.close()
+
+
+@present
+def test_they_do_not_follow_a_brush_and_say_so():
+    model = network()
+    viewer = nbv.GradCAMViewer(model, IMAGES, method="smoothgrad")
+    viewer._desk.edit({0: torch.zeros(1, 14, 14)})
+    viewer._desk.run_when_idle()
+    assert "choose Grad-CAM or another method of layers" in state_of(viewer)["message"]["lines"][0]
+    viewer._desk.edit({})
+    viewer._desk.run_when_idle()
+    assert state_of(viewer)["message"] is None
+    viewer.session.close()
