@@ -232,7 +232,7 @@ class ParameterStatisticsCaptured(Event):
     histograms: tuple[Histogram | None, ...] = ()
     """Of the gradients."""
     skipped: bool = False
-    """The step was skipped by a ``GradScaler``."""
+    """The step was skipped by a ``GradScaler``; ``step`` is that of the last one that was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

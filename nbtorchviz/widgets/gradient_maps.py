@@ -28,6 +28,8 @@ OUTPUT = "@gradient"
 """Of what is shown: the gradient of the loss with respect to the layer's output."""
 GRADIENT = ".grad"
 """Ends what is shown where it is the gradient of a parameter."""
+MOST_TIED = 3
+"""Other names of a parameter that are written beside its own."""
 Parts = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 _OVERHEAD_BYTES = 24_000
 _WORDS = {
@@ -176,6 +178,7 @@ class GradientMaps:
         header: dict[str, Any] = {
             "seq": seq,
             "layer": want.name,
+            "tied": self._tied(want.name),
             "show": "weight gradient" if _is_gradient(choice) else "weight",
             "type": info.type if info else "",
             "detail": info.detail if info else "",
@@ -218,6 +221,16 @@ class GradientMaps:
             **display.header(),
         }
         return header, display.arrays()
+
+    def _tied(self, name: str) -> list[str]:
+        """Other names of a parameter, the first few."""
+        model = self._session.model
+        if model is None:
+            return []
+        named = dict(model.named_parameters(remove_duplicate=False))
+        others = [other for other, it in named.items() if it is named.get(name) and other != name]
+        more = len(others) - MOST_TIED
+        return others if more <= 0 else [*others[:MOST_TIED], f"{more} more"]
 
     def _notes(self, event: ParameterCaptured) -> list[str]:
         notes = [note for note in event.notes if note]
@@ -304,10 +317,19 @@ def _parameter(choice: GradientChoice, session: Session) -> str:
     if choice.layer and choice.layer not in session.layers:
         return choice.layer  # a parameter of no listed layer
     own = choice.shown.removesuffix(GRADIENT)
+    if not own or own == OUTPUT:
+        return ""
     name = f"{choice.layer.partition('#')[0]}.{own}"
     known = session.statistics.parameters()
     names = known.rows if known is not None else _names(session)
-    return name if own and own != OUTPUT and name in names else ""
+    return name if name in names else _first_name(name, session)
+
+
+def _first_name(name: str, session: Session) -> str:
+    """Return the name under which a tied parameter is known; ``""``: there is no such one."""
+    model = session.model
+    named = {} if model is None else dict(model.named_parameters(remove_duplicate=False))
+    return next((first for first, it in named.items() if it is named.get(name)), "")
 
 
 def _names(session: Session) -> tuple[str, ...]:

@@ -65,7 +65,9 @@ def _title(header: Mapping[str, Any]) -> str:
     """What a tensor is, in words."""
     if header["of"] == "@gradient":
         return f"d loss / d output of {header['layer']}"
-    return f"d loss / d {header['layer']}" if "gradient" in header["show"] else header["layer"]
+    tied = header.get("tied", ())
+    names = " = ".join([header["layer"], *tied]) + (" (tied)" if tied else "")
+    return f"d loss / d {names}" if "gradient" in header["show"] else names
 
 
 def time_rows(history: GradientHistory, choice: GradientChoice) -> list[TimeRow]:

@@ -26,5 +26,7 @@ test("a picture says what it shows", () => {
   assert.equal(titleOf({ of: "@gradient", layer: "fc", asked: "fc" }), "d loss / d output of fc");
   assert.equal(titleOf({ of: "weight.grad", layer: "fc.weight", asked: "fc" }), "d loss / d fc.weight");
   assert.equal(titleOf({ of: "weight", layer: "fc.weight", asked: "fc" }), "weight of fc");
+  assert.equal(titleOf({ of: "weight", layer: "a.weight", asked: "b", tied: ["b.weight"] }), "a.weight = b.weight (tied)");
+  assert.equal(titleOf({ of: "weight.grad", layer: "a.weight", asked: "a", tied: ["b.weight"] }), "d loss / d a.weight = b.weight (tied)");
   assert.equal(titleOf({ of: "token", layer: "token", asked: "token" }), "token");
 });

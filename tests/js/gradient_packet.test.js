@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { BROKEN, columnAt, countOf, measuredAt, normTable, read, together } from "../../nbtorchviz/widgets/static/src/gradient_packet.js";
+import { BROKEN, columnAt, columnOf, countOf, measuredAt, normTable, read, stepWords, together } from "../../nbtorchviz/widgets/static/src/gradient_packet.js";
 import { rowsOf } from "../../nbtorchviz/widgets/static/src/gradient_rows.js";
 import { NAN, code, sample } from "./gradient_sample.js";
 
@@ -72,4 +72,12 @@ test("strips know their width and steps", () => {
   const [strip] = read(sample()).strips;
   assert.equal(strip.wide, 8);
   assert.deepEqual([...strip.steps], [20, 40]);
+});
+
+test("steps that were skipped carry the number of the step before, which stays within reach", () => {
+  const steps = Uint32Array.of(0, 1, 2, 2, 2, 3);
+  assert.deepEqual([0, 1, 2, 3, 9].map((step) => columnOf(steps, step)), [0, 1, 2, 5, 5]);
+  assert.equal(columnAt(steps, 2), 4);
+  assert.deepEqual([0, 1, 2, 3].map((step) => stepWords(steps, step)), ["step 0, 1 skipped (inf)", "step 1", "step 2, then 2 skipped (inf)", "step 3"]);
+  assert.deepEqual([...read(sample()).told], [...new Set(read(sample()).steps)]);
 });

@@ -11,6 +11,7 @@ import nbtorchviz as nbv
 from nbtorchviz.analysis.packets import unpack
 from nbtorchviz.capture.plans import WeightWant
 from nbtorchviz.session.looks import Look
+from nbtorchviz.widgets.gradient_snapshot import _title
 
 
 @pytest.fixture
@@ -221,3 +222,35 @@ def test_without_a_layer_it_is_the_first_with_parameters():
             header, _ = parts(inspector)
             assert (header["asked"], header["of"], header["view"] != "none") == ("0.1", shown, True)
         assert session.faults == []
+
+
+class Tied(nn.Module):
+    """An embedding whose weight is that of the head as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(7, 4)
+        self.head = nn.Linear(4, 7, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, x):
+        return self.head(self.embed(x))
+
+
+@pytest.mark.parametrize("layer", ["embed", "head"])
+def test_a_tied_parameter_has_all_its_names(layer):
+    model = Tied()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    session = nbv.watch(model, optimizer, every=1)
+    inspector = nbv.GradientInspector(session, view="maps", layer=layer)
+    inspector.select(shown="weight.grad")
+    x = torch.tensor([0, 1, 2])
+    nn.functional.cross_entropy(model(x), x).backward()
+    expected = model.embed.weight.grad.clone()
+    optimizer.step()
+    session.flush()
+    header, _ = parts(inspector)
+    assert (header["layer"], header["tied"]) == ("embed.weight", ["head.weight"])
+    assert _title(header) == "d loss / d embed.weight = head.weight (tied)"
+    assert np.array_equal(inspector.frame.values, expected.numpy())
+    session.close()

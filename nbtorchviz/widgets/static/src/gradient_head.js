@@ -2,7 +2,7 @@
 
 import { chipOf } from "./chip.js";
 import { KEYS, h, slider } from "./dom.js";
-import { columnAt } from "./gradient_packet.js";
+import { columnAt, stepWords } from "./gradient_packet.js";
 import { ago } from "./map_math.js";
 
 /** Make the header; `view.hold(on)` hears its button. */
@@ -23,7 +23,7 @@ export function headOf(view) {
     const some = packet && packet.columns, { now } = scene;
     hold.setAttribute("aria-pressed", String(scene.held));
     hold.disabled = !some || scene.gone;
-    tell(step, some ? `${scene.grey ? "last seen at " : ""}step ${now.step}` : "");
+    tell(step, some ? `${scene.grey ? "last seen at " : ""}${stepWords(packet.steps, now.step)}` : "");
     const age = some && now.captured_at_s != null && !scene.held ? ago(Date.now() / 1000 + scene.skew - now.captured_at_s) : "";
     const newer = state.step > now.step;
     tell(since, !some ? "" : scene.held ? `held${newer ? `, training is at step ${state.step}` : ""}` : [packet.header.phase, age].filter(Boolean).join(", "));
@@ -60,9 +60,9 @@ export function footOf(view) {
 
   function paint(scene) {
     const { packet, held, live, narrow, compact, gone, mapped } = scene;
-    steps = mapped ? mapped.kept_steps || [] : packet ? packet.steps : [];
+    steps = mapped ? mapped.kept_steps || [] : packet ? packet.told : [];
     rows = scene.rows.filter(({ kind }) => kind !== "parameter");
-    const at = mapped ? Math.max(0, columnAt(steps, scene.now.step)) : scene.column, some = steps.length > 0, now = mapped ? scene.now.step : some ? steps[at] : 0;
+    const at = Math.max(0, columnAt(steps, scene.now.step)), some = steps.length > 0, now = mapped ? scene.now.step : some ? steps[at] : 0;
     const edge = !some ? "not run yet" : held ? "held" : live ? (narrow || compact ? "live" : "live edge") : "newest";
     step.set(Math.max(0, at), Math.max(0, steps.length - 1), step.out.textContent);
     const key = [steps.length, now, edge, narrow].join();

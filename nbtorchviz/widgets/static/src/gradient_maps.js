@@ -28,9 +28,10 @@ export function shownOf(row) {
 export const wantedOf = (row, shown) => { const known = shownOf(row).map(([value]) => value); return known.includes(shown) ? shown : known[0]; };
 
 /** What a packet shows, in words: "weight of conv1". */
-export function titleOf({ of, layer, asked }) {
+export function titleOf({ of, layer, asked, tied = [] }) {
   if (of === OUTPUT) return `d loss / d output of ${layer}`;
-  return of.endsWith(GRADIENT) ? `d loss / d ${layer}` : layer === asked ? layer : `${of} of ${asked}`;
+  const names = [layer, ...tied].join(" = ") + (tied.length ? " (tied)" : "");
+  return of.endsWith(GRADIENT) ? `d loss / d ${names}` : layer === asked || tied.length ? names : `${of} of ${asked}`;
 }
 
 /** Make the view and its controls; `view.choose(changes)`, `view.say(words)` and `view.ask()` hear of them. */

@@ -120,7 +120,8 @@ export function read(data) {
   }
 
   const strips = (header.strips || []).map((about, i) => ({ ...about, steps: arrays[`strip${i}_steps`], codes: arrays[`strip${i}`], wide: 2 * about.bins + 4 }));
-  return { header, arrays, steps, columns, series, wordAt, wordsWithin, strips };
+  const told = steps.filter((s, c) => !c || s !== steps[c - 1]); // for a slider: each number once
+  return { header, arrays, steps, told, columns, series, wordAt, wordsWithin, strips };
 }
 
 /** Column of the newest sample at or before `step`; -1 when there is none. */
@@ -132,6 +133,19 @@ export function columnAt(steps, step) {
     else high = middle;
   }
   return low - 1;
+}
+
+/** Column to show for `step`: of the step that was finished, not of those skipped after it, which carry its number. */
+export function columnOf(steps, step) {
+  let c = columnAt(steps, step);
+  while (c > 0 && steps[c - 1] === steps[c]) c -= 1;
+  return c;
+}
+
+/** "step 7, then 2 skipped (inf)". Step 0 was never finished: what carries its number was skipped. */
+export function stepWords(steps, step) {
+  const c = columnAt(steps, step), n = steps[c] === step ? c - columnOf(steps, step) + (step === 0) : 0;
+  return `step ${step}${n ? `, ${step ? "then " : ""}${n} skipped (inf)` : ""}`;
 }
 
 /** The newest column at or before `column` in which `values` was measured; -1 when none was. */

@@ -14,7 +14,7 @@ import { histogramOf } from "./gradient_histogram.js";
 import { SLOTS, WEIGHT, linesOf, stretchOf } from "./gradient_lines.js";
 import { mapsOf } from "./gradient_maps.js";
 import { noteOf } from "./gradient_note.js";
-import { columnAt, read } from "./gradient_packet.js";
+import { columnOf, read } from "./gradient_packet.js";
 import { openAtFirst, rowsOf, visible, weighted } from "./gradient_rows.js";
 import { ROW_PX, treeOf } from "./gradient_tree.js";
 import { METRICS, cellWords, healthyWords, metricWords, rowWords, totalWords } from "./gradient_words.js";
@@ -173,7 +173,7 @@ export function render({ model, el }) {
     if (tall) room = Math.floor(tall / ROW_PX);
     arrange();
     const query = narrow ? "" : tree.search.value, rows = visible(allRows, open, wanted, query);
-    const held = pick.step !== null, column = !some ? -1 : held ? Math.max(0, columnAt(packet.steps, pick.step)) : packet.columns - 1;
+    const held = pick.step !== null, column = !some ? -1 : held ? Math.max(0, columnOf(packet.steps, pick.step)) : packet.columns - 1;
     const chosen = rows.find((row) => row.kind === "parameter" && row.key === pick.layer && row.name === pick.of) || allRows.find((row) => row.key === pick.layer && row.kind !== "parameter");
     const scene = {
       state, gone, packet, rows, column, held, pick, skew, narrow, middling, compact, chosen, mode, query, flags: flagsOf(state), marked: markedBy((state.gradients || {}).findings || []),
