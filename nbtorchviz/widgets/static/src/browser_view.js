@@ -1,6 +1,6 @@
 // The ActivationBrowser: holds what the user selected, and paints at most once per animation frame.
 
-import { combobox, h, segmented } from "./dom.js";
+import { KEYS, combobox, h, segmented } from "./dom.js";
 import { connect } from "./link.js";
 import { COLORMAPS } from "./map_colours.js";
 import { footOf } from "./map_foot.js";
@@ -77,7 +77,8 @@ export function render({ model, el }) {
   const map = combobox("Colour map", (colormap) => { mapped = true; choose({ colormap }); });
   const output = combobox("Output", (path) => choose({ path }));
   const picker = combobox("Layer", (layer) => choose({ layer }));
-  const narrowRow = h("div", { class: "nbtv-layer-row" }, h("span", { class: "nbtv-quiet" }, "Layer"), picker.el);
+  const fold = h("button", { type: "button", class: "nbtv-fold", "aria-pressed": "false", title: "The enlarged channel, the input and the numbers in place of all channels", ...KEYS, onclick: () => { memory.unfolded = !memory.unfolded; ask(); } }, "Details");
+  const narrowRow = h("div", { class: "nbtv-layer-row" }, h("span", { class: "nbtv-quiet" }, "Layer"), picker.el, fold);
   const tools = h("div", { class: "nbtv-tools" }, count, output.el, scale.el, order.el, map.el);
   const body = h("div", { class: "nbtv-body" }, grid.el, stage, values.el, status.board);
   const middle = h("div", { class: "nbtv-middle" }, narrowRow, tools, body, h("div", { class: "nbtv-below" }, status.line, key.el, status.banner));
@@ -141,12 +142,14 @@ export function render({ model, el }) {
     scene = kept.look({
       pick, rows: model.get("layers") || [], state, lock, counts, grey, compact, narrow, tight: narrow || compact || middling, mapped: mapped || pick.colormap !== FIRST.colormap, gone, cross, skew,
       pinned: (state.browser || {}).pinned, live: !gone && (mode === "live" || mode === "background"),
-      side: narrow && root.clientWidth < 412 ? 112 : compact || narrow ? 140 : middling ? 168 : 196,
+      side: compact && narrow ? Math.max(112, Math.min(196, root.clientWidth - 268)) : narrow && root.clientWidth < 412 ? 112 : compact || narrow ? 140 : middling ? 168 : 196,
     });
     const { header, frame } = scene;
     if (!compact) head.paint(scene);
     const said = found(), reports = Boolean(said) && memory.left !== said.seq && (broken.drawn() || memory.called === said.seq);
     root.classList.toggle("nbtv-reports", reports);
+    root.classList.toggle("nbtv-unfolded", Boolean(memory.unfolded));
+    fold.setAttribute("aria-pressed", String(Boolean(memory.unfolded)));
     const all = Boolean(pick.overview) && !reports;
     root.classList.toggle("nbtv-all-layers", all);
     if (!narrow || all) tree.paint(scene);
@@ -294,7 +297,7 @@ export function render({ model, el }) {
     middling = !narrow && entry.contentRect.width < MIDDLE_PX;
     root.classList.toggle("nbtv-middling-map", middling);
     root.classList.toggle("nbtv-narrow-map", narrow);
-    if (narrow) narrowRow.append(foot.layer.el);
+    if (narrow) fold.before(foot.layer.el);
     else foot.row.prepend(foot.layer.el);
     if (narrow) count.after(show.el);
     else if (compact || middling) tree.top.append(show.el);

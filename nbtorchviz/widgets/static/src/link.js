@@ -1,5 +1,7 @@
 // The line to Python: who looks, what was painted, what the user moved. Never waits for an answer.
 
+import { reserveHeight } from "./reserve.js";
+
 const WORD_MS = 5000; // a visible view says so this often; its lease lasts three words
 const DEAD = new Set(["dead", "restarting", "autorestarting", "terminating"]);
 let views = 0;
@@ -48,6 +50,7 @@ export function connect({ model, el, onVisible = () => {} }) {
     look();
   });
   observer.observe(el);
+  const release = reserveHeight(el);
   document.addEventListener("visibilitychange", look);
   const timer = setInterval(() => visible && say({ type: "here", visible, busy: busy() }), WORD_MS);
 
@@ -69,6 +72,7 @@ export function connect({ model, el, onVisible = () => {} }) {
       disposed = true;
       say({ type: "gone" });
       observer.disconnect();
+      release();
       document.removeEventListener("visibilitychange", look);
       clearInterval(timer);
       if (kernel && kernel.statusChanged) kernel.statusChanged.disconnect(heard);

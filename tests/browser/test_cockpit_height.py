@@ -1,0 +1,84 @@
+"""The cockpit keeps its height: below 640 px also where it is narrow, and while it is rebuilt."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.browser.loops import MODEL, STEP
+
+SHOTS = os.environ.get("NBTORCHVIZ_SHOTS")
+BAR_PX = 640
+COCKPIT = """
+session = nbv.watch(model, optimizer, every=1)
+display(session)
+"""
+SHORT = f"""
+for _ in range(12):
+{"".join(f"    {line}{chr(10)}" for line in STEP.strip().splitlines())}    session.log(loss=loss)
+"""
+HEIGHT = """() => document.querySelector(".nbtv-cockpit").getBoundingClientRect().height"""
+WATCH = """() => {
+  const cockpit = document.querySelector(".nbtv-cockpit");
+  window.heights = [];
+  const area = cockpit.closest(".jp-OutputArea-output"); // stays when what it shows is rebuilt
+  window.firstCockpit = cockpit;
+  const look = () => {
+    window.heights.push(area.getBoundingClientRect().height);
+    requestAnimationFrame(look);
+  };
+  new MutationObserver(() => window.heights.push(area.getBoundingClientRect().height))
+    .observe(area, { childList: true, subtree: true });
+  look();
+}"""
+REBUILT = """() => {
+  const now = document.querySelector(".nbtv-cockpit");
+  return now && now !== window.firstCockpit && now.querySelector(".nbtv-cell:not([hidden])");
+}"""
+
+
+def opened(open_notebook):
+    page = open_notebook([MODEL + COCKPIT, SHORT])
+    page.run_cell(0)
+    page.wait_done(0)
+    page.view("cockpit").scroll_into_view_if_needed()
+    return page
+
+
+def test_nothing_below_moves_while_a_cell_that_ended_rebuilds_it(open_notebook):
+    page = opened(open_notebook)
+    page.page.mouse.move(2, 2)  # a pointer in the view would keep it from being rebuilt
+    whole = page.page.evaluate(HEIGHT)
+    page.page.evaluate(WATCH)
+    page.run_cell(1)
+    page.wait_done(1)
+    page.page.wait_for_function(REBUILT)
+    heights = page.page.evaluate("window.heights")
+    assert min(heights) >= whole - 1
+    assert max(heights) <= whole + 20  # the curve is a little higher than the words in its place
+    if SHOTS:
+        page.page.screenshot(path=str(Path(SHOTS) / "rebuilt.png"))
+
+
+@pytest.mark.parametrize("width", [444, 900])
+def test_it_is_not_higher_than_promised(open_notebook, width):
+    page = opened(open_notebook)
+    page.run_cell(1)
+    page.wait_done(1)
+    page.page.evaluate(
+        """(width) => {
+          document.querySelector(".nbtv-cockpit").parentElement.style.maxWidth = `${width}px`;
+        }""",
+        width,
+    )
+    page.page.wait_for_function(
+        """(width) => {
+          const {width: now} = document.querySelector(".nbtv-cockpit").getBoundingClientRect();
+          const narrow = document.querySelector(".nbtv-activation-browser.nbtv-narrow-map");
+          return now <= width && Boolean(narrow) === now < 698;
+        }""",
+        arg=width,
+    )
+    assert page.page.evaluate(HEIGHT) <= BAR_PX
+    if SHOTS:
+        page.view("cockpit").screenshot(path=str(Path(SHOTS) / f"cockpit{width}.png"))
