@@ -4,29 +4,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
-from traitlets import Bytes, List
-from traitlets import Dict as DictTrait
 
 from nbtorchviz.analysis.activation_picture import activation_picture
-from nbtorchviz.analysis.packets import pack
 from nbtorchviz.arguments import flag
 from nbtorchviz.events import ActivationCaptured, GradientCaptured, LayerCaptured, ModelAttached
-from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.session.linking import LINKED, layer_of
 from nbtorchviz.session.overview import Overview, overview_of
 from nbtorchviz.session.pinned import run_probe
-from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.base import refuse_unknown
 from nbtorchviz.widgets.browser_choice import Choice
 from nbtorchviz.widgets.browser_moves import Moves
 from nbtorchviz.widgets.browser_packet import frame_parts
 from nbtorchviz.widgets.browser_start import first_selection
 from nbtorchviz.widgets.browser_state import browser_state, frame_words, layer_rows
+from nbtorchviz.widgets.browser_streams import BrowserStreams
 from nbtorchviz.widgets.nonfinite_part import NonFinitePart
-from nbtorchviz.widgets.overview_packet import overview_packet
 from nbtorchviz.widgets.static_picture import stacked
-from nbtorchviz.widgets.thumbnails import Thumbnails
 
 KEYWORDS = (
     "layer", "call", "sample", "channel", "probe", "show", "colormap", "normalize", "layout",
@@ -36,13 +31,9 @@ SELECTED = (
     "layer", "call", "path", "sample", "channel", "slice", "show", "colormap", "normalize",
     "order", "hold", "step", "overview",
 )  # fmt: skip
-PREVIEW_BYTES = 64_000
-"""A kept frame goes out at once, so it is small."""
-THUMBS_BYTES = 64_000
-STRIPS_HZ = 2
 
 
-class ActivationBrowser(ObserverWidget):
+class ActivationBrowser(BrowserStreams):
     """Shows what any layer puts out, live; or the gradient of the loss with respect to it.
 
     Args:
@@ -66,12 +57,6 @@ class ActivationBrowser(ObserverWidget):
         LayerNotFoundError: no such layer; the message lists the nearest.
         ValueError: a value that is not accepted; the message says what is.
     """
-
-    layers = List(help="Rows of the layer tree; written by the sender.").tag(sync=True)
-    selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
-    picture = Bytes(b"", help="The frame to paint: one packet.").tag(sync=True)
-    strips = Bytes(b"", help="The layers overview, while it is shown: one packet.").tag(sync=True)
-    nonfinite = Bytes(b"", help="What the first NaN was made of: one packet.").tag(sync=True)
 
     def __init__(
         self,
@@ -107,7 +92,6 @@ class ActivationBrowser(ObserverWidget):
             session.set_layout({pick.layer: layout})
         self.linked = flag("linked", linked)
         self._choice, self._moves = Choice(pick), Moves()
-        self._paged = False  # the views have only some of the channels
         super().__init__(
             session,
             kind="activation-browser",
@@ -212,23 +196,7 @@ class ActivationBrowser(ObserverWidget):
 
     def _bind(self, session: Session) -> None:
         super()._bind(session)
-        self._frame_stream = self._stream(
-            "frame", self._produce_frame, self._deliver_frame, kind="picture", max_hz=20
-        )
-        self._selection_stream = self._stream(
-            "selection",
-            self._produce_selection,
-            self._deliver_selection,
-            acked=False,
-            kind="state",
-        )
-        self._thumbs = Thumbnails(session)
-        self._thumbs_stream = self._stream(
-            "thumbs", self._produce_thumbs, self._deliver_thumbs, kind="thumbs", max_hz=1
-        )
-        self._strips_stream = self._stream(
-            "strips", self._produce_strips, self._deliver_strips, kind="curve", max_hz=STRIPS_HZ
-        )
+        self._open_streams(session)
         self._nonfinite = NonFinitePart(self, session)
         self._bound.callback(session.statistics.listen(self._on_statistics))
         recording = session.recorder.recording
@@ -306,51 +274,6 @@ class ActivationBrowser(ObserverWidget):
         self._take({name: value for name, value in moved.items() if value != ""})
         self._moves.of_python()
         self._selection_stream.mark(urgent=True)
-
-    # What the sender asks for -----------------------------------------------------------------
-
-    def _produce_frame(self, limit_bytes: int) -> Payload | None:
-        self._choice.unsent = False  # before reading: what comes now is sent next
-        if self._choice.preview:
-            limit_bytes = min(limit_bytes, PREVIEW_BYTES)
-        seq = self._next_seq()
-        header, arrays = frame_parts(self._choice.shot(), seq, limit_bytes)
-        self._paged = header.get("total", 0) > len(arrays.get("planes", ()))
-        data = pack(header, arrays)
-        return Payload(seq, data, len(data))
-
-    def _deliver_frame(self, payload: Payload) -> None:
-        self.picture = payload.data
-
-    def _produce_strips(self, limit_bytes: int) -> Payload | None:
-        statistic = self._choice.pick.overview
-        if not statistic:
-            return None
-        seq = self._next_seq()
-        data = overview_packet(self.session, statistic, seq, limit_bytes)
-        return Payload(seq, data, len(data))
-
-    def _deliver_strips(self, payload: Payload) -> None:
-        self.strips = payload.data
-
-    def _produce_selection(self, limit_bytes: int) -> Payload:
-        rows, size = self._moves.rows(self.session, self.layers)
-        selection = self._moves.selection(self._choice)
-        return Payload(self._next_seq(), (rows, selection), size)
-
-    def _deliver_selection(self, payload: Payload) -> None:
-        rows, selection = payload.data
-        with self.hold_sync():
-            self.layers = rows
-            self.selection = selection
-
-    def _produce_thumbs(self, limit_bytes: int) -> Payload | None:
-        seq = self._next_seq()
-        packet = self._thumbs.packet(seq, min(limit_bytes, THUMBS_BYTES))
-        return None if packet is None else Payload(seq, packet, len(packet))
-
-    def _deliver_thumbs(self, payload: Payload) -> None:
-        self.send({"type": "thumbs"}, buffers=[payload.data])
 
     def _state(self) -> dict[str, Any]:
         choice = self._choice

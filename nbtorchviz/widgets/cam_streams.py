@@ -1,6 +1,5 @@
 """What a GradCAMViewer sends to its views: maps, images, the selection, older maps."""
 
-import threading
 from typing import Any
 
 from traitlets import Bytes
@@ -10,14 +9,14 @@ from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session.cam_desk import CamDesk
 from nbtorchviz.session.cam_images import CamImages
-from nbtorchviz.widgets.base import ObserverWidget
 from nbtorchviz.widgets.cam_choice import CamChoice
 from nbtorchviz.widgets.cam_packet import frame_packet, images_packet, looked_at
+from nbtorchviz.widgets.heard import HearingWidget
 
 LIMIT_BYTES = 260_000
 
 
-class CamStreams(ObserverWidget):
+class CamStreams(HearingWidget):
     """The streams of a GradCAMViewer, which sets the attributes below before it is bound."""
 
     selection = DictTrait(help="What Python selected last, with a revision.").tag(sync=True)
@@ -26,9 +25,6 @@ class CamStreams(ObserverWidget):
 
     _choice: CamChoice
     _desk: CamDesk
-    _lock: threading.RLock
-    _revision: int
-    _heard: dict[str, int]
 
     def _open_streams(self, images: CamImages | None) -> None:
         """Open them; ``images`` are those that views have already."""

@@ -263,17 +263,6 @@ class GradCAMViewer(CamEditing):
 
     # What a user moves ------------------------------------------------------------------------
 
-    def _dispatch(self, content: dict[str, Any]) -> None:
-        try:
-            super()._dispatch(content)
-        finally:
-            if content.get("type") == "intent":
-                with self._lock:
-                    self._heard[str(content.get("view", ""))] = int(content.get("n") or 0)
-                    self._heard = dict(list(self._heard.items())[-8:])
-                    self._revision += 1
-                self._selection_stream.mark()
-
     def _on_action(self, action: str) -> None:
         if action.startswith(PREFIX):
             self._trust.act(action)

@@ -20,12 +20,13 @@ from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.session.linking import LINKED
-from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
+from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
 from nbtorchviz.widgets.gradient_choice import GradientChoice
 from nbtorchviz.widgets.gradient_history import gradient_history, strips
 from nbtorchviz.widgets.gradient_maps import GradientMaps
 from nbtorchviz.widgets.gradient_packet import gradient_parts
 from nbtorchviz.widgets.gradient_snapshot import picture_of
+from nbtorchviz.widgets.heard import HearingWidget
 
 KEYWORDS = ("view", "layer", "linked")
 SELECTED = ("view", "layer", "step", "shown", "part", "sample", "channel", "normalize")
@@ -35,7 +36,7 @@ LIMIT_BYTES = 200_000
 HZ = 4
 
 
-class GradientInspector(ObserverWidget):
+class GradientInspector(HearingWidget):
     """Shows gradients of every layer: norms by depth and over time, update ratios, values.
 
     While it is seen, statistics of all layers are taken up to ten times a second, within the
@@ -233,17 +234,6 @@ class GradientInspector(ObserverWidget):
             return
         if now.view == "maps":
             self._maps_stream.mark(urgent=True)
-
-    def _dispatch(self, content: dict[str, Any]) -> None:
-        try:
-            super()._dispatch(content)
-        finally:
-            if content.get("type") == "intent":
-                with self._lock:
-                    self._heard[str(content.get("view", ""))] = int(content.get("n") or 0)
-                    self._heard = dict(list(self._heard.items())[-8:])
-                    self._revision += 1
-                self._selection_stream.mark()
 
     def _on_intent(self, name: str, value: Any) -> None:
         with self._lock:
