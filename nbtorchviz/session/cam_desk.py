@@ -149,6 +149,13 @@ class CamDesk:
         self.session.recorder.hurry_jobs()
         return number
 
+    def finish_edit(self) -> None:
+        """Compute the other classes too: no more is to come at once."""
+        with self._editing:
+            self._draft = False
+        self._wanted = True
+        self.session.recorder.hurry_jobs()
+
     def show(self, images: CamImages) -> None:
         """Compute maps of other images from now on."""
         self.close()

@@ -66,9 +66,17 @@ class CamEditing(CamStreams):
         if self._choice.step is not None:  # maps of earlier steps are of the image as it was
             self._take({"step": None})
         number = self._desk.edit(edits, draft=draft)
+        self._compute_edit(later=later)
+        return number
+
+    def finish_edit(self, *, later: bool) -> None:
+        """Note that the draft which was explained last is the stroke: its other classes are due."""
+        self._desk.finish_edit()
+        self._compute_edit(later=later)
+
+    def _compute_edit(self, *, later: bool) -> None:
         if not (later and kernel_loop_call(self._desk.run_when_idle)):
             self._desk.run_when_idle()
-        return number
 
     def outcome(self, row: int) -> Outcome | None:
         """Return what the newest maps say of an image and of what it was before."""

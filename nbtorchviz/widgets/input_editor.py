@@ -237,9 +237,10 @@ class InputEditor(EditorStreams):
             elif kind == "move":
                 changed = self.painting.extend(point)
             else:
-                self._drawing, changed = False, True
+                self._drawing = changed = False
+                self.viewer.finish_edit(later=self._heard)
             if changed:
-                self._changed(draft=self._drawing)
+                self._changed(draft=True)
 
     def _begun(self, point: Point) -> Stroke:
         values = self._ink_values() if self._tool == "brush" else self.painting.mean

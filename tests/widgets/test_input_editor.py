@@ -116,7 +116,10 @@ def test_the_pointer_draws_on_the_pad(editor, images):
     assert editor.image[0, 4, 3] == 0.5
     pad_says(editor, "mouse_move", x=6.6, y=4.1)
     assert (editor.image[0, 4, 3:7] == 0.5).all()
+    assert len(editor.viewer._desk.shot.passes) == 2  # more is to come: the leading classes
     pad_says(editor, "mouse_out", x=15, y=4)
+    assert len(editor.viewer._desk.shot.passes) == 4
+    assert result(editor)[0]["computed"]
     pad_says(editor, "mouse_move", x=1, y=13)
     assert len(editor.painting.strokes) == 1
     view.intent("tool", "rectangle")
