@@ -77,7 +77,7 @@ export function render({ model, el }) {
 
   /** Side of the pictures, CSS pixels: whole pixels per value for maps of 7, 14, 28 and 56. */
   function sideOf(count) {
-    if (narrow) return Math.max(84, Math.min(168, Math.floor((width - 86) / 2)));
+    if (narrow) return Math.max(84, Math.min(opened ? 112 : 168, Math.floor((width - 86) / 2)));
     return compact || opened || count > 2 ? 112 : 168;
   }
 
