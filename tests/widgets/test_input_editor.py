@@ -228,6 +228,18 @@ def test_trust_is_asked_of_the_map_of_the_painted_image(editor):
     assert question.image == "image 1, edited"
 
 
+def test_the_editor_closes_when_another_model_takes_the_place(editor, monkeypatch):
+    viewer, other = editor.viewer, network()
+    editor.blank()
+    monkeypatch.setattr(type(viewer), "_find_successor", lambda self: other)
+    assert viewer.follow_successor()
+    assert viewer.editor is None
+    assert viewer.session.model is other
+    assert "edited" not in viewer.summary()
+    viewer.edit(1).blank()
+    assert viewer.summary().count("edited") == 1
+
+
 def test_held_steps_give_way_to_the_newest_and_come_back(viewer, model, images):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     viewer.session.recorder.every = 1
