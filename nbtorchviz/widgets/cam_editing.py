@@ -29,6 +29,12 @@ class CamEditing(CamStreams):
         """The open editor, if any."""
         return self._editor
 
+    @property
+    def refusal(self) -> str:
+        """Why the newest attempt gave no maps; ``""`` where it did."""
+        error = self._desk.error
+        return "" if error is None else str(error)[:300] or type(error).__name__
+
     def edit(self, row: int = 0) -> InputEditor:
         """Paint on one of the images: opens an editor under the viewer and returns it.
 
@@ -105,8 +111,9 @@ class CamEditing(CamStreams):
 
     def _computed(self) -> None:
         super()._computed()
-        if self._editor is not None:
-            self._editor.computed()
+        editor = self._editor
+        if editor is not None:
+            editor.computed()
 
     def _on_action(self, action: str) -> None:
         if action.startswith(EDIT):

@@ -36,6 +36,7 @@ class EditorStreams(ObserverWidget):
     def computed(self) -> None:
         """Show what the viewer has computed; called on the thread that did."""
         self._result_stream.mark(urgent=True)
+        self._state_stream.mark(urgent=True)
 
     def _outcome(self) -> Outcome | None:
         """What the model makes of the picture."""

@@ -330,6 +330,7 @@ class InputEditor(EditorStreams):
                 "low": self._rule.value(0.0),
                 "high": self._rule.value(1.0),
                 "missing": missing,
+                "refusal": self.viewer.refusal,
             }
         return {**super()._state(), "editor": editor}
 

@@ -28,6 +28,9 @@ test("what waits, what comes late and what is gone have their sentences", () => 
   assert.equal(said({ computed: false }).waits, true);
   assert.match(said({ computed: false }, oneWay).when, /^Strokes arrive between cells/);
   assert.match(said({}, oneWay).when, /strokes arrive between cells in this host$/);
+  const refused = { state: { editor: { refusal: "Too many runs." } } };
+  assert.equal(said({ computed: false }, refused).when, "Too many runs.");
+  assert.doesNotMatch(said({}, refused).when, /Too many/);
   assert.match(said({}, { gone: true }).when, /kernel is gone/);
 });
 

@@ -221,6 +221,13 @@ def test_one_editor_at_a_time_and_closing_brings_the_image_back(viewer, images, 
     assert viewer.editor is None
 
 
+def test_what_refuses_to_explain_a_painted_image_is_said(editor):
+    editor.brush([(3, 3)])
+    assert editor._state()["editor"]["refusal"] == ""
+    editor.viewer._desk.error = ValueError("Too many runs.")
+    assert editor._state()["editor"]["refusal"] == "Too many runs."
+
+
 def test_trust_is_asked_of_the_map_of_the_painted_image(editor):
     editor.brush([(3, 3), (9, 9)], size=4, value=3.0)
     question = editor.viewer._trust._question("weights", 1)

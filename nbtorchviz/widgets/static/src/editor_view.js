@@ -1,7 +1,7 @@
 // The input editor: tools, the pad, the difference, and what it did to the prediction.
 //
 // Reads the traits `options`: {compact, name, size, pad, colours}; `pad`: model id of the canvas; `state`, as all
-// views, with `editor`: {tool, size, ink: [0..1], low, high, missing: [sentence, remedy] or null}; `picture`: a packet with
+// views, with `editor`: {tool, size, ink: [0..1], low, high, missing: [sentence, remedy] or null, refusal}; `picture`: a packet with
 // {edit, changed, pixels, channels, most, strokes, computed, step, explained, flip: [before, now] or null, classes: [[class, name, before, after]]}
 // and `difference` u1 (h, w), 127: none. Sends intents `tool`, `size`, `ink`, `stroke`, actions `blank`, `undo`,
 // `reset`, `close`; acks stream "result".

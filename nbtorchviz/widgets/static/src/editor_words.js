@@ -12,8 +12,9 @@ export function wordsOf(header, { state, gone }) {
   const count = changed ? `${changed.toLocaleString("en")} of ${pixels.toLocaleString("en")} pixels changed (${share})` : "No pixel changed.";
   const effect = own && own.before !== null ? `${own.name} ${percent(own.before, 1)} → ${percent(own.after, 1)}` : "";
   const flip = changed && header.flip ? `now predicted ${header.flip[1]}, before ${header.flip[0]}` : "";
-  const oneWay = (state.chip || {}).mode === "one-way";
+  const { refusal } = state.editor || {}, oneWay = (state.chip || {}).mode === "one-way";
   const when = gone ? "The kernel is gone: nothing can be painted."
+    : refusal && !computed ? refusal
     : computed ? [`step ${step}`, changed ? "before → after by the same weights" : "", oneWay ? "strokes arrive between cells in this host" : ""].filter(Boolean).join(", ")
       : oneWay ? "Strokes arrive between cells in this host; they are explained then." : "being computed: at the next step, if the model trains";
   return {
