@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from nbtorchviz.capture.nonfinite_calls import Calls, Line, Place, next_node, user_line
 from nbtorchviz.capture.nonfinite_pieces import first_bad, piece_of, place_in
-from nbtorchviz.capture.nonfinite_ranges import bad_in, described, has_nan, readable
+from nbtorchviz.capture.nonfinite_ranges import bad_in, described, readable
 from nbtorchviz.nonfinite import TensorPiece, TensorRange
 
 MOST_OPS = 20_000
@@ -97,16 +97,19 @@ class OpTrace(TorchFunctionMode):
         in_place = op == "__setitem__" or "out" in kwargs or op.endswith("_")
         # In place: what was given is gone afterwards.
         kept = [tensor.detach().clone() if in_place else tensor.detach() for tensor in given]
+        names = [self._calls.name_of(it) or f"input {at}" for at, it in enumerate(given)]
+        # Before the call: batch_norm, for one, writes to the running statistics it is given.
+        ranges = tuple(described(name, it) for name, it in zip(names, kept, strict=True))
+        versions = [_version(tensor) for tensor in kept]
         random = torch.get_rng_state() if torch.is_grad_enabled() else None
         result = func(*args, **kwargs)
         made = _tensors(result) or ([given[0]] if in_place and given else [])
         if op in _UNFILLED:
             return result
-        sources = kept[1:] if op in _OVERWRITE else kept
-        names = [self._calls.name_of(it) or f"input {at}" for at, it in enumerate(given)]
-        call = OpCall(op, self._calls.place, user_line(), (), next_node() - 1)
-        named = list(zip(names, kept, strict=True))
-        call.inputs = tuple(described(name, tensor) for name, tensor in named)
+        sources = ranges[1:] if op in _OVERWRITE else ranges
+        call = OpCall(op, self._calls.place, user_line(), ranges, next_node() - 1)
+        seen = zip(names, kept, versions, strict=True)
+        named = [(name, it) for name, it, version in seen if _version(it) == version]
         self.calls.append(call)
         self._judge(call, given, sources, made, (args, kwargs))
         if call.after is not None:
@@ -151,7 +154,7 @@ class OpTrace(TorchFunctionMode):
         self,
         call: OpCall,
         given: list[Tensor],
-        sources: list[Tensor],
+        sources: Sequence[TensorRange],
         made: list[Tensor],
         arguments: object,
     ) -> None:
@@ -162,13 +165,13 @@ class OpTrace(TorchFunctionMode):
             call.bad, call.total, call.where = bad_in(tensor), tensor.numel(), first_bad(tensor)
             call.after = piece_of(f"result of {call.op}", tensor, call.where)
             if call.bad[0]:
-                if any(has_nan(source) for source in sources):
+                if any(source.nan for source in sources):
                     self.passed_on = self.passed_on or call
                 else:
                     self.found = self.origin_of(given) or call
                 return
             origin: OpCall | None = None
-            if any(not bool(torch.isfinite(source).all()) for source in sources):
+            if not all(source.finite for source in sources):
                 origin = self.origin_of(given)
             elif call.op not in _MASKS and not _wants_infinity(arguments):
                 origin = call

@@ -168,6 +168,16 @@ def test_of_large_tensors_both_pieces_lie_around_the_place(guard):
     assert np.isnan(after.values).sum() == 1
 
 
+def test_running_statistics_that_the_call_overwrites_are_no_cause(guard):
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+    with torch.no_grad():
+        model[0].weight.fill_(1e30)
+    report = caught(guard, model, data=lambda step: torch.full((2, 1, 5, 5), 1e30))
+    assert (report.word, report.layer, report.op) == ("Inf", "0", "conv2d")
+    assert report.notes == ()
+    assert [piece.name for piece in report.before] == ["input 0 of conv2d", "0.weight", "0.bias"]
+
+
 def test_all_of_it_is_bounded(guard):
     model = nn.Sequential(nn.Linear(300, 500))
     x = torch.full((400, 300), 3e38)
