@@ -1,5 +1,6 @@
 """The question "Can I trust this map?" of a GradCAMViewer: buttons, words, progress."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ class CamTrust:
     ) -> None:
         self._maps, self._choice, self._names = desk, choice, names
         self.desk = TrustDesk(desk.session, told=told)
-        self._told, self._posted = told, False
+        self._posted, self._lock = False, threading.Lock()
 
     def now(self, check: str, row: int) -> TrustAnswer:
         """Check at once, on this thread."""
@@ -68,8 +69,12 @@ class CamTrust:
 
     def keep_going(self) -> None:
         """See to it that a check under way goes on where nothing trains; from any thread."""
-        if self.desk.asked is not None and not self._posted:
-            self._posted = kernel_loop_call(self._go_on)
+        with self._lock:
+            if self._posted or self.desk.asked is None:
+                return
+            self._posted = True  # before it is: the loop may run it before the call returns
+        if not kernel_loop_call(self._go_on):
+            self._posted = False
 
     def _go_on(self) -> None:
         self._posted = False

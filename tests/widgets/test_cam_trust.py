@@ -75,6 +75,17 @@ def test_a_button_only_asks_and_pieces_run_when_the_kernel_is_idle(viewer, monke
     assert trust_of(viewer)["running"] is None
 
 
+def test_a_loop_that_is_faster_than_the_message_thread_stalls_nothing(viewer, monkeypatch):
+    monkeypatch.setattr(
+        "nbtorchviz.widgets.cam_trust.kernel_loop_call", lambda job: job() is None
+    )  # runs it before the call returns
+    view = View(viewer)
+    for check in ("weights", "methods", "weights"):
+        view.action(f"trust:{check}:0")
+        assert trust_of(viewer)["running"] is None
+    assert list(trust_of(viewer)["answers"]) == ["weights", "methods"]
+
+
 def test_a_press_that_came_too_late_is_no_fault(viewer):
     viewer.select(contrast=1)
     View(viewer).action("trust:weights:0")
