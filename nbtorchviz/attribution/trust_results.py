@@ -58,13 +58,18 @@ class Dependence:
 
     @property
     def verdict(self) -> str:
-        """Say in a few words what follows from the first and the last correlation."""
+        """Say in a few words what follows from the first, the least and the last correlation."""
         head, first = next(iter(self.correlations.items()))
+        found = [value for value in self.correlations.values() if not math.isnan(value)]
         end = list(self.correlations.values())[-1]
-        if end >= KEPT:
+        if len(found) == len(self.correlations) and min(found) >= KEPT:
             return "It hardly depends on the weights: do not trust it."
         if first >= 0.9:
             return f"It depends on the weights, but hardly on those of the head {head!r}."
+        if end >= KEPT:
+            return (
+                "Mixed: it changes with the weights, yet with all of them random it is alike again."
+            )
         return "It depends on the weights."
 
     @property

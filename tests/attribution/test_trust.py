@@ -144,6 +144,7 @@ def test_pieces_are_small_say_how_much_is_done_and_add_up(spot, monkeypatch):
         (Dependence({"fc": 0.51, "conv": -0.3}), "It depends on the weights."),
         (Dependence({"fc": 0.91, "conv": 0.1}), "hardly on those of the head 'fc'"),
         (Dependence({"fc": 0.91, "conv": 0.6}), "do not trust it"),
+        (Dependence({"fc": -0.36, "conv": 0.7}), "Mixed: it changes with the weights"),
         (Dependence({"fc": 0.2, "conv": float("nan")}), "undefined (it became constant)"),
         (Agreement("gradcam", {"hirescam": 0.8, "layercam": 0.7}), "The methods agree."),
         (Agreement("gradcam", {"hirescam": 0.8, "layercam": 0.2}), "agree in part"),
