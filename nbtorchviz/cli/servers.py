@@ -7,6 +7,7 @@ reason for "Error displaying widget: model not found".
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -134,10 +135,20 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _on_path(pid: int, name: str) -> str:
+    """Where the process found the program that it was started as, such as ``python``."""
+    if os.sep in name:
+        return name
+    words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    path = next((os.fsdecode(word[5:]) for word in words if word.startswith(b"PATH=")), "")
+    return shutil.which(name, path=path) or name
+
+
 def _command_line(pid: int) -> list[str]:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return [os.fsdecode(word) for word in words if word]
+        line = [os.fsdecode(word) for word in words if word]
+        return [_on_path(pid, line[0]), *line[1:]] if line else []
     except OSError:
         pass
     try:  # macOS has no /proc; paths with blanks cannot be told apart there

@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -121,7 +122,19 @@ def test_running_servers_are_read_from_notes_that_may_be_broken(tmp_path):
 def test_a_process_is_found_in_its_environment():
     if Path(sys.executable).parent.name != "bin":
         pytest.skip("this Python does not lie in an environment's bin folder")
-    assert servers.environment_of(servers._command_line(os.getpid())) is not None
+    for name in (sys.executable, Path(sys.executable).name):  # by its path, and found on PATH
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        process = subprocess.Popen(
+            [name, "-c", "print(flush=True); input()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PATH": path},
+        )
+        try:
+            process.stdout.readline()
+            assert servers.environment_of(servers._command_line(process.pid)) == Path(sys.prefix)
+        finally:
+            process.communicate(b"\n")
 
 
 def test_jupyter_path_is_searched_too(tmp_path, monkeypatch):
