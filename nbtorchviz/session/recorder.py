@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.parameters import ParameterStatistics
@@ -13,29 +12,21 @@ from nbtorchviz.capture.weights import WeightRead
 from nbtorchviz.events import ForwardFailed
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.boundary_jobs import BoundaryJobs
-from nbtorchviz.session.budget import FASTEST_S, Budget
+from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.dozer import Dozer
 from nbtorchviz.session.fields import Fields
 from nbtorchviz.session.keeper import Keeper
-from nbtorchviz.session.looks import Looks, make_plan
+from nbtorchviz.session.looks import Looks
+from nbtorchviz.session.planner import Planner
 from nbtorchviz.session.publishing import failure_event, parameters_event
 from nbtorchviz.session.recording import Recording
 
-UNSEEN_S = 10.0
-"""Without any front end, one sample in this many seconds."""
 PROBE_S = 1.0
 """A pinned input is shown again no more often than this."""
-FIRST_EXTRA = 16
-"""Layers kept beside the watched one while their cost is not known yet."""
-MOST_EXTRA = 64
-REST_S = 0.02
-"""How long a "nothing is due" holds, so that fast steps need not ask each time."""
 TEND_S = 0.1
 """How often bookkeeping is done where steps are faster than this."""
 ELSEWHERE_S = 10.0
 """A thread that ran the model so lately may be in the middle of a step."""
-KEPT_SHARE = 0.5
-"""Of the budget, for layers that nobody watches; the rest makes the watched one fresh."""
 
 
 class Recorder:
@@ -67,8 +58,8 @@ class Recorder:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tap: ModelTap
-        self.every = every
         self.looks = Looks()
+        self.planner = Planner(self.looks, budget, audience, every=every, clock=clock)
         self._keeper = Keeper(bus, clock)
         self.kept, self.input = self._keeper.frames, self._keeper.input
         self.silence = self._keeper.silence
@@ -85,26 +76,34 @@ class Recorder:
         self._bus, self._budget, self._audience = bus, budget, audience
         self._fail, self._tend, self._clock = fail, tend, clock
         self.hold, self._held = hold, held
-        self._surveyed = False
         self._pinned: tuple[Inputs, object] | None = None
         self._probe_wanted, self._probed_s = False, 0.0
         self.jobs = BoundaryJobs(lambda seconds: budget.spent("maps", seconds), fail, clock=clock)
-        self._probed_at = self._sampled_at = float("-inf")
-        self.recording = Recording(audience, lambda: budget.share, clock=clock)
-        self._planned_step = -1
+        self._probed_at = float("-inf")
         self._asked_at: tuple[int, float | None] = (0, None)
-        self._layer_cost_s: float | None = None
         self._thread = threading.current_thread()
         self._thread_id = threading.get_ident()
-        self._rest_until = self._tend_at = self.began
+        self._tend_at = self.began
         self._passed_s = 0.0
         """What the steps cost that were heard since the books were kept."""
         self._booked_step = 0
         """The step at which that was."""
-        self._dozer = Dozer(TEND_S, self._next_due_at, audience.seen)
+        self._dozer = Dozer(TEND_S, self.planner.next_due_at, audience.seen)
         self.looks.on_urgent = lambda: self.tap.attend()
-        self._plans: dict[int, Plan] = {}
-        """Plans of the last windows by root forward."""
+
+    @property
+    def every(self) -> int | None:
+        """Sample exactly each so-many-th step; None by clock."""
+        return self.planner.every
+
+    @every.setter
+    def every(self, every: int | None) -> None:
+        self.planner.every = every
+
+    @property
+    def recording(self) -> Recording:
+        """The clock of statistics."""
+        return self.planner.recording
 
     def age_s(self, what: str) -> float | None:
         """Seconds since the last ``what`` of ``times``; None when there was none."""
@@ -131,63 +130,12 @@ class Recorder:
 
     def next_plan(self, phase: str) -> Plan | None:
         """Return what the window that opens now shall read; None when nothing is due."""
-        if not self.looks.urgent and self.every is None:
-            now = self._clock()
-            if now < self._rest_until:
-                return None
-            self._rest_until = now + REST_S
-        if (self.every is not None or len(self.looks)) and self._due():
-            plan = self._plan_pictures()
-        elif self.every is None and self.recording.due():
-            self.recording.begin()
-            plan = Plan(statistics=True, parameters=True, survey=not self._surveyed)
-            self._surveyed = True
-        else:
-            return None
-        self._plans = {**dict(list(self._plans.items())[-3:]), self.tap.forward: plan}
-        return plan
-
-    def _plan_pictures(self) -> Plan:
-        self._planned_step = self._counted()
-        self._sampled_at = self._clock()
-        self._budget.sampled()
-        survey, self._surveyed = not self._surveyed, True
-        taken, weights = self.looks.take()
-        looks = [look for look in taken if not (look.pinned and self.pinned)]
-        layers = tuple(info.key for info in self.tap.layers)
-        visited = self.kept["batch"].visited()
-        extra = self._extra() if looks else 0
-        plan = make_plan(looks, layers, visited, extra, survey=survey)
-        exact = self.every is not None  # every number of that step
-        return replace(plan, statistics=exact, parameters=exact, weights=weights)
-
-    def _due(self) -> bool:
-        if self.every is not None:
-            # One sample a step, also when several forwards belong to it.
-            count = self._counted()
-            return count != self._planned_step and (count + 1) % self.every == 0
-        if self.looks.urgent:
-            return True
-        if not self._budget.due():
-            return False
-        if self._audience.seen():
-            return self._audience.ready()
-        if self._audience.ever() and not self._audience.vanished():
-            return False  # everybody looked away
-        return self._clock() - self._sampled_at >= UNSEEN_S
+        kept, count = self.kept["batch"], self._counted()
+        return self.planner.next_plan(self.tap, kept, count=count, pinned=self.pinned)
 
     def _counted(self) -> int:
         """Steps so far; forwards where no step is seen, so that ``every`` counts those."""
         return self.tap.step if self.boundary_kind == "step" else self.tap.forward - 1
-
-    def _extra(self) -> int:
-        if self.every is not None:
-            return MOST_EXTRA  # exact sampling heeds no budget
-        if self._layer_cost_s is None:
-            return FIRST_EXTRA
-        allowed_s = self._budget.share * FASTEST_S * KEPT_SHARE
-        affordable = int(allowed_s / max(self._layer_cost_s, 1e-6)) - len(self.looks)
-        return max(1, min(MOST_EXTRA, affordable))
 
     def learns_in_eval(self) -> bool:
         """Whether steps were finished since this was last asked, all of eval-mode forwards."""
@@ -211,7 +159,7 @@ class Recorder:
     def parameters_read(self, read: ParameterStatistics, step: int, cost_s: float) -> None:
         """Publish what the optimizers did to the parameters."""
         if read.skipped:  # the step that was planned is still to come
-            self._planned_step = -1
+            self.planner.plan_again()
         self._budget.spent("parameters", cost_s)
         self.recording.spent(cost_s)
         elapsed_s = self._clock() - self.began
@@ -226,7 +174,7 @@ class Recorder:
 
     def forward_failed(self, failure: ForwardFailure) -> None:
         """Tell the widgets which layer raised; the exception is the user's and goes on."""
-        self._surveyed = False
+        self.planner.surveyed = False
         self.failure = failure_event(failure, self._clock() - self.began)
         self._bus.publish(self.failure)
 
@@ -249,7 +197,7 @@ class Recorder:
         self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, "step", None, cost_s))
 
     def _wake(self) -> None:
-        self._rest_until = 0.0
+        self.planner.hurry()
         self._dozer.wake(self.tap)
 
     def _doze(self, now: float) -> None:
@@ -276,13 +224,6 @@ class Recorder:
         self.hold, self._held = hold, lambda: True
         self.tap.attend()
 
-    def _next_due_at(self) -> float:
-        """When the next forward is to be seen; somebody may begin to look without hurry."""
-        due_at = self._clock() + UNSEEN_S
-        if len(self.looks):
-            due_at = min(due_at, self._budget.due_at())
-        return min(due_at, self.recording.due_at) if self.recording.wanted else due_at
-
     def rouse(self) -> None:
         """Notice, called now and then from any thread, that steps have stopped coming."""
         self._dozer.rouse(self.tap, self._clock() - self.times.get("step", 0.0))
@@ -295,7 +236,7 @@ class Recorder:
             self.failure = None  # a later forward went through
         try:
             if boundary.catch is not None:
-                plan = self._plans.get(boundary.catch.forward, Plan())
+                plan = self.planner.plan_of(boundary.catch.forward)
                 self._publish(boundary.catch, boundary.step, plan)
             if self._pinned is not None and self._probe_is_due():
                 self.run_probe()
@@ -352,12 +293,9 @@ class Recorder:
             return
         self._probe_wanted = False
         (inputs, labels), began = self._pinned, self._clock()
-        layers = tuple(info.key for info in self.tap.layers)
-        looks = [look for look in self.looks.all() if look.pinned]
-        visited = self.kept["pinned"].visited()
-        plan = make_plan(looks, layers, visited, len(layers), survey=not self._surveyed)
+        plan = self.planner.plan_of_pinned(self.tap, self.kept["pinned"])
         catch = self.tap.probe(inputs, plan, labels=labels)
-        self._surveyed = True
+        self.planner.surveyed = True
         self._probed_at = self._clock()
         self.times.setdefault("forward", began)
         self._publish(catch, self.tap.step, plan)
@@ -378,10 +316,7 @@ class Recorder:
         self._budget.spent("capture" if pictures else "statistics", catch.cost_s)
         if not pictures:
             self.recording.spent(catch.cost_s)
-        if catch.caught:
-            cost_s = catch.cost_s / len(catch.caught)
-            old = self._layer_cost_s
-            self._layer_cost_s = cost_s if old is None else 0.8 * old + 0.2 * cost_s
+        self.planner.cost(catch)
         tap = self.tap
         self._keeper.publish(
             catch, plan, step=step, model=tap.model_name, parameters=tap.parameters

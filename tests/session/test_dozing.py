@@ -140,9 +140,9 @@ def test_with_only_a_curve_open_the_next_statistics_are_all_that_is_waited_for()
         while session.budget.due_at() > time.monotonic():  # no picture was ever asked for
             pass
         statistics_at = recorder.recording._pace.due_at = time.monotonic() + 0.5
-        assert recorder._next_due_at() == statistics_at
+        assert recorder.planner.next_due_at() == statistics_at
         browser = nbv.ActivationBrowser(session, layer="1")
-        assert recorder._next_due_at() == session.budget.due_at()
+        assert recorder.planner.next_due_at() == session.budget.due_at()
         browser.close()
         plot.close()
 
