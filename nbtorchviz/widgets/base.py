@@ -155,6 +155,8 @@ class ObserverWidget(anywidget.AnyWidget):
             if stream is not None:
                 stream.acked(view, int(content["seq"]))
             return
+        if kind == "nudge":  # it has done its work on the way: see link.js
+            return
         self.session.sender.message_in(view)
         if kind == "ready":
             self.presence.here(view, bool(content.get("visible", True)))

@@ -101,6 +101,44 @@ def test_a_frame_is_acked_once_after_it_was_painted(show, recorded):
     assert str(last["seq"]) == page.locator(ROOT).get_attribute("data-seq") != before
 
 
+WORDS = "() => window.sent.filter(({type}) => type === 'nudge').length"
+MOVES = """(count) => {
+  const layer = document.querySelector("input[aria-label=Layer]");
+  for (let i = 0; i < count; i += 1) {
+    layer.value = 1 + (i % 2);
+    layer.dispatchEvent(new Event("input", {bubbles: true}));
+  }
+}"""
+
+
+def test_a_move_is_followed_by_two_words_that_bring_its_picture_sooner(show):
+    page = show()
+    page.wait_for_function("() => window.sent.some(({type}) => type === 'ack')")
+    page.evaluate(MOVES, 1)
+    page.wait_for_function(f"() => ({WORDS})() === 2")
+    frames(page, 8)
+    assert page.evaluate(WORDS) == 2
+
+
+def test_the_moves_of_a_drag_share_two_words(show):
+    page = show()
+    page.wait_for_function("() => window.sent.some(({type}) => type === 'ack')")
+    page.evaluate(MOVES, 12)
+    page.wait_for_function(f"() => ({WORDS})() === 2")
+    frames(page, 8)
+    assert page.evaluate(WORDS) == 2
+    assert len(sent(page, "intent")) == 12
+
+
+def test_no_words_pile_up_where_messages_wait_for_the_end_of_the_cell(show):
+    page = show()
+    page.wait_for_function("() => window.sent.some(({type}) => type === 'ack')")
+    page.evaluate("() => { model.get('state').chip.mode = 'one-way'; }")
+    page.evaluate(MOVES, 1)
+    frames(page, 8)
+    assert page.evaluate(WORDS) == 0
+
+
 def test_keys_choose_tiles_and_values_and_blocks_answer(show):
     page = show()
     page.locator(".nbtv-cell[data-channel='0']").click()

@@ -29,7 +29,7 @@ ENTRIES = {
 LIMITS_BYTES = {
     "nbtv.js": LIMIT_BYTES,
     "gradients.js": 140_000,
-    "gradcam.js": 60_000,
+    "gradcam.js": 64_000,
     "controls.js": 40_000,
     "findings.js": 24_000,
     "tensor.js": 80_000,

@@ -3,6 +3,7 @@
 import { reserveHeight } from "./reserve.js";
 
 const WORD_MS = 5000; // a visible view says so this often; its lease lasts three words
+const NUDGES = 2, NUDGE_MS = 14, DRAG_MS = 50;
 const DEAD = new Set(["dead", "restarting", "autorestarting", "terminating"]);
 let views = 0;
 
@@ -14,7 +15,7 @@ let views = 0;
 export function connect({ model, el, onVisible = () => {} }) {
   const view = `${Date.now().toString(36)}-${(views += 1)}-${Math.random().toString(36).slice(2, 8)}`;
   const kernelListeners = new Set();
-  let count = 0, onScreen = false, visible = null, gone = false, disposed = false;
+  let count = 0, movedAt = 0, nudging = 0, onScreen = false, visible = null, gone = false, disposed = false;
 
   function say(content) {
     if (gone) return;
@@ -29,6 +30,27 @@ export function connect({ model, el, onVisible = () => {} }) {
     if (gone) return;
     gone = true;
     for (const listener of kernelListeners) listener(true);
+  }
+
+  /**
+   * Say a word or two of nothing after a move, until its picture was painted. A notebook server leaves Nagle's
+   * algorithm on: it holds a picture back until the status message before it was acknowledged, and the browser's
+   * system puts that off by up to 40 ms unless the page itself has something to send.
+   */
+  function nudge() {
+    const { mode } = (model.get("state") || {}).chip || {};
+    if (mode === "one-way") return; // words would pile up until the cell ends
+    const now = performance.now(), dragged = now - movedAt < DRAG_MS;
+    movedAt = now;
+    clearTimeout(nudging);
+    let left = NUDGES;
+    const word = (own) => () => {
+      if (own !== movedAt || disposed) return; // a newer move has its own
+      say({ type: "nudge" });
+      if ((left -= 1)) nudging = setTimeout(word(own), NUDGE_MS);
+    };
+    if (dragged) nudging = setTimeout(word(now), DRAG_MS); // the moves of a drag are words enough
+    else requestAnimationFrame(word(now));
   }
 
   function look() {
@@ -61,15 +83,22 @@ export function connect({ model, el, onVisible = () => {} }) {
 
   return {
     view,
-    intent: (name, value) => say({ type: "intent", name, value, n: (count += 1) }),
+    intent(name, value) {
+      say({ type: "intent", name, value, n: (count += 1) });
+      nudge();
+    },
     action: (id) => say({ type: "action", id }),
     moves: () => count,
-    ack: (stream, seq) => say({ type: "ack", stream, seq }),
+    ack(stream, seq) {
+      clearTimeout(nudging);
+      say({ type: "ack", stream, seq });
+    },
     kernelGone: () => gone,
     isVisible: () => Boolean(visible),
     onKernel: (listener) => kernelListeners.add(listener),
     dispose() {
       disposed = true;
+      clearTimeout(nudging);
       say({ type: "gone" });
       observer.disconnect();
       release();

@@ -12,7 +12,7 @@ export function gridOf(view) {
   const canvas = h("canvas", { class: "nbtv-grid-canvas", "aria-hidden": "true" });
   const cells = h("div", { class: "nbtv-cells", role: "listbox", "aria-label": "Channels", "aria-orientation": "horizontal" });
   const el = h("div", { class: "nbtv-grid" }, h("div", { class: "nbtv-sheet" }, canvas), cells);
-  const pool = [];
+  const pool = [], said = new WeakMap(); // what each cell of the pool shows
   let scene = null, plan = null, order = [], firstSeen = 0, width = 0, height = 0, room = 0, lastShown = "";
   let paintedFrame = null, paintedLooks = "";
 
@@ -145,15 +145,18 @@ export function gridOf(view) {
     const long = short(size, digits), brief = `${channel} ${long}`.length + both > plan.box / 7 ? short(size, 2) : long;
     const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : `${both && plan.box > 50 ? "±" : ""}${brief}`;
     const kind = since !== undefined ? "dead" : !known ? "unknown" : bad ? "bad" : "";
-    const key = [channel, word, chosen, x, y, plan.w, plan.h, plan.box, kind, header.total].join();
+    const was = said.get(cell) || {}, place = [x, y, plan.w, plan.h, plan.box].join(), key = [channel, word, chosen, at, kind, header.total].join();
+    said.set(cell, { place, key });
     cell.hidden = false;
-    if (cell.dataset.key === key) return;
-    Object.assign(cell.dataset, { key, channel, kind });
     const [index, text, square] = cell.children;
-    index.textContent = channel;
+    if (was.place !== place) { // apart: values come often, and a place makes the page lay out the tiles
+      cell.style.cssText = `left:${x}px;top:${y}px;width:${plan.box}px;height:${CAPTION + plan.h}px`;
+      square.style.cssText = `width:${plan.w}px;height:${plan.h}px`;
+    }
+    if (was.key === key) return;
+    Object.assign(cell.dataset, { channel, kind });
+    if (index.textContent !== String(channel)) index.textContent = channel;
     text.textContent = word;
-    cell.style.cssText = `left:${x}px;top:${y}px;width:${plan.box}px;height:${CAPTION + plan.h}px`;
-    square.style.cssText = `width:${plan.w}px;height:${plan.h}px`;
     cell.tabIndex = chosen ? 0 : -1;
     cell.setAttribute("aria-selected", String(chosen));
     cell.setAttribute("aria-posinset", at + 1);
