@@ -1,8 +1,10 @@
 """Know when a step is finished: two process-wide optimizer hooks, and whose step counts."""
 
+import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from threading import Lock
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 import torch
@@ -44,13 +46,19 @@ class _Dispatcher:
         self._listeners: tuple[weakref.ref[StepListener], ...] = ()
         self._handles: tuple[RemovableHandle, ...] = ()
         self._announced = False
-        self._closing: weakref.ref[Optimizer] | None = None
+        self._code: CodeType | None = None
+        """Of torch's function around ``step``, which calls the hooks."""
+        self._begun: set[int] = set()
+        """Ids of optimizers whose step began and has not ended, and of those where it raised."""
+        self._nested: set[int] = set()
+        """Ids of those whose step was seen to call the step of a parent class."""
         self._lock = Lock()
 
     def join(self, listener: StepListener) -> None:
         """Tell this listener of every step; it is held weakly."""
         with self._lock:
             self._listeners = (*self._alive(listener), weakref.ref(listener, self._lost))
+            self._begun.clear()  # of optimizers that are gone
             if not self._handles:
                 self._handles = (
                     register_optimizer_step_pre_hook(self._steps),
@@ -63,8 +71,15 @@ class _Dispatcher:
 
     @property
     def inside(self) -> Optimizer | None:
-        """The optimizer whose step runs forwards now, in the closure that it was given."""
-        return None if self._closing is None else self._closing()
+        """The optimizer whose step runs forwards now, on this thread, in a closure.
+
+        Read from the stack: no hook tells of a step that raised, in its closure or elsewhere.
+        """
+        return next(self._around(sys._getframe(1)), None)
+
+    def runs(self, optimizer: Optimizer | None) -> bool:
+        """Whether a step of it that was heard to begin still runs, on this thread."""
+        return any(other is optimizer for other in self._around(sys._getframe(1)))
 
     def leave(self, listener: StepListener) -> None:
         """Stop telling it; without listeners the hook is removed."""
@@ -87,9 +102,18 @@ class _Dispatcher:
                 handle.remove()
 
     def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        key = id(optimizer)
+        if key in self._begun:  # a class calls its parent's step, or the last step raised
+            self._code = sys._getframe(1).f_code
+            if optimizer in self._around(sys._getframe(2)):
+                self._nested.add(key)
+                return
+        else:
+            self._begun.add(key)
         given = args[1] if len(args) > 1 else kwargs.get("closure")
-        if given is not None:
-            self._closing = weakref.ref(optimizer)
+        if given is None and not self._announced:
+            return
+        self._code = sys._getframe(1).f_code
         if not self._announced:
             return
         self._announced = False  # before they are asked: one may announce itself meanwhile
@@ -100,11 +124,25 @@ class _Dispatcher:
                 listener.optimizer_steps(optimizer, closure=given is not None)
 
     def _stepped(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._closing = None
+        key = id(optimizer)
+        if key in self._nested:
+            if optimizer in self._around(sys._getframe(2)):
+                return
+            self._nested.discard(key)
+        self._begun.discard(key)
         for ref in self._listeners:
             listener = ref()
             if listener is not None:
                 listener.optimizer_stepped(optimizer)
+
+    def _around(self, frame: FrameType | None) -> Iterator[Optimizer]:
+        """Go through the optimizers whose steps ``frame`` is part of, the innermost first."""
+        while frame is not None:
+            if frame.f_code is self._code and isinstance(
+                found := frame.f_locals.get("self"), Optimizer
+            ):
+                yield found
+            frame = frame.f_back
 
 
 dispatcher = _Dispatcher()

@@ -114,6 +114,7 @@ class Course:
                 if self._reading.finish(forced=True, halved=halved):
                     self._finish()  # this forward is of another step, not a micro-batch more
                     self._steps.skipped()
+                self._reading.check()
             self._began(module, args, kwargs)
         except Exception as error:
             self.drop()
@@ -170,9 +171,8 @@ class Course:
         if phase == "train":
             self._reading.arm(root, plan)
             dispatcher.announce()
-            # The first forward in a closure: nothing has changed the weights in this step yet.
             if (optimizer := dispatcher.inside) is not None:
-                self._reading.before_step(optimizer, closure=True)
+                self._reading.in_closure(optimizer)
         window.verdict.sample = plan.wants[0].sample if plan.wants else 0
         window.enter(root, args, kwargs)
         self.last = window.inputs or self.last

@@ -1,13 +1,15 @@
 """Follow what reads parameters from the forward that arms it to the step it has read."""
 
+import threading
+import weakref
 from collections.abc import Callable
 
 from torch import nn
 from torch.optim import Optimizer
 
-from nbtorchviz.capture.boundaries import Steps
+from nbtorchviz.capture.boundaries import Steps, dispatcher
 from nbtorchviz.capture.parameters import ParameterReader, WeightNorms
-from nbtorchviz.capture.plans import CatchSink, Plan
+from nbtorchviz.capture.plans import CatchSink, Plan, WeightWant
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.weights import WeightReader
 
@@ -27,6 +29,10 @@ class Reading:
         self._weight_norms = WeightNorms()
         self._numbers: ParameterReader | None = None
         self._pictures: WeightReader | None = None
+        self._wants: tuple[WeightWant, ...] = ()
+        """What ``_pictures`` reads."""
+        self._began: tuple[weakref.ref[Optimizer], int] | None = None
+        """Whose step was seen to begin, on which thread, and not yet to end."""
 
     @property
     def busy(self) -> bool:
@@ -42,26 +48,37 @@ class Reading:
             )
         if plan.weights and self._pictures is None:
             self._pictures = WeightReader(root, plan.weights, self._steps.seen)
+            self._wants = plan.weights
 
     def drop(self) -> None:
         """Forget it, hooks and copies."""
         numbers, self._numbers, self._pictures = self._numbers, None, None
+        self._began = None
         if numbers is not None:
             numbers.close()
 
     def before_step(self, optimizer: Optimizer, *, closure: bool) -> None:
-        """Read what an optimizer of this model finds."""
-        try:
-            if self._steps.trains(optimizer):
-                for reader in (self._numbers, self._pictures):
-                    if reader is not None:
-                        with reader.timed(self._clock):
-                            reader.before_step(optimizer, closure=closure)
-        except Exception as error:
-            self._failed(error)
+        """Read what an optimizer of this model finds as its step begins."""
+        if self._began is not None and self._began[0]() is optimizer:
+            self._again()  # its last step raised
+        self.check()
+        self._find(optimizer, closure=closure)
+
+    def in_closure(self, optimizer: Optimizer) -> None:
+        """Read what its step found: nothing has changed the weights in it yet."""
+        self._find(optimizer, closure=True)
+
+    def check(self) -> None:
+        """Notice that the step that was being read has raised, before anything else is run."""
+        if self._began is not None:
+            optimizer, thread = self._began
+            if thread == threading.get_ident() and not dispatcher.runs(optimizer()):
+                self._again()
 
     def after_step(self, optimizer: Optimizer) -> None:
         """Read what it changed."""
+        if self._began is not None and self._began[0]() is optimizer:
+            self._began = None
         try:
             if self._steps.trains(optimizer):
                 for reader in (self._numbers, self._pictures):
@@ -70,6 +87,36 @@ class Reading:
                             reader.after_step(optimizer)
         except Exception as error:
             self._failed(error)
+
+    def _find(self, optimizer: Optimizer, *, closure: bool) -> None:
+        try:
+            if self._steps.trains(optimizer):
+                self._began = weakref.ref(optimizer), threading.get_ident()
+                for reader in (self._numbers, self._pictures):
+                    if reader is not None:
+                        with reader.timed(self._clock):
+                            reader.before_step(optimizer, closure=closure)
+        except Exception as error:
+            self._failed(error)
+
+    def _again(self) -> None:
+        """Forget what was read of a step that raised, and read the next one in its place."""
+        self._began = None
+        root, numbers, pictures = self._subject.root(), self._numbers, self._pictures
+        if root is None:
+            return
+        if numbers is not None and numbers.step is None:
+            numbers.close()
+            self._numbers = None
+        if pictures is not None and pictures.step is None:
+            self._pictures = None
+        self.arm(
+            root,
+            Plan(
+                parameters=numbers is not None,
+                weights=() if pictures is None else self._wants,
+            ),
+        )
 
     def counted(self) -> None:
         """Note that the step was finished by the optimizer that counts."""
