@@ -4,7 +4,7 @@ Events own their memory and are enough to draw every picture without the model. 
 ever added, with a default; ``SCHEMA_VERSION`` grows when a meaning changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -182,32 +182,33 @@ class InputCaptured(Event):
 class LayerStatisticsCaptured(Event):
     """Sampled statistics of many layers of one forward, and of its backward.
 
-    Every tuple or array is as long as ``layers``, or empty where nothing was measured.
+    Every sequence or array is as long as ``layers``, or empty where nothing was measured.
     """
 
     layers: tuple[str, ...]
     """Layer keys, with ``#call``, in the order in which they were called."""
-    statistics: tuple[Statistics, ...]
+    statistics: Sequence[Statistics]
     """Of the activations, from a few thousand values each."""
-    gradients: tuple[Statistics | None, ...] = ()
+    gradients: Sequence[Statistics | None] = ()
     """Of d loss / d activation; None where no gradient arrived."""
     gradient_norms: FloatArray = field(default_factory=_no_numbers)
     """L2 of d loss / d activation, ``sqrt(mean(g**2) * count)`` of what was read; NaN: none."""
-    histograms: tuple[Histogram | None, ...] = ()
+    histograms: Sequence[Histogram | None] = ()
     """Of the activations."""
-    gradient_histograms: tuple[Histogram | None, ...] = ()
+    gradient_histograms: Sequence[Histogram | None] = ()
     training: tuple[bool, ...] = ()
     """Per layer, its module's ``training`` flag during the forward."""
     batch_spreads: FloatArray = field(default_factory=_no_numbers)
     """Largest standard deviation over the batch axis among the positions read, same position of
-    each sample; 0: every sample gave the same. NaN: one sample, or no batch axis."""
+    each sample; 0: every sample gave the same. NaN: one sample, no batch axis, or not read this
+    time: while the output differs from sample to sample, four times a second at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterStatisticsCaptured(Event):
     """Norms of parameters, of their gradients and updates, at the optimizer's step.
 
-    Every tuple or array is as long as ``parameters``, or empty where nothing was measured.
+    Every sequence or array is as long as ``parameters``, or empty where nothing was measured.
     """
 
     parameters: tuple[str, ...]
@@ -229,7 +230,7 @@ class ParameterStatisticsCaptured(Event):
     ``"skipped (inf)"``, ``"sparse"``, ``"shard"``."""
     nonfinite: NDArray[np.int64] = field(default_factory=_no_counts)
     """Non-finite gradient values among those read."""
-    histograms: tuple[Histogram | None, ...] = ()
+    histograms: Sequence[Histogram | None] = ()
     """Of the gradients."""
     skipped: bool = False
     """The step was skipped by a ``GradScaler``; ``step`` is that of the last one that was not."""

@@ -1,6 +1,6 @@
 """Statistics and histograms of many small samples at once, as a window on all layers needs them.
 
-Sixty layers of 2,048 float32 values: see ``python -m benchmarks statistics``.
+Eighty samples of 512 float32 values: see ``python -m benchmarks statistics``.
 """
 
 from collections.abc import Sequence
@@ -9,18 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbtorchviz.analysis.statistics import summarise
-from nbtorchviz.events import EXPONENTS, LOWEST_EXPONENT, Histogram, Statistics
+from nbtorchviz.events import EXPONENTS, LOWEST_EXPONENT, Statistics
+from nbtorchviz.measure_tables import NUMBERS, WIDTH, HistogramTable, StatisticsTable
 
 _BIAS = 127
 """Of the exponent of a float32."""
 _FIRST = LOWEST_EXPONENT + _BIAS
+_LAST = _FIRST + EXPONENTS - 1
+_CODES = 512
+"""Signs and exponents of a float32: its nine highest bits."""
 _NARROW = frozenset(np.dtype(name) for name in ("float16", "float32", "int8", "uint8", "bool"))
 """What float32 holds without loss."""
 
 
 def summarise_many(
     samples: Sequence[NDArray[np.generic]], counts: Sequence[int]
-) -> tuple[list[Statistics], list[Histogram]]:
+) -> tuple[StatisticsTable, HistogramTable]:
     """Summarise vectors of real numbers.
 
     Args:
@@ -31,21 +35,33 @@ def summarise_many(
         Statistics over the finite values (sums in float64) and histograms by power of two, one
         per sample. Histograms see values as float32.
     """
-    narrow = [at for at, sample in enumerate(samples) if sample.size and sample.dtype in _NARROW]
-    statistics = [Statistics(count=int(count), sampled=0, note="empty") for count in counts]
-    flat, rows = _concatenated([samples[at] for at in narrow])
-    for at, sample in enumerate(samples):
-        if sample.size and sample.dtype not in _NARROW:
-            found = summarise(sample)
-            statistics[at] = _counted(found, int(counts[at]))
-    if narrow and bool(np.isfinite(flat).all()):
-        totals = [int(counts[at]) for at in narrow]
-        for at, found in zip(narrow, _of_finite(flat, rows, totals), strict=True):
-            statistics[at] = found
-    else:
-        for at in narrow:
-            statistics[at] = _counted(summarise(samples[at]), int(counts[at]))
-    return statistics, _histograms(samples)
+    sizes = np.array([sample.size for sample in samples], np.int64)
+    full = np.flatnonzero(sizes)
+    numbers, lines = np.full((len(samples), 5), np.nan), np.zeros((len(samples), WIDTH), np.int32)
+    odd = {
+        at: Statistics(count=int(counts[at]), sampled=0, note="empty")
+        for at in np.flatnonzero(sizes == 0).tolist()
+    }
+    if full.size:
+        with np.errstate(over="ignore", invalid="ignore"):
+            # A float64 beyond float32's range becomes infinite.
+            values = np.concatenate(
+                [samples[at].reshape(-1) for at in full.tolist()],
+                dtype=np.float32,
+                casting="unsafe",
+            )
+            starts = np.cumsum(sizes[full]) - sizes[full]
+            zeros = np.add.reduceat(values == 0, starts, dtype=np.int64)
+            lines[full] = _lines(values, starts, sizes[full], zeros)
+            numbers[full] = _numbers(values, starts, sizes[full], zeros)
+    strange = set(np.flatnonzero(lines[:, -3:].any(axis=1)).tolist())
+    for at in full.tolist():
+        if at in strange or samples[at].dtype not in _NARROW:
+            odd[at] = _counted(summarise(samples[at]), int(counts[at]))
+            numbers[at] = [
+                np.nan if (value := getattr(odd[at], name)) is None else value for name in NUMBERS
+            ]
+    return StatisticsTable(np.array(counts, np.int64), sizes, numbers, odd), HistogramTable(lines)
 
 
 def _counted(found: Statistics, count: int) -> Statistics:
@@ -64,67 +80,51 @@ def _counted(found: Statistics, count: int) -> Statistics:
     )
 
 
-def _concatenated(
-    samples: Sequence[NDArray[np.generic]],
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """All values in one vector, and the length of each sample."""
-    sizes = np.array([sample.size for sample in samples], np.int64)
-    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinite
-        parts = [np.asarray(sample, np.float32).reshape(-1) for sample in samples]
-    return np.concatenate(parts) if parts else np.empty(0, np.float32), sizes
+def _numbers(
+    values: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    zeros: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Columns ``NUMBERS`` of samples that lie one after the other; right where all are finite."""
+    numbers = np.empty((len(starts), len(NUMBERS)))
+    numbers[:, 0] = np.minimum.reduceat(values, starts)
+    numbers[:, 1] = np.maximum.reduceat(values, starts)
+    centred = values.astype(np.float64)
+    mean = np.add.reduceat(centred, starts) / sizes
+    centred -= np.repeat(mean, sizes)
+    numbers[:, 2] = mean
+    numbers[:, 3] = np.sqrt(np.add.reduceat(np.square(centred, out=centred), starts) / sizes)
+    numbers[:, 4] = zeros / sizes
+    return numbers
 
 
-def _of_finite(
-    values: NDArray[np.float32], sizes: NDArray[np.int64], counts: Sequence[int]
-) -> list[Statistics]:
-    starts = np.cumsum(sizes) - sizes
-    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-    mean = np.add.reduceat(values, starts, dtype=np.float64) / sizes
-    centred = values - np.repeat(mean, sizes)
-    std = np.sqrt(np.add.reduceat(np.square(centred, out=centred), starts) / sizes)
-    zero_share = np.add.reduceat(values == 0, starts, dtype=np.int64) / sizes
-    columns = zip(
-        counts, sizes.tolist(), low.tolist(), high.tolist(), mean.tolist(), std.tolist(),
-        zero_share.tolist(), strict=True,
-    )  # fmt: skip
-    return [
-        Statistics(
-            count=count,
-            sampled=size,
-            minimum=smallest,
-            maximum=largest,
-            mean=middle,
-            std=width,
-            zero_share=zeros,
-        )
-        for count, size, smallest, largest, middle, width, zeros in columns
-    ]
-
-
-def _histograms(samples: Sequence[NDArray[np.generic]]) -> list[Histogram]:
-    """Count by power of two, which the bits of a float32 hold."""
-    values, sizes = _concatenated(samples)
-    bits = values.view(np.int32)
-    exponent = (bits >> 23) & 0xFF
-    place = np.clip(exponent, _FIRST, _FIRST + EXPONENTS - 1) - _FIRST
-    place += np.where(bits < 0, 0, EXPONENTS).astype(np.int32)
-    special = (exponent == 0xFF) | ((bits & 0x7FFFFFFF) == 0)
-    width = 2 * EXPONENTS + 4
-    if special.any():
-        nan, zero = np.isnan(values), values == 0
-        kinds = np.where(zero, 0, np.where(nan, 1, np.where(bits > 0, 2, 3)))
-        place = np.where(special, 2 * EXPONENTS + kinds, place)
-    row = np.repeat(np.arange(len(samples)) * width, sizes)
-    counts = np.bincount(place + row, minlength=len(samples) * width).astype(np.int32)
-    return [
-        Histogram(
-            counts_negative=line[:EXPONENTS].copy(),
-            counts_positive=line[EXPONENTS : 2 * EXPONENTS].copy(),
-            zeros=int(line[-4]),
-            nan=int(line[-3]),
-            posinf=int(line[-2]),
-            neginf=int(line[-1]),
-            count=int(size),
-        )
-        for line, size in zip(counts.reshape(len(samples), width), sizes, strict=True)
-    ]
+def _lines(
+    values: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    zeros: NDArray[np.int64],
+) -> NDArray[np.int32]:
+    """Lines of a ``HistogramTable``: count by power of two, which the bits of a float32 hold."""
+    bits, rows = values.view(np.uint32), len(starts)
+    codes = np.repeat(np.arange(rows) * _CODES, sizes)
+    codes += bits >> 23
+    counts = np.bincount(codes, minlength=rows * _CODES).reshape(rows, 2, _CODES // 2)
+    lines = np.zeros((rows, WIDTH), np.int32)
+    # Zeros of both signs have the exponent of the smallest numbers.
+    negative = np.zeros(rows, np.int64)
+    if counts[:, 1, 0].any():
+        negative = np.add.reduceat(bits == 0x80000000, starts, dtype=np.int64)
+    for sign, first, zero in ((1, 0, negative), (0, EXPONENTS, zeros - negative)):
+        bins = lines[:, first : first + EXPONENTS]
+        bins[:] = counts[:, sign, _FIRST : _LAST + 1]
+        bins[:, 0] += counts[:, sign, :_FIRST].sum(axis=1) - zero
+        bins[:, -1] += counts[:, sign, _LAST + 1 : -1].sum(axis=1)
+    lines[:, -4] = zeros
+    if (strange := counts[:, :, -1]).any():
+        infinite = np.isinf(values)
+        for column, positive in ((-2, True), (-1, False)):
+            found = infinite & ((values > 0) == positive)
+            lines[:, column] = np.add.reduceat(found, starts, dtype=np.int64)
+        lines[:, -3] = strange.sum(axis=1) - lines[:, -2] - lines[:, -1]
+    return lines

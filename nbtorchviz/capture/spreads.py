@@ -1,9 +1,11 @@
 """Sub-samples of what every called layer put out in one forward, and of the gradients it got."""
 
+import functools
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,14 +16,21 @@ from nbtorchviz.capture.hooks import SpreadHook
 from nbtorchviz.capture.leaves import refusal
 from nbtorchviz.capture.tensors import HostCopy, readable, spread_any, stride_of
 from nbtorchviz.events import Histogram, Statistics
+from nbtorchviz.measure_tables import HistogramTable, StatisticsTable
 
 SummariseMany = Callable[
-    [Sequence[NDArray[Any]], Sequence[int]], tuple[list[Statistics], list[Histogram]]
+    [Sequence[NDArray[Any]], Sequence[int]], tuple[StatisticsTable, HistogramTable]
 ]
 LIMIT = 512
 """Values read of each tensor."""
 _SAMPLES, _PLACES = 8, 64
 """Samples and positions that are compared to tell whether an output depends on its input."""
+ROWS_S = 0.25
+"""They are read no more often than this while the output does depend on the input: each of these
+values lies in a cache line of its own, and fetching those is most of what a large layer costs."""
+DEPENDS = 1e-3
+"""Spread over the batch, as a share of the largest value, from which on that is plain. Our choice,
+a thousand times what the finding asks for."""
 
 
 @dataclass(slots=True)
@@ -29,10 +38,10 @@ class LayerStatistics:
     """Numbers of all called layers of one forward; lists as long as ``layers``."""
 
     layers: tuple[str, ...]
-    statistics: tuple[Statistics, ...]
-    histograms: tuple[Histogram, ...]
-    gradients: tuple[Statistics | None, ...]
-    gradient_histograms: tuple[Histogram | None, ...]
+    statistics: Sequence[Statistics]
+    histograms: Sequence[Histogram]
+    gradients: Sequence[Statistics | None]
+    gradient_histograms: Sequence[Histogram | None]
     gradient_norms: NDArray[np.float32]
     """L2 of d loss / d activation, estimated from what was read; NaN: none came."""
     training: tuple[bool, ...]
@@ -54,12 +63,31 @@ class _Read:
     gradient: _Copy | None = None
 
 
-class Spreads:
-    """Collects during one window; developed at its boundary."""
+class RowsClock:
+    """When rows are read next; one for all windows of a model."""
 
     def __init__(self) -> None:
+        self.due_at = float("-inf")
+        """Reading of the clock from which on rows are read."""
+
+
+class Spreads:
+    """Collects during one window; developed at its boundary.
+
+    Args:
+        rows: when rows are due; None: in each window.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, rows: RowsClock | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._read: dict[str, _Read] = {}
         self._open, self._hooked = True, False
+        self._rows, self._clock = rows or RowsClock(), clock
+        self._with_rows = clock() >= self._rows.due_at
+        self.cost_s = 0.0
+        """Seconds that reading gradients took."""
 
     def take(self, key: str, tensor: Tensor, *, training: bool) -> None:
         """Read some values of one call's output, and its gradient when that comes."""
@@ -69,8 +97,11 @@ class Spreads:
         copy = _copied(tensor, values)
         if copy is None:
             return
-        batch = _rows_of(tensor) if values is None else _rows_in(values)
-        self._read[key] = _Read(key, tensor.numel(), training, copy, batch)
+        batch = None
+        if self._with_rows:
+            batch = _rows_of(tensor) if values is None else _rows_in(values)
+        count = tensor.numel() if values is None else values.size
+        self._read[key] = _Read(key, count, training, copy, batch)
         if tensor.requires_grad and not tensor.is_nested:
             tensor.register_hook(SpreadHook(self, key))  # type: ignore[no-untyped-call]
             self._hooked = True
@@ -80,14 +111,16 @@ class Spreads:
         read = self._read.get(key)
         if read is None or not self._open or gradient.requires_grad:
             return
+        began = self._clock()
         if read.gradient is None:
             read.gradient = _copied(gradient, _as_numpy(gradient))
-            return
-        part = spread_any(gradient, LIMIT)
-        if part is not None and read.gradient.shape == part.shape:
-            if not isinstance(read.gradient, HostCopy):
-                read.gradient = HostCopy(torch.from_numpy(read.gradient))
-            read.gradient.add(part)
+        else:
+            part = spread_any(gradient, LIMIT)
+            if part is not None and read.gradient.shape == part.shape:
+                if not isinstance(read.gradient, HostCopy):
+                    read.gradient = HostCopy(torch.from_numpy(read.gradient))
+                read.gradient.add(part)
+        self.cost_s += self._clock() - began
 
     @property
     def wants_gradient(self) -> bool:
@@ -123,27 +156,26 @@ class Spreads:
             vectors.append(vector if scale in (None, 1.0) else vector / np.float32(scale or 1.0))
         counts = [read.count for read in reads] + [read.count for read in came]
         statistics, histograms = summarise_many(vectors, counts)
-        total = len(reads)
-        found = {
-            read.key: (statistics[total + at], histograms[total + at], vectors[total + at])
-            for at, read in enumerate(came)
-        }
-        gradients = [found.get(read.key) for read in reads]
-        norms = np.full(total, math.nan)
-        norms[[at for at, g in enumerate(gradients) if g is not None]] = _norms(
-            vectors[total:], counts[total:]
+        total, places = len(reads), np.full(len(reads), -1)
+        places[[at for at, read in enumerate(reads) if read.gradient is not None]] = np.arange(
+            total, len(vectors)
         )
+        norms = np.where(places < 0, math.nan, _norms(statistics, vectors)[places])
         spreads = _spreads_over_batch([read.batch for read in reads])
+        if self._with_rows and total:
+            largest = np.abs(statistics.numbers[total - 1, :2]).max()
+            if spreads[-1] > DEPENDS * largest:
+                self._rows.due_at = self._clock() + ROWS_S
         with np.errstate(over="ignore"):  # beyond float32: infinite
             gradient_norms, batch_spreads = norms.astype(np.float32), spreads.astype(np.float32)
         return LayerStatistics(
-            layers=tuple(read.key for read in reads),
-            statistics=tuple(statistics[:total]),
-            histograms=tuple(histograms[:total]),
-            gradients=tuple(None if g is None else g[0] for g in gradients),
-            gradient_histograms=tuple(None if g is None else g[1] for g in gradients),
+            layers=tuple(self._read),
+            statistics=statistics.first(total),
+            histograms=histograms.first(total),
+            gradients=statistics.select(places),
+            gradient_histograms=histograms.select(places),
             gradient_norms=gradient_norms,
-            training=tuple(read.training for read in reads),
+            training=tuple([read.training for read in reads]),
             batch_spreads=batch_spreads,
         )
 
@@ -163,12 +195,11 @@ def _copied(tensor: Tensor, values: NDArray[Any] | None) -> _Copy | None:
     if values is not None:
         if values.size <= LIMIT:
             return values.flatten()
-        if not values.flags.c_contiguous:
-            strides = values.strides
-            order = sorted(range(values.ndim), key=lambda axis: (-strides[axis], axis))
-            values = values.transpose(order)  # channels_last becomes contiguous, at no cost
-        if values.flags.c_contiguous:
-            return values.reshape(-1)[:: stride_of(values.size, LIMIT)].copy()
+        order, step, _ = _way(values.shape, values.strides, values.itemsize)
+        if order is not None:
+            values = values.transpose(order)
+        if step:
+            return values.reshape(-1)[::step].copy()
     part = spread_any(tensor, LIMIT)
     return None if part is None else HostCopy(part)
 
@@ -177,11 +208,40 @@ def _rows_in(values: NDArray[Any]) -> NDArray[Any] | None:
     """Return some positions of the first samples; None where there is no batch of numbers."""
     if values.ndim < 2 or len(values) < 2 or values.dtype.kind != "f":
         return None
-    rows = values[:_SAMPLES]
-    while rows.ndim > 2:
-        longest = rows.shape.index(max(rows.shape[1:]), 1)
-        rows = rows[(slice(None),) * longest + (rows.shape[longest] // 2,)]
-    return rows[:, :: max(1, rows.shape[1] // _PLACES)][:, :_PLACES].copy()
+    return values[_way(values.shape, values.strides, values.itemsize).rows].copy()
+
+
+class _Way(NamedTuple):
+    """How to read an array of some shape and strides; worked out once for all steps."""
+
+    order: tuple[int, ...] | None
+    """Of its axes, so that memory is met in order: channels_last becomes contiguous, at no cost.
+    None: as they are."""
+    step: int
+    """Distance of the values to be read; 0: there are gaps in memory."""
+    rows: tuple[slice | int, ...]
+    """Index of the rows."""
+
+
+@functools.lru_cache(4_096)
+def _way(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> _Way:
+    order = tuple(sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis)))
+    dense, held = True, itemsize
+    for axis in reversed(order):
+        dense = dense and (shape[axis] == 1 or strides[axis] == held)
+        held *= shape[axis]
+    count = math.prod(shape)
+    places: list[slice | int] = [slice(None, _SAMPLES), *[slice(None)] * (len(shape) - 1)]
+    left = list(range(1, len(shape)))
+    while len(left) > 1:
+        longest = max(left, key=lambda axis: shape[axis])
+        places[longest] = shape[longest] // 2
+        left.remove(longest)
+    if left:
+        apart = max(1, shape[left[0]] // _PLACES)
+        places[left[0]] = slice(None, apart * _PLACES, apart)
+    same = order == tuple(range(len(shape)))
+    return _Way(None if same else order, stride_of(count, LIMIT) if dense else 0, tuple(places))
 
 
 def _rows_of(tensor: Tensor) -> HostCopy | None:
@@ -209,18 +269,15 @@ def _vector(copy: _Copy) -> NDArray[Any]:
     return tensor.resolve_neg().numpy().reshape(-1)
 
 
-def _norms(vectors: Sequence[NDArray[Any]], counts: Sequence[int]) -> NDArray[np.float64]:
-    """L2 of tensors of ``counts`` elements, from what was read; infinite if that is not finite."""
-    sizes = np.array([vector.size for vector in vectors], np.int64)
-    norms = np.full(len(vectors), math.nan)
-    full = np.flatnonzero(sizes).tolist()
-    if full:
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.square(np.concatenate([vectors[at] for at in full], dtype=np.float64))
-            starts = np.cumsum(sizes[full]) - sizes[full]
-            means = np.add.reduceat(squares, starts) / sizes[full]
-            norms[full] = np.sqrt(means * np.asarray(counts, np.float64)[full])
-        norms[full] = np.where(np.isfinite(norms[full]), norms[full], math.inf)
+def _norms(table: StatisticsTable, vectors: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """L2 of the tensors, from what was read; infinite if that is not finite, NaN if nothing was."""
+    mean, std = table.numbers[:, 2], table.numbers[:, 3]
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms: NDArray[np.float64] = np.sqrt((mean * mean + std * std) * table.counts)
+        for at in table.odd:
+            if len(vector := vectors[at]):
+                square = np.square(vector, dtype=np.float64).mean() * table.counts[at]
+                norms[at] = math.sqrt(square) if math.isfinite(square) else math.inf
     return norms
 
 

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from nbtorchviz.capture.layers import INPUT, OUTPUT, Tree, join_key, split_key
 from nbtorchviz.capture.leaves import leaves, pick, refusal, shape_of, tensors_of
 from nbtorchviz.capture.plans import Catch, Caught, Inputs, Plan, Summarise, Want
 from nbtorchviz.capture.shapes import LayoutBook, LayoutLike
-from nbtorchviz.capture.spreads import Spreads, SummariseMany
+from nbtorchviz.capture.spreads import RowsClock, Spreads, SummariseMany
 from nbtorchviz.capture.survey import CallRecord, surveyed_layers
 from nbtorchviz.capture.tensors import (
     Cut,
@@ -44,6 +44,7 @@ class Setting:
     """Factor by which a GradScaler multiplied the loss; None when no scaler is known."""
     clock: Callable[[], float] = time.monotonic
     """Measures cost."""
+    rows: RowsClock = field(default_factory=RowsClock)
 
 
 class Window:
@@ -68,6 +69,8 @@ class Window:
         self.hook_calls = 0
         self.cost_s = 0.0
         self.open = True
+        # An empty plan is that of a compiled model, whose batch an eager copy is to show.
+        self._shows = bool(plan.wants or plan.survey or not (plan.statistics or plan.parameters))
         self.calls: list[CallRecord] = []
         """What a survey has seen so far, in the order in which calls began."""
         self._setting = setting
@@ -85,7 +88,7 @@ class Window:
         """Wants whose gradient may come, with the layout of their output."""
         self._awaiting: dict[int, LayoutLike] = {}
         """Wants whose output had no graph: a reentrant checkpoint recomputes it."""
-        self._spreads = Spreads()
+        self._spreads = Spreads(setting.rows, setting.clock)
         self._input: Cut | None = None
         self._training: dict[str, bool] = {}
         self.scaled = False
@@ -98,42 +101,49 @@ class Window:
         return bool(self._watched or self._awaiting) or self._spreads.wants_gradient
 
     def enter(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Copy the input sample and put hooks on the planned modules."""
-        book = self._setting.book
+        """Put hooks on the planned modules, and copy the input sample if there are pictures."""
+        self.scaled = _half_autocast()
+        if self._shows:
+            self._copy_input(args, kwargs)
+        if self.plan.survey or self.plan.statistics:
+            modules = dict(root.named_modules(remove_duplicate=False))
+            for name in self._setting.tree.entries:
+                if name != INPUT:
+                    self._hook(root, name, modules)
+        else:
+            for name in self._wants:
+                if name != INPUT:
+                    self._hook(root, name, {})
+        if not self.open:  # closed by another thread meanwhile
+            self._unhook(set())
+
+    def _copy_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        book, sample = self._setting.book, self.verdict.sample
         tensors = tensors_of(args, kwargs)
         book.begin([shape_of(tensor) for tensor in tensors])
-        sample = self.verdict.sample
-        self.scaled = _half_autocast()
         if tensors:
             first = tensors[0]
             layout = book.layout(INPUT, "", shape_of(first), INPUT, None)
             want = next((w for w in self.plan.wants if w.key == INPUT), Want(INPUT, sample=sample))
             self._input = cut(first, want, layout, key=INPUT, call=0, path="")
-        if self.plan.wants or self.plan.survey or not self.plan.statistics:
-            self.inputs = own_inputs(
-                args, kwargs, batch_size=book.batch_size, batch_axis=book.batch_axis, sample=sample
-            )
-        every = self.plan.survey or self.plan.statistics
-        entries = self._setting.tree.entries
-        for name in entries if every else self._wants:
-            if name == INPUT:
-                continue
-            self._hook(root, name)
-        if not self.open:  # closed by another thread meanwhile
-            self._unhook(set())
+        self.inputs = own_inputs(
+            args, kwargs, batch_size=book.batch_size, batch_axis=book.batch_axis, sample=sample
+        )
 
-    def _hook(self, root: nn.Module, name: str) -> None:
+    def _hook(self, root: nn.Module, name: str, modules: dict[str, nn.Module]) -> None:
         entry = self._setting.tree.entry(name)
         if entry is None:
             self._setting.fault(f"plan for {name}", KeyError(f"no layer {name!r}"))
             return
         if entry.name == OUTPUT and not entry.raw:
             return  # the root's own hook hands this output over
-        try:
-            module = root.get_submodule(entry.raw)
-        except AttributeError as error:  # the user replaced part of the model
-            self._setting.fault(f"hook of {name}", error)
-            return
+        module = modules.get(entry.raw)
+        if module is None:
+            try:
+                module = root.get_submodule(entry.raw)
+            except AttributeError as error:  # the user replaced part of the model
+                self._setting.fault(f"hook of {name}", error)
+                return
         if self.plan.survey:
             handle = module.register_forward_pre_hook(LayerPreHook(self, entry.name))
             self._handles[entry.name].append(handle)
@@ -171,14 +181,19 @@ class Window:
         call = self._counts[name]
         self._counts[name] = call + 1
         key = join_key(name, call)
+        plan = self.plan
+        if plan.statistics:
+            main = (None, output) if isinstance(output, Tensor) else pick(leaves(output), "")
+            if main is not None:
+                self._spreads.take(key, main[1], training=self._training.get(name, False))
+        if not (plan.wants or plan.survey):
+            return
         wants = [index for at, index in self._wants.get(name, ()) if at == call]
-        if not (wants or self.plan.survey or self.plan.statistics):
+        if not (wants or plan.survey):
             return
         found = leaves(output)
-        if self.plan.survey:
+        if plan.survey:
             self._surveyed(name, call, found)
-        if self.plan.statistics and (leaf := pick(found, "")) is not None:
-            self._spreads.take(key, leaf[1], training=self._training.get(name, False))
         entry = self._setting.tree.entries[name]
         for index in wants:
             want = self.plan.wants[index]
@@ -253,7 +268,8 @@ class Window:
                 if self.plan.survey:
                     self.layer_began(OUTPUT)
                 self.layer_ended(OUTPUT, output)
-            self.verdict.predicted(leaves(output), self._setting.book)
+            if self._shows:
+                self.verdict.predicted(leaves(output), self._setting.book)
         except Exception as error:
             self._setting.fault("prediction", error)
         waiting = {split_key(self._cuts[index].key)[0] for index in self._awaiting}
@@ -300,7 +316,7 @@ class Window:
         with contextlib.suppress(ValueError, RuntimeError):
             catch.label, catch.prediction, catch.probability = self.verdict.read()
         self.cost_s += self._setting.clock() - began
-        catch.cost_s = self.cost_s
+        catch.cost_s = self.cost_s + self._spreads.cost_s
         return catch
 
     def _add_gradient(self, caught: Caught, gradient: Cut | None) -> None:

@@ -38,7 +38,7 @@ class Pace:
     ) -> None:
         self.share, self.fastest_s = share, fastest_s
         self._clock = clock
-        self.due_at = clock()
+        self.due_at = self._repaid_at = clock()
 
     def due(self) -> bool:
         """Whether it may be done now."""
@@ -46,15 +46,20 @@ class Pace:
 
     def hurry(self) -> None:
         """Forget what is still to be repaid, down to ``fastest_s``."""
-        self.due_at = min(self.due_at, self._clock() + self.fastest_s)
+        soon = self._clock() + self.fastest_s
+        self.due_at, self._repaid_at = min(self.due_at, soon), min(self._repaid_at, soon)
 
     def begin(self) -> None:
         """Note that it is done now."""
-        self.due_at = self._clock() + self.fastest_s
+        now = self._clock()
+        self._repaid_at = max(self._repaid_at, now)
+        self.due_at = max(now + self.fastest_s, self._repaid_at)
 
     def spent(self, seconds: float) -> None:
-        """Repay what it cost by waiting."""
-        self.due_at = min(self.due_at + seconds / self.share, self._clock() + self.slowest_s)
+        """Repay what it cost by waiting; the wait for ``fastest_s`` counts."""
+        latest = self._clock() + self.slowest_s
+        self._repaid_at = min(self._repaid_at + seconds / self.share, latest)
+        self.due_at = min(max(self.due_at, self._repaid_at), latest)
 
 
 class Budget:

@@ -49,7 +49,9 @@ class SessionFacts:
     ) -> None:
         self._metrics = metrics
         self._step, self._epoch, self._layers, self._find = step, epoch, layers, find
-        self._activations: dict[str, Statistics] = {}
+        self._forward: LayerStatisticsCaptured | None = None
+        self._activations: dict[str, Statistics] | None = None
+        """Of ``_forward``; None until somebody asks."""
         self._activation_gradients: dict[str, float] = {}
         self._parameters = ParameterFacts()
         self._findings: dict[tuple[str, str], None] = {}
@@ -66,9 +68,9 @@ class SessionFacts:
         if isinstance(event, LayerStatisticsCaptured | ParameterStatisticsCaptured):
             self._worked_out = {}
         if isinstance(event, LayerStatisticsCaptured):
-            self._activations = dict(zip(event.layers, event.statistics, strict=False))
-            norms = zip(event.layers, event.gradient_norms, strict=False)
-            self._activation_gradients = {layer: float(norm) for layer, norm in norms}
+            self._forward, self._activations = event, None
+            norms = zip(event.layers, event.gradient_norms.tolist(), strict=False)
+            self._activation_gradients = dict(norms)
         elif isinstance(event, ParameterStatisticsCaptured):
             self._parameters.observe(event)
         elif isinstance(event, FindingRaised):
@@ -150,7 +152,7 @@ class SessionFacts:
 
     def _statistic(self, name: str, key: str) -> float | None:
         if name in _FIELDS:
-            statistics = self._activations.get(key)
+            statistics = self._statistics().get(key)
             value = None if statistics is None else getattr(statistics, _FIELDS[name])
             return None if value is None else float(value)
         if name == "weight_norm":
@@ -161,6 +163,13 @@ class SessionFacts:
             return self._parameters.gradient_norm(key)
         norm = self._activation_gradients.get(key, math.nan)
         return None if math.isnan(norm) else norm  # NaN: none arrived
+
+    def _statistics(self) -> dict[str, Statistics]:
+        if self._activations is None:
+            event = self._forward
+            pairs = zip(event.layers, event.statistics, strict=False) if event is not None else ()
+            self._activations = dict(pairs)
+        return self._activations
 
     def _latest(self, name: str) -> Point | None:
         try:

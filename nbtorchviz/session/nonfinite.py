@@ -19,6 +19,7 @@ from nbtorchviz.events import (
     NonFiniteFound,
     ParameterStatisticsCaptured,
 )
+from nbtorchviz.measure_tables import enumerate_odd
 from nbtorchviz.nonfinite import UNKNOWN, NonFiniteReport
 from nbtorchviz.session.budget import Pace
 from nbtorchviz.session.nonfinite_replay import replay
@@ -273,8 +274,9 @@ class NonFiniteWatch:
 def _in_statistics(event: Event) -> NonFiniteReport | None:
     """Name the first layer, in the order of the forward, or else the parameter."""
     if isinstance(event, LayerStatisticsCaptured):
-        for layer, numbers in zip(event.layers, event.statistics, strict=True):
+        for at, numbers in enumerate_odd(event.statistics):
             if numbers.nan:
+                layer = event.layers[at]
                 return NonFiniteReport(
                     step=event.step,
                     word="NaN",

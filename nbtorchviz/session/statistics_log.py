@@ -18,12 +18,14 @@ from nbtorchviz.events import (
     ParameterStatisticsCaptured,
     Statistics,
 )
+from nbtorchviz.measure_tables import NUMBERS, WIDTH, StatisticsTable, lines_of
 
 MOST_COLUMNS = 2_048
 HISTOGRAM_BYTES = 16_000_000
 """For all histograms of one kind of event."""
 LAYER_FIELDS = ("mean", "std", "minimum", "maximum", "zero_share", "nonfinite")
 """Statistics of activations that are kept over time."""
+_PLACES = [NUMBERS.index(name) for name in LAYER_FIELDS[:-1]]
 GAP_S, GAP_DISTANCES, MOST_GAPS = 5.0, 8, 64
 """A stretch without samples is a gap where it lasted longer than this and took more than so many
 times the usual number of steps; so many gaps are told apart."""
@@ -103,9 +105,9 @@ class _Table:
         self.events = Columns((), np.int64, MOST_COLUMNS)
         """Number of the event behind each column of ``numbers``."""
         self.seen = 0
-        bytes_each = max(1, quantities * len(rows)) * (2 * EXPONENTS + 4) * 2
+        bytes_each = max(1, quantities * len(rows)) * (WIDTH) * 2
         most = max(32, min(MOST_COLUMNS, HISTOGRAM_BYTES // bytes_each))
-        depth = (quantities, len(rows), 2 * EXPONENTS + 4)
+        depth = (quantities, len(rows), WIDTH)
         self.histograms = Columns(depth, np.uint16, most)
         self.gaps: list[tuple[int, int]] = []
         self._distances: list[int] = []
@@ -221,9 +223,15 @@ class StatisticsLog:
             table = self._layers = _Table(event.layers, len(LAYER_FIELDS) + 1, 2)
         gradients = event.gradient_norms
         column = np.full((len(LAYER_FIELDS) + 1, len(event.layers)), np.nan, np.float32)
-        for at, numbers in enumerate(event.statistics):
-            column[:-1, at] = _numbers(numbers)
-            self._elements[event.layers[at]] = numbers.count
+        known = event.statistics
+        if isinstance(known, StatisticsTable):
+            column[:-2] = known.numbers.T[_PLACES]
+            column[-2] = known.nonfinite()
+            self._elements.update(zip(event.layers, known.counts.tolist(), strict=True))
+        else:
+            for at, numbers in enumerate(known):
+                column[:-1, at] = _numbers(numbers)
+                self._elements[event.layers[at]] = numbers.count
         if len(gradients) == len(event.layers):
             column[-1] = gradients
         table.numbers.append(event.step, column)
@@ -276,12 +284,8 @@ def _numbers(numbers: Statistics) -> list[float]:
 
 
 def _packed(histograms: Sequence[Histogram | None], rows: int) -> NDArray[np.uint16]:
-    packed = np.zeros((rows, 2 * EXPONENTS + 4), np.uint16)
-    for at, found in enumerate(histograms):
-        if found is not None:
-            packed[at, :EXPONENTS] = found.counts_negative
-            packed[at, EXPONENTS : 2 * EXPONENTS] = found.counts_positive
-            packed[at, -4:] = found.zeros, found.nan, found.posinf, found.neginf
+    packed = np.zeros((rows, WIDTH), np.uint16)
+    packed[: len(histograms)] = lines_of(histograms)
     return packed
 
 

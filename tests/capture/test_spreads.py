@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from nbtorchviz.analysis.many_statistics import summarise_many
 from nbtorchviz.capture import spreads
 from nbtorchviz.capture.plans import Plan
 from nbtorchviz.capture.tensors import HostCopy, spread_any
@@ -76,6 +77,23 @@ def test_an_output_that_ignores_its_input_has_no_spread(tap_on, desk):
     )
     assert spreads["1"] == 0.0
     assert spreads["0"] > 0.0
+
+
+def test_samples_are_compared_four_times_a_second_unless_they_are_alike(tap_on, desk):
+    now = [0.0]
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    tap_on(model, plan=Plan(statistics=True), clock=lambda: now[0])
+
+    def compared(inputs):
+        run(model, inputs)
+        return not math.isnan(desk.catches[-1].statistics.batch_spreads[-1])
+
+    assert compared(torch.randn(4, 3))
+    now[0] = 0.2
+    assert not compared(torch.randn(4, 3))
+    now[0] = 0.26
+    assert compared(torch.ones(4, 3))  # all samples alike: the next reading is to tell as well
+    assert compared(torch.ones(4, 3))
 
 
 def test_training_flags_are_those_of_the_modules(tap_on, desk):
@@ -154,8 +172,9 @@ def test_copies_are_not_views_of_what_training_goes_on_with():
 
 def test_a_norm_counts_what_was_not_read_and_says_infinite_of_what_is_not_finite():
     vectors = [np.float32([3, 4]), np.float32([]), np.float32([1, math.nan]), np.float32([2])]
-    norms = spreads._norms(vectors, [8, 0, 2, 1])
-    assert norms[0] == 10.0  # (9 + 16) / 2 * 8 = 100
+    table, _ = summarise_many(vectors, [8, 0, 2, 1])
+    norms = spreads._norms(table, vectors)
+    assert norms[0] == pytest.approx(10.0)  # (9 + 16) / 2 * 8 = 100
     assert math.isnan(norms[1])
     assert norms[2:].tolist() == [math.inf, 2.0]
 

@@ -299,8 +299,8 @@ def test_no_hook_stays_when_another_thread_closes_while_hooks_are_being_put_on(
     tap = tap_on(model, plan=Plan(survey=True))
     original = windows.Window._hook
 
-    def close_meanwhile(window, root, name):
-        original(window, root, name)
+    def close_meanwhile(window, root, name, modules):
+        original(window, root, name, modules)
         if name == "1":
             closer = threading.Thread(target=tap.close)
             closer.start()

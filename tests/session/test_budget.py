@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbtorchviz.session.budget import FASTEST_S, SLOWEST_S, Budget
+from nbtorchviz.session.budget import FASTEST_S, SLOWEST_S, Budget, Pace
 
 
 def budget(share=0.02):
@@ -74,3 +74,29 @@ def test_samples_taken_when_due_never_exceed_the_share(costs):
     while not b.due():
         time.now += 0.01
     assert sum(costs) / time.now <= 0.02 * 1.05
+
+
+def test_waiting_for_the_next_time_repays_what_this_one_cost():
+    time = SimpleNamespace(now=0.0)
+    pace = Pace(0.01, 0.1, clock=lambda: time.now)
+    pace.begin()
+    pace.spent(0.0006)  # repaid by 0.06 s, which pass before the period is over
+    assert pace.due_at == pytest.approx(0.1)
+    pace.spent(0.0009)
+    assert pace.due_at == pytest.approx(0.15)
+    time.now = 0.12
+    pace.begin()  # somebody asked earlier: what is not repaid yet still has to be
+    pace.spent(0.001)
+    assert pace.due_at == pytest.approx(0.25)
+
+
+@given(costs=st.lists(st.floats(1e-5, 0.02), min_size=20, max_size=60))
+def test_a_pace_is_as_fast_as_its_share_and_its_period_allow(costs):
+    time = SimpleNamespace(now=0.0)
+    pace = Pace(0.01, 0.1, clock=lambda: time.now)
+    for cost in costs:
+        time.now = max(time.now, pace.due_at)
+        pace.begin()
+        pace.spent(cost)
+    assert pace.due_at >= 0.999 * sum(costs) / 0.01
+    assert pace.due_at <= sum(max(0.1, cost / 0.01) for cost in costs) + 1e-6
