@@ -190,7 +190,7 @@ class LayerHook(Hook):
 
 class _Parameters(Protocol):
     def accumulated(self, name: str, parameter: Tensor) -> None:
-        """Hear that a gradient was added to a parameter."""
+        """Hear that a gradient was added to a parameter; never raises."""
 
 
 class ParameterHook(Hook):
@@ -209,7 +209,7 @@ class ParameterHook(Hook):
 
 class _Spread(Protocol):
     def gradient_came(self, key: str, gradient: Tensor) -> None:
-        """Hear the gradient of the loss with respect to one call's output."""
+        """Hear the gradient of the loss with respect to one call's output; never raises."""
 
 
 class SpreadHook(Hook):
@@ -217,9 +217,9 @@ class SpreadHook(Hook):
 
     __slots__ = ()
 
-    def __call__(self, gradient: Tensor) -> None:
-        """Hand over the gradient."""
-        if self._born != _Process.generation:
+    def __call__(self, gradient: Tensor | None) -> None:
+        """Hand over the gradient; None: none reached this output of a function with several."""
+        if gradient is None or self._born != _Process.generation:
             return
         owner: _Spread | None = self._owner()
         if owner is not None:
@@ -235,9 +235,9 @@ class GradientHook(Hook):
         super().__init__(owner)
         self.index = index
 
-    def __call__(self, gradient: Tensor) -> None:
-        """Hand over the gradient."""
-        if self._born != _Process.generation:
+    def __call__(self, gradient: Tensor | None) -> None:
+        """Hand over the gradient; None: none reached this output of a function with several."""
+        if gradient is None or self._born != _Process.generation:
             return
         owner: _Layer | None = self._owner()
         if owner is not None:

@@ -193,22 +193,32 @@ class Sentinel:
     def gradient_came(self, index: int, gradient: Tensor) -> None:
         """Keep the gradient of the loss with respect to an output."""
         record = self.record
-        size = gradient.numel() * gradient.element_size()
-        if record is not None and not gradient.requires_grad and size <= MOST_OUTPUT_BYTES:
-            record.gradients.setdefault(index, gradient.detach())
+        if record is None or gradient.requires_grad:
+            return
+        try:
+            if gradient.numel() * gradient.element_size() <= MOST_OUTPUT_BYTES:
+                record.gradients.setdefault(index, gradient.detach())
+        except Exception as error:
+            self._post.fault("keeping the gradient of the output", error)
 
     def criterion_began(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep what the loss module is given."""
         if self.record is not None and torch.is_grad_enabled():
-            self.record.criterion = Kept.of(args, kwargs)
+            try:
+                self.record.criterion = Kept.of(args, kwargs)
+            except Exception as error:
+                self._post.fault("keeping what the loss is given", error)
 
     def layer_ended(self, name: str, output: object) -> None:
         """Look at the loss."""
         record = self.record
         if record is None or not isinstance(output, Tensor) or not output.is_cpu:
             return
-        if output.numel() == 1 and not math.isfinite(value := float(output.detach())):
-            self._post.broke(record, word_of(value), "the loss")
+        try:
+            if output.numel() == 1 and not math.isfinite(value := float(output.detach())):
+                self._post.broke(record, word_of(value), "the loss")
+        except Exception as error:
+            self._post.fault("looking at the loss", error)
 
     @property
     def reading(self) -> bool:

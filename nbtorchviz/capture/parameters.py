@@ -70,6 +70,7 @@ class ParameterReader:
         optimizers: those that are known to train it.
         raw: also read gradients before clipping, by hooks on the parameters.
         weight_norms: kept from one reader to the next.
+        fault: called with (where, exception).
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class ParameterReader:
         *,
         raw: bool = True,
         weight_norms: "WeightNorms | None" = None,
+        fault: Callable[[str, BaseException], None] = lambda where, error: None,
     ) -> None:
+        self._fault = fault
         self._weight_norms = weight_norms or WeightNorms()
         self._named = [
             (name, parameter)
@@ -115,8 +118,11 @@ class ParameterReader:
     def accumulated(self, name: str, parameter: Tensor) -> None:
         """Read some of a gradient before anybody clips it; the last micro-batch counts."""
         began, gradient = time.monotonic(), parameter.grad
-        if gradient is not None and _dense(gradient):
-            self._raw[int(name)] = HostCopy(spread(gradient.detach(), LIMIT))
+        try:
+            if gradient is not None and _dense(gradient):
+                self._raw[int(name)] = HostCopy(spread(gradient.detach(), LIMIT))
+        except Exception as error:  # raised into the backward it would end the training
+            self._fault("gradient of a parameter", error)
         self.cost_s += time.monotonic() - began
 
     def before_step(self, optimizer: Optimizer, *, closure: bool) -> None:

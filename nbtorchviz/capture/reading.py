@@ -44,7 +44,11 @@ class Reading:
         if plan.parameters and self._numbers is None:
             raw = self._subject.compiled_how is None  # a hook on a parameter would recompile it
             self._numbers = ParameterReader(
-                root, self._steps.known, raw=raw, weight_norms=self._weight_norms
+                root,
+                self._steps.known,
+                raw=raw,
+                weight_norms=self._weight_norms,
+                fault=self._fault,
             )
         if plan.weights and self._pictures is None:
             self._pictures = WeightReader(root, plan.weights, self._steps.seen)

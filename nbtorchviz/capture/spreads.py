@@ -75,13 +75,18 @@ class Spreads:
     """Collects during one window; developed at its boundary.
 
     Args:
+        fault: called with (where, exception).
         rows: when rows are due; None: in each window.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, rows: RowsClock | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        fault: Callable[[str, BaseException], None],
+        rows: RowsClock | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._fault = fault
         self._read: dict[str, _Read] = {}
         self._open, self._hooked = True, False
         self._rows, self._clock = rows or RowsClock(), clock
@@ -112,15 +117,22 @@ class Spreads:
         if read is None or not self._open or gradient.requires_grad:
             return
         began = self._clock()
+        try:
+            self._add(read, gradient)
+        except Exception as error:  # raised into the backward it would end the training
+            del self._read[key]
+            self._fault(f"gradient of {key}", error)
+        self.cost_s += self._clock() - began
+
+    def _add(self, read: _Read, gradient: Tensor) -> None:
         if read.gradient is None:
             read.gradient = _copied(gradient, _as_numpy(gradient))
-        else:
-            part = spread_any(gradient, LIMIT)
-            if part is not None and read.gradient.shape == part.shape:
-                if not isinstance(read.gradient, HostCopy):
-                    read.gradient = HostCopy(torch.from_numpy(read.gradient))
-                read.gradient.add(part)
-        self.cost_s += self._clock() - began
+            return
+        part = spread_any(gradient, LIMIT)
+        if part is not None and read.gradient.shape == part.shape:
+            if not isinstance(read.gradient, HostCopy):
+                read.gradient = HostCopy(torch.from_numpy(read.gradient))
+            read.gradient.add(part)
 
     @property
     def wants_gradient(self) -> bool:

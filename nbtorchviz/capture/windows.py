@@ -88,7 +88,7 @@ class Window:
         """Wants whose gradient may come, with the layout of their output."""
         self._awaiting: dict[int, LayoutLike] = {}
         """Wants whose output had no graph: a reentrant checkpoint recomputes it."""
-        self._spreads = Spreads(setting.rows, setting.clock)
+        self._spreads = Spreads(setting.fault, setting.rows, setting.clock)
         self._input: Cut | None = None
         self._training: dict[str, bool] = {}
         self.scaled = False
