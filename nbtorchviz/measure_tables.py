@@ -19,6 +19,7 @@ WIDTH = 2 * EXPONENTS + 4
 """Columns of ``HistogramTable.lines``: negative, positive, zeros, NaN, +Inf, -Inf."""
 
 T = TypeVar("T")
+N = TypeVar("N", bound=np.generic)
 
 
 class _Table(Sequence[T]):
@@ -87,8 +88,8 @@ class StatisticsTable(_Table[Statistics]):
         """Return the table of these rows; -1 gives None."""
         places = {row: at for at, row in enumerate(rows.tolist())}
         odd = {places[row]: found for row, found in self.odd.items() if row in places}
-        chosen = self.counts[rows], self.sampled[rows], self.numbers[rows]
-        return StatisticsTable(*chosen, odd, rows >= 0)
+        counts, sampled = _taken(self.counts, rows), _taken(self.sampled, rows)
+        return StatisticsTable(counts, sampled, _taken(self.numbers, rows), odd, rows >= 0)
 
     def first(self, rows: int) -> "StatisticsTable":
         """Return the table of the first ``rows`` tensors."""
@@ -134,9 +135,7 @@ class HistogramTable(_Table[Histogram]):
 
     def select(self, rows: NDArray[np.int64]) -> Sequence[Histogram | None]:
         """Return the table of these rows; -1 gives None."""
-        known, lines = rows >= 0, self.lines[rows]
-        lines[~known] = 0
-        return HistogramTable(lines, known)
+        return HistogramTable(_taken(self.lines, rows), rows >= 0)
 
     def first(self, rows: int) -> "HistogramTable":
         """Return the table of the first ``rows`` tensors."""
@@ -157,6 +156,13 @@ class HistogramTable(_Table[Histogram]):
                 neginf=neginf,
                 count=int(line.sum()),
             )
+
+
+def _taken(values: NDArray[N], rows: NDArray[np.int64]) -> NDArray[N]:
+    """Rows of an array; 0 where the row is -1."""
+    taken, known = np.zeros((len(rows), *values.shape[1:]), values.dtype), rows >= 0
+    taken[known] = values[rows[known]]
+    return taken
 
 
 def lines_of(histograms: Sequence[Histogram | None]) -> NDArray[np.int32]:

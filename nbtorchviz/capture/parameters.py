@@ -3,9 +3,9 @@
 import contextlib
 import math
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +15,15 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.hooks import ParameterHook
-from nbtorchviz.capture.spreads import LIMIT, SummariseMany
-from nbtorchviz.capture.tensors import HostCopy, readable, spread
+from nbtorchviz.capture.parameter_norms import Norms, WeightNorms
+from nbtorchviz.capture.samples import LIMIT, Copy, as_numpy, copied, vector_of
+from nbtorchviz.capture.spreads import SummariseMany
+from nbtorchviz.capture.tensors import HostCopy, spread
 from nbtorchviz.events import Histogram
 
 _FLOATS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
+_PLAIN = (Tensor, nn.Parameter)
+_NOTHING = np.empty(0)
 
 
 @dataclass(slots=True)
@@ -35,25 +39,8 @@ class ParameterStatistics:
     counts: NDArray[np.int64]
     states: tuple[str, ...]
     nonfinite: NDArray[np.int64]
-    histograms: tuple[Histogram | None, ...]
+    histograms: Sequence[Histogram | None]
     skipped: bool = False
-
-
-class WeightNorms:
-    """Norms of the weights, which change slowly: each is computed at every tenth reading."""
-
-    EVERY = 10
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[weakref.ref[Tensor], int, HostCopy]] = {}
-
-    def norm(self, at: int, parameter: Tensor) -> HostCopy:
-        """Return the norm of parameter number ``at``, at most nine readings old."""
-        ref, age, copy = self._kept.get(at, (None, self.EVERY, None))
-        if copy is None or ref is None or ref() is not parameter or age >= self.EVERY - 1:
-            age, copy = -1, HostCopy(_norm(parameter))
-        self._kept[at] = weakref.ref(parameter), age + 1, copy
-        return copy
 
 
 class ParameterReader:
@@ -79,7 +66,7 @@ class ParameterReader:
         optimizers: Iterable[Optimizer],
         *,
         raw: bool = True,
-        weight_norms: "WeightNorms | None" = None,
+        weight_norms: WeightNorms | None = None,
         fault: Callable[[str, BaseException], None] = lambda where, error: None,
     ) -> None:
         self._fault = fault
@@ -93,12 +80,15 @@ class ParameterReader:
         self._rates: dict[int, float] = {}
         self._read: set[int] = set()
         self._words: dict[int, str] = {}
-        self._norms: dict[int, HostCopy] = {}
-        self._gradient_norms: dict[int, HostCopy] = {}
-        self._gradients: dict[int, HostCopy] = {}
-        self._raw: dict[int, HostCopy] = {}
-        self._before: dict[int, Tensor] = {}
+        self._norms: dict[int, tuple[Norms, int]] = {}
+        self._gradient_norms: dict[int, tuple[Norms, int]] = {}
+        self._gradients: dict[int, Copy] = {}
+        self._raw: dict[int, Copy] = {}
+        self._before: dict[int, Tensor | NDArray[Any]] = {}
+        self._after: dict[int, NDArray[Any]] = {}
         self._updates: dict[int, HostCopy] = {}
+        """Differences where numpy cannot read the weights; else ``_before`` and ``_after``."""
+        self._awaited: list[HostCopy | Norms] = []
         self.step: int | None = None
         """The step that was read, once it finished."""
         self.cost_s = 0.0
@@ -120,7 +110,7 @@ class ParameterReader:
         began, gradient = time.monotonic(), parameter.grad
         try:
             if gradient is not None and _dense(gradient):
-                self._raw[int(name)] = HostCopy(spread(gradient.detach(), LIMIT))
+                self._raw[int(name)] = self._some(gradient.detach())
         except Exception as error:  # raised into the backward it would end the training
             self._fault("gradient of a parameter", error)
         self.cost_s += time.monotonic() - began
@@ -129,23 +119,30 @@ class ParameterReader:
         """Read weights, and unless a closure computes them later also gradients."""
         self._unhook()
         self._learn(optimizer)
-        for at in self._mine(optimizer) - self._norms.keys():
-            parameter = self._named[at][1]
-            if _dense(parameter):
-                self._norms[at] = self._weight_norms.norm(at, parameter)
-                if parameter.requires_grad:
-                    self._before[at] = spread(parameter.detach(), LIMIT).clone()
+        mine = {at: self._named[at][1] for at in self._mine(optimizer) - self._norms.keys()}
+        dense = {at: parameter for at, parameter in mine.items() if _dense(parameter)}
+        norms = self._weight_norms.norms(dense)
+        self._norms.update(norms)
+        self._awaited += {found for found, _ in norms.values()}
+        for at, parameter in dense.items():
+            if parameter.requires_grad:
+                self._before[at] = _held(parameter.detach())
         if not closure:
             self._read_gradients(optimizer)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """Read what the step changed."""
         self._read_gradients(optimizer)
-        for at in self._mine(optimizer) & self._before.keys():
-            before = self._before.pop(at)
-            after = spread(self._named[at][1].detach(), LIMIT)
-            if after.shape == before.shape:
-                self._updates[at] = HostCopy(after.to(torch.float64).sub_(before))
+        for at in self._mine(optimizer) & self._before.keys() - self._after.keys():
+            before, weights = self._before[at], self._named[at][1].detach()
+            if isinstance(before, Tensor):
+                del self._before[at]
+                after = spread(weights, LIMIT)
+                if after.shape == before.shape:
+                    self._updates[at] = HostCopy(after.to(torch.float64).sub_(before))
+                    self._awaited.append(self._updates[at])
+            elif isinstance(copy := self._some(weights), np.ndarray) and copy.size == before.size:
+                self._after[at] = copy
 
     @contextlib.contextmanager
     def timed(self, clock: Callable[[], float]) -> Iterator[None]:
@@ -155,9 +152,8 @@ class ParameterReader:
         self.cost_s += clock() - began
 
     def close(self) -> None:
-        """Take every hook off and forget copies of weights."""
+        """Take every hook off."""
         self._unhook()
-        self._before.clear()
 
     @property
     def complete(self) -> bool:
@@ -167,12 +163,11 @@ class ParameterReader:
     @property
     def ready(self) -> bool:
         """True when no copy is still on its way from the device."""
-        kept = (self._norms, self._gradient_norms, self._gradients, self._raw, self._updates)
-        return all(copy.ready for copies in kept for copy in copies.values())
+        return all(copy.ready for copy in self._awaited)
 
     def overflowed(self) -> bool:
         """Whether a gradient before clipping was infinite or NaN. Waits for no device."""
-        return any(not bool(copy.host().isfinite().all()) for copy in self._raw.values())
+        return not all(np.isfinite(vector_of(copy)).all() for copy in self._raw.values())
 
     def develop(
         self, summarise_many: SummariseMany, scale: float | None, *, skipped: bool = False
@@ -186,56 +181,60 @@ class ParameterReader:
             skipped: a ``GradScaler`` skipped this step.
         """
         total, counts = len(self._named), [p.numel() for _, p in self._named]
-        norms, gradients, raw, updates = (np.full(total, math.nan, np.float32) for _ in range(4))
-        for column, copies in ((norms, self._norms), (gradients, self._gradient_norms)):
-            for at, copy in copies.items():
-                column[at] = float(copy.host())
-        lengths = _lengths(self._raw), _lengths(self._gradients)
-        for at in self._raw:
-            raw[at] = self._raw_norm(at, counts[at], *lengths) / (scale or 1.0)
-        for at, length in _lengths(self._updates).items():
-            if held := math.prod(self._updates[at].shape):
-                updates[at] = length * math.sqrt(counts[at] / held)
-        histograms: list[Histogram | None] = [None] * total
-        nonfinite = np.zeros(total, np.int64)
         read = sorted(self._gradients)
-        vectors = [readable(self._gradients[at].host()).numpy() for at in read]
-        for at, numbers, histogram in zip(
-            read, *summarise_many(vectors, [counts[at] for at in read]), strict=True
-        ):
-            histograms[at] = histogram
-            nonfinite[at] = numbers.nan + numbers.posinf + numbers.neginf
-        rates = np.full(total, math.nan, np.float32)
-        for at, rate in self._rates.items():
-            rates[at] = rate
+        vectors = [vector_of(self._gradients[at]) for at in read]
+        numbers, histograms = summarise_many(vectors, [counts[at] for at in read])
+        rows, nonfinite = np.full(total, -1), np.zeros(total, np.int64)
+        rows[read] = np.arange(len(read))
+        nonfinite[read] = numbers.nonfinite()
+        norms = self._raw_norms(dict(zip(read, vectors, strict=True)), counts)
         return ParameterStatistics(
-            parameters=tuple(name for name, _ in self._named),
-            gradient_norms=gradients,
-            raw_gradient_norms=raw,
-            norms=norms,
-            update_norms=updates,
-            learning_rates=rates,
+            parameters=tuple([name for name, _ in self._named]),
+            gradient_norms=_column(total, _values(self._gradient_norms)),
+            raw_gradient_norms=_column(total, norms) / np.float32(scale or 1.0),
+            norms=_column(total, _values(self._norms)),
+            update_norms=_column(total, self._update_norms(counts)),
+            learning_rates=_column(total, self._rates),
             counts=np.array(counts, np.int64),
-            states=tuple(self._word(at, skipped=skipped) for at in range(total)),
+            states=tuple([self._word(at, skipped=skipped) for at in range(total)]),
             nonfinite=nonfinite,
-            histograms=tuple(histograms),
+            histograms=histograms.select(rows),
             skipped=skipped,
         )
 
-    def _raw_norm(
-        self, at: int, count: int, raw: Mapping[int, float], clipped: Mapping[int, float]
-    ) -> float:
-        """Norm before clipping, which scaled the values that were read as it scaled the others.
+    def _raw_norms(
+        self, clipped: Mapping[int, NDArray[Any]], counts: Sequence[int]
+    ) -> dict[int, float]:
+        """Norms before clipping, which scaled the values that were read as it scaled the others.
 
         Reading all values twice would take as long again as everything else here.
         """
-        before = raw[at]
-        if at not in self._gradient_norms:  # no optimizer: nothing else was read
-            return before * math.sqrt(count / max(1, math.prod(self._raw[at].shape)))
-        after, norm = clipped[at], float(self._gradient_norms[at].host())
-        if before == after:
-            return norm
-        return norm * before / after if after > 0 else before
+        raw = {at: vector_of(copy) for at, copy in self._raw.items()}
+        norms = _values(self._gradient_norms)
+        same = _equal(raw, clipped)
+        found = {at: norms[at] for at in same if at in norms}
+        rest = [at for at in raw if at not in found]
+        after = [clipped.get(at, _NOTHING) for at in rest]
+        lengths = zip(rest, _lengths([raw[at] for at in rest]), _lengths(after), strict=True)
+        for at, before, length in lengths:
+            if at not in norms:  # no optimizer: nothing else was read
+                found[at] = before * math.sqrt(counts[at] / max(1, raw[at].size))
+            elif before == length:
+                found[at] = norms[at]
+            else:
+                found[at] = norms[at] * before / length if length > 0 else before
+        return found
+
+    def _update_norms(self, counts: Sequence[int]) -> dict[int, float]:
+        moved = {at: copy.host().numpy() for at, copy in self._updates.items()}
+        with np.errstate(over="ignore", invalid="ignore"):
+            for at, after in self._after.items():
+                moved[at] = np.subtract(after, self._before[at], dtype=np.float64)
+        return {
+            at: length * math.sqrt(counts[at] / moved[at].size)
+            for at, length in zip(moved, _lengths(list(moved.values())), strict=True)
+            if moved[at].size
+        }
 
     def _word(self, at: int, *, skipped: bool) -> str:
         parameter = self._named[at][1]
@@ -265,6 +264,7 @@ class ParameterReader:
         }
 
     def _read_gradients(self, optimizer: Optimizer) -> None:
+        dense: dict[int, Tensor] = {}
         for at in self._mine(optimizer) - self._read:
             self._read.add(at)
             parameter = self._named[at][1]
@@ -278,8 +278,21 @@ class ParameterReader:
             elif gradient.is_sparse:
                 self._words[at], gradient = "sparse", gradient.coalesce().values()
             if _dense(gradient):
-                self._gradient_norms[at] = HostCopy(_norm(gradient))
-                self._gradients[at] = HostCopy(spread(gradient, LIMIT))
+                dense[at] = gradient
+                self._gradients[at] = self._some(gradient)
+        if dense:
+            norms = Norms(list(dense.values()))
+            self._awaited.append(norms)
+            self._gradient_norms.update({at: (norms, place) for place, at in enumerate(dense)})
+
+    def _some(self, tensor: Tensor) -> Copy:
+        """Copy some values of a detached dense tensor."""
+        copy = copied(tensor, as_numpy(tensor)) if type(tensor) is Tensor else None
+        if copy is None:
+            copy = HostCopy(spread(tensor, LIMIT))
+        if isinstance(copy, HostCopy):
+            self._awaited.append(copy)
+        return copy
 
     def _unhook(self) -> None:
         handles, self._handles = self._handles, []
@@ -287,9 +300,40 @@ class ParameterReader:
             handle.remove()
 
 
-def _lengths(copies: Mapping[int, HostCopy]) -> dict[int, float]:
-    """L2 of the values in each copy, in float64; one pass over all of them."""
-    vectors = [readable(copy.host()).numpy() for copy in copies.values()]
+def _held(tensor: Tensor) -> Tensor | NDArray[Any]:
+    """Copy some values, to be compared with those after the step; on the device if not numpy."""
+    values = as_numpy(tensor)
+    copy = None if values is None else copied(tensor, values)
+    return copy if isinstance(copy, np.ndarray) else spread(tensor, LIMIT).clone()
+
+
+def _values(norms: Mapping[int, tuple[Norms, int]]) -> dict[int, float]:
+    return {at: found.values()[place] for at, (found, place) in norms.items()}
+
+
+def _column(total: int, values: Mapping[int, float]) -> NDArray[np.float32]:
+    """One number per parameter; NaN where there is none."""
+    column = np.full(total, math.nan, np.float32)
+    with np.errstate(over="ignore"):  # beyond float32: infinite
+        column[list(values)] = list(values.values())
+    return column
+
+
+def _equal(one: Mapping[int, NDArray[Any]], other: Mapping[int, NDArray[Any]]) -> list[int]:
+    """List the parameters of which the same values were read twice; one pass over all."""
+    places = [at for at in one if at in other and one[at].size == other[at].size > 0]
+    if not places:
+        return []
+    same = np.concatenate([one[at] for at in places]) == np.concatenate(
+        [other[at] for at in places]
+    )
+    sizes = np.array([one[at].size for at in places])
+    kept = np.logical_and.reduceat(same, np.cumsum(sizes) - sizes)
+    return [at for at, equal in zip(places, kept.tolist(), strict=True) if equal]
+
+
+def _lengths(vectors: Sequence[NDArray[Any]]) -> list[float]:
+    """L2 of each vector, in float64; one pass over all of them."""
     sizes = np.array([vector.size for vector in vectors], np.int64)
     lengths, full = np.zeros(len(vectors)), np.flatnonzero(sizes)
     if full.size:
@@ -297,15 +341,11 @@ def _lengths(copies: Mapping[int, HostCopy]) -> dict[int, float]:
             squares = np.square(np.concatenate(vectors, dtype=np.float64))
             starts = (np.cumsum(sizes) - sizes)[full]
             lengths[full] = np.sqrt(np.add.reduceat(squares, starts))
-    return dict(zip(copies, lengths.tolist(), strict=True))
+    return lengths.tolist()
 
 
 def _dense(tensor: Tensor) -> bool:
-    plain = tensor.layout is torch.strided and not hasattr(tensor, "device_mesh")
+    if type(tensor) not in _PLAIN and hasattr(tensor, "device_mesh"):
+        return False
+    plain = tensor.layout is torch.strided
     return plain and tensor.dtype in _FLOATS and tensor.device.type != "meta"
-
-
-def _norm(tensor: Tensor) -> Tensor:
-    """L2 norm in float32, whatever the tensor's own type."""
-    norm: Tensor = torch.linalg.vector_norm(tensor.detach(), dtype=torch.float32)
-    return norm

@@ -8,7 +8,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.boundaries import Steps, dispatcher
-from nbtorchviz.capture.parameters import ParameterReader, WeightNorms
+from nbtorchviz.capture.parameter_norms import WeightNorms
+from nbtorchviz.capture.parameters import ParameterReader
 from nbtorchviz.capture.plans import CatchSink, Plan, WeightWant
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.weights import WeightReader

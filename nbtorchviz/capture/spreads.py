@@ -1,11 +1,10 @@
 """Sub-samples of what every called layer put out in one forward, and of the gradients it got."""
 
-import functools
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nbtorchviz.capture.hooks import SpreadHook
-from nbtorchviz.capture.leaves import refusal
-from nbtorchviz.capture.tensors import HostCopy, readable, spread_any, stride_of
+from nbtorchviz.capture.samples import LIMIT, Copy, as_numpy, copied, rows_in, rows_of, vector_of
+from nbtorchviz.capture.tensors import HostCopy, readable, spread_any
 from nbtorchviz.events import Histogram, Statistics
 from nbtorchviz.measure_tables import HistogramTable, StatisticsTable
 
 SummariseMany = Callable[
     [Sequence[NDArray[Any]], Sequence[int]], tuple[StatisticsTable, HistogramTable]
 ]
-LIMIT = 512
-"""Values read of each tensor."""
-_SAMPLES, _PLACES = 8, 64
-"""Samples and positions that are compared to tell whether an output depends on its input."""
 ROWS_S = 0.25
 """They are read no more often than this while the output does depend on the input: each of these
 values lies in a cache line of its own, and fetching those is most of what a large layer costs."""
@@ -48,19 +43,14 @@ class LayerStatistics:
     batch_spreads: NDArray[np.float32]
 
 
-_Copy = HostCopy | NDArray[Any]
-"""Values that were copied: at once by numpy where that can read them, which takes two thirds of
-the time that torch takes for a few hundred values, else by torch."""
-
-
 @dataclass(slots=True)
 class _Read:
     key: str
     count: int
     training: bool
-    copy: _Copy
-    batch: _Copy | None = None
-    gradient: _Copy | None = None
+    copy: Copy
+    batch: Copy | None = None
+    gradient: Copy | None = None
 
 
 class RowsClock:
@@ -98,13 +88,13 @@ class Spreads:
         """Read some values of one call's output, and its gradient when that comes."""
         if key in self._read:
             return
-        values = _as_numpy(tensor)
-        copy = _copied(tensor, values)
+        values = as_numpy(tensor)
+        copy = copied(tensor, values)
         if copy is None:
             return
         batch = None
         if self._with_rows:
-            batch = _rows_of(tensor) if values is None else _rows_in(values)
+            batch = rows_of(tensor) if values is None else rows_in(values)
         count = tensor.numel() if values is None else values.size
         self._read[key] = _Read(key, count, training, copy, batch)
         if tensor.requires_grad and not tensor.is_nested:
@@ -126,7 +116,7 @@ class Spreads:
 
     def _add(self, read: _Read, gradient: Tensor) -> None:
         if read.gradient is None:
-            read.gradient = _copied(gradient, _as_numpy(gradient))
+            read.gradient = copied(gradient, as_numpy(gradient))
             return
         part = spread_any(gradient, LIMIT)
         if part is not None and read.gradient.shape == part.shape:
@@ -161,10 +151,10 @@ class Spreads:
         """
         reads = list(self._read.values())
         came = [read for read in reads if read.gradient is not None]
-        vectors = [_vector(read.copy) for read in reads]
+        vectors = [vector_of(read.copy) for read in reads]
         for read in came:
             assert read.gradient is not None
-            vector = _vector(read.gradient)
+            vector = vector_of(read.gradient)
             vectors.append(vector if scale in (None, 1.0) else vector / np.float32(scale or 1.0))
         counts = [read.count for read in reads] + [read.count for read in came]
         statistics, histograms = summarise_many(vectors, counts)
@@ -192,95 +182,6 @@ class Spreads:
         )
 
 
-def _as_numpy(tensor: Tensor) -> NDArray[Any] | None:
-    """Return a view of the values; None where numpy cannot read them as they are."""
-    if type(tensor) is not Tensor or not tensor.is_cpu or tensor.is_complex():
-        return None
-    try:
-        return tensor.detach().numpy()
-    except (RuntimeError, TypeError):  # bfloat16, sparse, nested, quantised, under vmap ...
-        return None
-
-
-def _copied(tensor: Tensor, values: NDArray[Any] | None) -> _Copy | None:
-    """Copy some values at a fixed stride; None when there are none to read."""
-    if values is not None:
-        if values.size <= LIMIT:
-            return values.flatten()
-        order, step, _ = _way(values.shape, values.strides, values.itemsize)
-        if order is not None:
-            values = values.transpose(order)
-        if step:
-            return values.reshape(-1)[::step].copy()
-    part = spread_any(tensor, LIMIT)
-    return None if part is None else HostCopy(part)
-
-
-def _rows_in(values: NDArray[Any]) -> NDArray[Any] | None:
-    """Return some positions of the first samples; None where there is no batch of numbers."""
-    if values.ndim < 2 or len(values) < 2 or values.dtype.kind != "f":
-        return None
-    return values[_way(values.shape, values.strides, values.itemsize).rows].copy()
-
-
-class _Way(NamedTuple):
-    """How to read an array of some shape and strides; worked out once for all steps."""
-
-    order: tuple[int, ...] | None
-    """Of its axes, so that memory is met in order: channels_last becomes contiguous, at no cost.
-    None: as they are."""
-    step: int
-    """Distance of the values to be read; 0: there are gaps in memory."""
-    rows: tuple[slice | int, ...]
-    """Index of the rows."""
-
-
-@functools.lru_cache(4_096)
-def _way(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> _Way:
-    order = tuple(sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis)))
-    dense, held = True, itemsize
-    for axis in reversed(order):
-        dense = dense and (shape[axis] == 1 or strides[axis] == held)
-        held *= shape[axis]
-    count = math.prod(shape)
-    places: list[slice | int] = [slice(None, _SAMPLES), *[slice(None)] * (len(shape) - 1)]
-    left = list(range(1, len(shape)))
-    while len(left) > 1:
-        longest = max(left, key=lambda axis: shape[axis])
-        places[longest] = shape[longest] // 2
-        left.remove(longest)
-    if left:
-        apart = max(1, shape[left[0]] // _PLACES)
-        places[left[0]] = slice(None, apart * _PLACES, apart)
-    same = order == tuple(range(len(shape)))
-    return _Way(None if same else order, stride_of(count, LIMIT) if dense else 0, tuple(places))
-
-
-def _rows_of(tensor: Tensor) -> HostCopy | None:
-    """Do the same for what numpy cannot read."""
-    dense = not tensor.is_nested and tensor.layout is torch.strided and not tensor.is_quantized
-    if not dense or refusal(tensor) or tensor.ndim < 2 or tensor.shape[0] < 2:
-        return None
-    if not tensor.is_floating_point():
-        return None
-    rows = tensor.detach()[:_SAMPLES]
-    while rows.ndim > 2:  # a thin view: nothing is copied but what is read
-        longest = max(range(1, rows.ndim), key=lambda axis: rows.shape[axis])
-        rows = rows.select(longest, rows.shape[longest] // 2)
-    return HostCopy(rows[:, :: max(1, rows.shape[1] // _PLACES)][:, :_PLACES])
-
-
-def _vector(copy: _Copy) -> NDArray[Any]:
-    if not isinstance(copy, HostCopy):
-        return copy.astype(np.float32) if copy.dtype == np.float16 else copy
-    tensor = copy.host()
-    if tensor.dtype in (torch.bfloat16, torch.float16) or "float8" in str(tensor.dtype):
-        tensor = tensor.float()
-    if tensor.is_complex():
-        tensor = tensor.abs()
-    return tensor.resolve_neg().numpy().reshape(-1)
-
-
 def _norms(table: StatisticsTable, vectors: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
     """L2 of the tensors, from what was read; infinite if that is not finite, NaN if nothing was."""
     mean, std = table.numbers[:, 2], table.numbers[:, 3]
@@ -293,7 +194,7 @@ def _norms(table: StatisticsTable, vectors: Sequence[NDArray[Any]]) -> NDArray[n
     return norms
 
 
-def _spreads_over_batch(copies: Sequence[_Copy | None]) -> NDArray[np.float64]:
+def _spreads_over_batch(copies: Sequence[Copy | None]) -> NDArray[np.float64]:
     """Largest standard deviation over samples at any position; NaN where that has no meaning."""
     spreads = np.full(len(copies), math.nan)
     alike: dict[tuple[int, ...], list[tuple[int, NDArray[Any]]]] = {}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nbtorchviz.analysis.many_statistics import summarise_many
-from nbtorchviz.capture import spreads
+from nbtorchviz.capture import samples, spreads
 from nbtorchviz.capture.plans import Plan
 from nbtorchviz.capture.tensors import HostCopy, spread_any
 
@@ -150,12 +150,12 @@ def test_what_numpy_reads_is_what_torch_reads(shape, dtype, how):
         tensor = tensor.transpose(0, -1)
     elif how == "part":
         tensor = tensor[..., ::2]
-    values = spreads._as_numpy(tensor)
-    copied = spreads._vector(spreads._copied(tensor, values))
-    by_torch = spreads._vector(HostCopy(spread_any(tensor, spreads.LIMIT)))
+    values = samples.as_numpy(tensor)
+    copied = samples.vector_of(samples.copied(tensor, values))
+    by_torch = samples.vector_of(HostCopy(spread_any(tensor, samples.LIMIT)))
     assert copied.dtype == by_torch.dtype
     assert copied.tolist() == by_torch.tolist()
-    rows, by_torch = spreads._rows_in(values), spreads._rows_of(tensor)
+    rows, by_torch = samples.rows_in(values), samples.rows_of(tensor)
     assert (rows is None) == (by_torch is None)
     if rows is not None:
         assert rows.tolist() == by_torch.host().tolist()
@@ -163,8 +163,8 @@ def test_what_numpy_reads_is_what_torch_reads(shape, dtype, how):
 
 def test_copies_are_not_views_of_what_training_goes_on_with():
     tensor = torch.ones(4, 3)
-    values = spreads._as_numpy(tensor)
-    copy, rows = spreads._copied(tensor, values), spreads._rows_in(values)
+    values = samples.as_numpy(tensor)
+    copy, rows = samples.copied(tensor, values), samples.rows_in(values)
     tensor.zero_()
     assert copy.tolist() == [1.0] * 12
     assert rows.tolist() == [[1.0] * 3] * 4

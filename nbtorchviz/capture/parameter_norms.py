@@ -1,0 +1,68 @@
+"""Exact norms of parameters and gradients: one call for all, one copy to the host."""
+
+import weakref
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from nbtorchviz.capture.tensors import HostCopy
+
+
+class Norms:
+    """L2 norms of some tensors, in float32 whatever their own type, on their way to the host.
+
+    Args:
+        tensors: dense floating ones, at least one.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._copies = [HostCopy(part) for part in _stacked(tensors)]
+        self._values: list[float] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """True when no copy is still on its way from the device."""
+        return all(copy.ready for copy in self._copies)
+
+    def values(self) -> list[float]:
+        """Return one number per tensor."""
+        if self._values is None:
+            self._values = [value for copy in self._copies for value in copy.host().tolist()]
+        return self._values
+
+
+def _stacked(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Norms in the order of the tensors, as a vector where all lie on one device."""
+    with torch.no_grad():
+        if all(tensor.dtype is torch.float32 for tensor in tensors):
+            norms = list(torch._foreach_norm(list(tensors)))
+        else:
+            norms = [torch.linalg.vector_norm(each, dtype=torch.float32) for each in tensors]
+        if len({norm.device for norm in norms}) == 1:
+            return [torch.stack(norms)]
+        return [norm.reshape(1) for norm in norms]
+
+
+class WeightNorms:
+    """Norms of the weights, which change slowly: each is computed at every tenth reading."""
+
+    EVERY = 10
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[weakref.ref[Tensor], Norms, int]] = {}
+        self._ages: dict[int, int] = {}
+
+    def norms(self, parameters: Mapping[int, Tensor]) -> dict[int, tuple[Norms, int]]:
+        """Return where the norm of each is, by the same number, at most nine readings old."""
+        stale = []
+        for at, parameter in parameters.items():
+            kept, age = self._kept.get(at), self._ages.get(at, 0)
+            if kept is None or kept[0]() is not parameter or age >= self.EVERY - 1:
+                stale.append(at)
+            self._ages[at] = age + 1
+        if stale:
+            norms = Norms([parameters[at].detach() for at in stale])
+            for place, at in enumerate(stale):
+                self._kept[at], self._ages[at] = (weakref.ref(parameters[at]), norms, place), 0
+        return {at: self._kept[at][1:] for at in parameters}
