@@ -38,10 +38,16 @@ def _stacked(tensors: Sequence[Tensor]) -> list[Tensor]:
         if all(tensor.dtype is torch.float32 for tensor in tensors):
             norms = list(torch._foreach_norm(list(tensors)))
         else:
-            norms = [torch.linalg.vector_norm(each, dtype=torch.float32) for each in tensors]
+            norms = [_norm(tensor) for tensor in tensors]
         if len({norm.device for norm in norms}) == 1:
             return [torch.stack(norms)]
         return [norm.reshape(1) for norm in norms]
+
+
+def _norm(tensor: Tensor) -> Tensor:
+    wide = tensor.dtype is torch.float64  # which torch does not narrow by itself
+    norm: Tensor = torch.linalg.vector_norm(tensor, dtype=None if wide else torch.float32)
+    return norm.float()
 
 
 class WeightNorms:

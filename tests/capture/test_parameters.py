@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from nbtorchviz.capture.plans import Plan
+from nbtorchviz.capture.samples import LIMIT
 
 
 def net():
@@ -206,3 +207,28 @@ def test_reading_changes_nothing_and_leaves_nothing(read_of, tap_on, desk):
     assert all(torch.equal(a, b) for a, b in zip(bare, watched, strict=True))
     assert len(desk.parameters) == 5
     assert desk.faults == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_numbers_of_other_types_and_layouts_are_right_too(read_of, desk, dtype):
+    model = nn.Sequential(nn.Conv2d(2, 40, 3), nn.Flatten(), nn.Linear(160, 2, dtype=dtype))
+    model[0].to(dtype, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    parameters = read_of(model)
+    model(torch.randn(3, 2, 4, 4, dtype=dtype)).square().sum().backward()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    clip_grad_norm_([model[2].weight], 1e-2)
+    optimizer.step()
+    assert desk.faults == []
+    (_, read) = parameters[0]
+    for name, parameter in model.named_parameters():
+        accurate = parameter.grad.float() if dtype is torch.bfloat16 else parameter.grad
+        norm = accurate.norm().float().item()
+        assert column(read, "gradient_norms")[name] == pytest.approx(norm, rel=1e-6)
+        update = (parameter.double() - before[name].double()).norm().item()
+        sampled = parameter.numel() > LIMIT
+        rel = 0.1 if sampled else 1e-5
+        assert column(read, "update_norms")[name] == pytest.approx(update, rel=rel)
+        raw = column(read, "raw_gradient_norms")[name]
+        assert raw > 5 * norm if name == "2.weight" else raw == pytest.approx(norm, rel=1e-6)
+    assert [found.count for found in read.histograms] == [103, 40, 160 * 2, 2]
