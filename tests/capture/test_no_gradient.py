@@ -87,8 +87,8 @@ def test_what_no_gradient_reached_has_none(tap_on, desk):
 @pytest.mark.parametrize(
     ("plan", "where", "name"),
     [
-        (Plan(statistics=True), spreads, "_as_numpy"),
-        (Plan(parameters=True), parameters, "spread"),
+        (Plan(statistics=True), spreads, "as_numpy"),
+        (Plan(parameters=True), parameters, "as_numpy"),
     ],
 )
 def test_a_fault_of_ours_during_the_backward_is_told_and_training_goes_on(
