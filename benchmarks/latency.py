@@ -1,7 +1,8 @@
 """Layer slider to painted frame in a real JupyterLab and Notebook 7, beside a bare slider.
 
-The floor is an ipywidgets slider that writes a label, routed the same way, in the same notebook;
-its moves and ours take turns while the training cell runs. Bar: the median is at most
+Convolutions at three paces in both hosts, then four kinds of model with an evaluation after each
+epoch. The floor is an ipywidgets slider that writes a label, routed the same way, in the same
+notebook; its moves and ours take turns while the training cell runs. Bar: the median is at most
 max(1.3 x floor, floor + 20 ms), and every move is painted.
 """
 
@@ -15,49 +16,47 @@ from typing import Any
 from tests.browser import chromium
 from tests.browser.jupyter import Jupyter
 from tests.browser.latency import delays_ms, floor_answers
+from tests.browser.loops import SETUP, Loop, indented
+from tests.browser.models import EPOCHS, MODELS
 from tests.browser.notebook_page import NotebookPage, write_notebook
 
-SETUP = """
-import pathlib, time
-import torch
-from torch import nn
-import ipywidgets
-import nbtorchviz as nbv
-from nbtorchviz.live.host import route_over_subshell
-
-torch.set_num_threads(1)
+CHAIN = """
+import time
 channels, side, pause_s = {channels}, {side}, {pause_s}
 model = nn.Sequential(*[
     nn.Sequential(nn.Conv2d(3 if i == 0 else channels, channels, 3, padding=1), nn.ReLU())
     for i in range(6)])
-optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
 inputs = torch.randn({batch}, 3, side, side)
-session = nbv.watch(model, optimizer)
+"""
+SLIDERS = """
+import ipywidgets
+from nbtorchviz.live.host import route_over_subshell
 
+optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+session = nbv.watch(model, optimizer)
 slider, label = ipywidgets.IntSlider(value=0, max=400), ipywidgets.Label("v=0")
-slider.observe(lambda change: setattr(label, "value", f"v={{change['new']}}"), "value")
+slider.observe(lambda change: setattr(label, "value", f"v={change['new']}"), "value")
 floor = ipywidgets.VBox([slider, label])
 floor.add_class("nbtv-floor")
 for widget in (slider, label):
     route_over_subshell(widget.comm)
 display(floor)
-browser = nbv.ActivationBrowser(session, layer="0.0")
+browser = nbv.ActivationBrowser(session)
 display(browser)
-
-def loop():
-    while not pathlib.Path("{stop}").exists():
-        optimizer.zero_grad()
-        model(inputs).square().mean().backward()
-        time.sleep(pause_s)
-        optimizer.step()
 """
-PLAIN = "print('started', flush=True)\nloop()\nprint('ended')"
-BACKGROUND = "run = session.train_in_background(loop)\nprint('started', flush=True)"
+STEPS = """
+for _ in going("NAME"):
+    optimizer.zero_grad()
+    model(inputs).square().mean().backward()
+    time.sleep(pause_s)
+    optimizer.step()
+"""
 CASES = (
     ("12 ms steps", {"channels": 16, "side": 28, "batch": 8, "pause_s": 0.0}),
     ("500 ms steps", {"channels": 16, "side": 28, "batch": 8, "pause_s": 0.5}),
     ("250 kB frames", {"channels": 64, "side": 56, "batch": 1, "pause_s": 0.0}),
 )
+MODES = ("plain", "background")
 
 
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
@@ -66,11 +65,16 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     rows = []
     with _host() as (context, jupyter):
         for app in ("lab", "notebook"):
-            for mode, loop in (("plain", PLAIN), ("background", BACKGROUND)):
+            for mode in MODES:
                 for name, case in CASES[:1] if mode == "background" or quick else CASES:
                     stem = f"{app}-{mode}-{name.split()[0]}"
-                    figures = _measure(context, jupyter, app, stem, loop, case, moves)
+                    cells = CHAIN.format(**case), STEPS
+                    figures = _measure(context, jupyter, app, stem, cells, mode, moves)
                     rows.append({"host": app, "mode": mode, "case": name, **figures})
+        for name, model in () if quick else MODELS.items():
+            cells = model, EPOCHS
+            figures = _measure(context, jupyter, "lab", name.split()[0], cells, "plain", moves)
+            rows.append({"host": "lab", "mode": "plain", "case": name, **figures})
     return rows
 
 
@@ -97,21 +101,31 @@ def _measure(
     jupyter: Jupyter,
     app: Any,
     stem: str,
-    loop: str,
-    case: dict[str, Any],
+    cells: tuple[str, str],
+    mode: str,
     moves: int,
 ) -> dict[str, Any]:
-    stop = f"stop-{stem}"
-    write_notebook(jupyter.files / f"{stem}.ipynb", [SETUP.format(stop=stop, **case), loop])
+    model, training = cells
+    loop = Loop(jupyter.files, stem)
+    training = training.replace("NAME", stem)
+    if mode == "background":
+        training = f"def train():\n{indented(training)}\nrun = session.train_in_background(train)"
+    write_notebook(jupyter.files / f"{stem}.ipynb", [SETUP + model + SLIDERS, training])
     page = NotebookPage(context, jupyter, f"{stem}.ipynb", app=app)
     page.run_all()
-    page.wait_text(1, "started")
-    page.wait_painted(layer="0.0", after=2)
+    loop.begun()
+    page.view().wait_for()
+    page.view().scroll_into_view_if_needed()
+    page.wait_painted(after=2, from_step=1)
     ours = page.view().get_by_role("slider", name="Layer", exact=True)
     bare = page.page.locator(".nbtv-floor .noUi-handle")
+    there = min(8, int(ours.get_attribute("max")))
+    ours.focus()
+    page.page.keyboard.press("Home")
+    page.wait_painted(layer="input")
     page.clear_probe()
     for number in range(moves):
-        key = "ArrowRight" if number // 8 % 2 == 0 else "ArrowLeft"
+        key = "ArrowRight" if number // there % 2 == 0 else "ArrowLeft"
         before = len(page.paints())
         _nudge(page.page, bare)
         page.page.wait_for_function(
@@ -130,8 +144,8 @@ def _measure(
     recorded, paints = page.moves(), page.paints()
     floor = delays_ms([m for m in recorded if m["control"] == "floor"], paints, floor_answers)
     own = _own_delays(recorded, paints)
-    mode = page.painted()["mode"]
-    (jupyter.files / stop).touch()
+    chip = page.painted()["mode"]
+    loop.end()
     page.close()
     jupyter.end_sessions()
     floor_ms = median(delay for delay in floor if delay is not None)
@@ -142,7 +156,7 @@ def _measure(
         "floor_ms": floor_ms,
         "layer_ms": own_ms,
         "bar_ms": max(1.3 * floor_ms, floor_ms + 20),
-        "chip": mode,
+        "chip": chip,
     }
 
 

@@ -11,9 +11,9 @@ from nbtorchviz.session.cam_edits import edit_pin, edited_images, picture_of
 from nbtorchviz.session.cam_images import cam_images
 from tests.capture.test_identical import assert_same, state_of
 from tests.session.test_cam_compute import network
-from tests.session.test_cam_desk import made, step
+from tests.session.test_cam_desk import clock, made, step
 
-__all__ = ["made"]
+__all__ = ["clock", "made"]
 
 
 def given(count=3):
@@ -73,8 +73,8 @@ def test_what_is_no_picture_cannot_be_painted_on():
         picture_of(cam_images(torch.rand(3, 20)), 0)
 
 
-def test_the_desk_shows_edits_and_then_its_old_tape_again(made):
-    desk = made()
+def test_the_desk_shows_edits_and_then_its_old_tape_again(made, clock):
+    desk = made(clock=clock)  # passes that take no time: all classes are affordable
     assert desk.run_when_idle()
     step(desk)
     desk.ask()
