@@ -30,7 +30,7 @@ def raw_map(method: str, activation: Tensor, gradient: Tensor) -> Tensor:
     if activation.ndim < 3 or activation.shape != gradient.shape:
         shapes = f"{tuple(activation.shape)} and {tuple(gradient.shape)}"
         raise ValueError(f"activation and gradient must share one shape (N, C, ...), got {shapes}.")
-    if activation.dtype != torch.float64:
+    if activation.dtype not in (torch.float32, torch.float64):
         activation, gradient = activation.float(), gradient.float()
     flat = METHODS[method](activation.flatten(2), gradient.flatten(2))
     return flat.reshape(len(activation), *activation.shape[2:])

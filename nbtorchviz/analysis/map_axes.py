@@ -33,7 +33,9 @@ class MapAxes:
     note: str = ""
 
     def arrange(self, output: Tensor) -> Tensor:
-        """Return a view or copy of ``output`` as (N, C, *shape)."""
+        """Return ``output`` itself, a view or a copy of it, as (N, C, *shape)."""
+        if self.batch_axis == 0 == self.channel_axis and output.shape[2:] == self.shape:
+            return output
         batched = output[None] if self.batch_axis is None else output.movedim(self.batch_axis, 0)
         first = batched.movedim(self.channel_axis + 1, 1)
         if self.prefix:

@@ -132,7 +132,8 @@ def kept_layer(
     if done.usual:
         with done:
             key, scores = done.usual, done.scores(target) if choose else None
-            if key in done.taps and (scores is None or done.explains(key, scores)):
+            kept = key in done.taps and not done.taps[key].overwritten
+            if kept and (scores is None or done.explains(key, scores)):
                 yield done, key, scores
                 return
         done = CamPass(model, images, lazy=True)
@@ -142,6 +143,7 @@ def kept_layer(
         if not done.taps[key].overwritten:
             yield done, key, scores
             return
+        done.note_overwritten()
     with CamPass(model, images, layers=[split_key(key)[0]]) as done:
         yield done, key, None
 

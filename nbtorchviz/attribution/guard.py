@@ -1,17 +1,17 @@
 """Run a model with gradients, in eval mode, and leave no trace of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from nbtorchviz.capture.compiled import compiled_how, eager
+from nbtorchviz.capture.compiled import eager, is_compiled
 from nbtorchviz.capture.hooks import own_forward
 from nbtorchviz.capture.module_state import Written
 from nbtorchviz.capture.permission import asked
-from nbtorchviz.capture.probe import no_trace, parameters_of
+from nbtorchviz.capture.probe import no_trace
 
 _writes: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 """Model -> whether its forward changes parameters even in eval mode, as seen in a first run."""
@@ -19,7 +19,9 @@ _MOST_NAMED = 4
 
 
 @contextmanager
-def guarded(root: nn.Module, notes: list[str]) -> Iterator[None]:
+def guarded(
+    root: nn.Module, notes: list[str], modules: Sequence[nn.Module] | None = None
+) -> Iterator[None]:
     """Everything that ``no_trace`` promises, with gradients on; parameters are safe too.
 
     Buffers and attributes are always copies. The first run of a model is on copies of its
@@ -30,6 +32,7 @@ def guarded(root: nn.Module, notes: list[str]) -> Iterator[None]:
     Args:
         root: the user's module, unwrapped.
         notes: a sentence is added when state was written.
+        modules: ``list(root.modules())``, from whoever has it.
 
     Raises:
         RunRefusedError: the model has lazy parameters, is sharded across ranks, or is being
@@ -39,15 +42,16 @@ def guarded(root: nn.Module, notes: list[str]) -> Iterator[None]:
     changed: list[str] = []
     with ExitStack() as stack:
         stack.enter_context(own_forward())
-        stack.enter_context(eager(needed=compiled_how(None, root) is not None))
-        held = stack.enter_context(no_trace(root))
+        held = stack.enter_context(no_trace(root, modules))
+        stack.enter_context(eager(needed=any(map(is_compiled, held.modules))))
         stack.enter_context(torch.enable_grad())
-        own = parameters_of(held.modules)
-        inference = any(parameter.is_inference() for parameter in own)
+        own = held.parameters
         copies: dict[int, Tensor] = {}
-        if inference or _writes.get(root, True):
+        versions: list[int] = []
+        if _writes.get(root, True) or any(parameter.is_inference() for parameter in own):
             copies = _copied_parameters(held.modules)
-        versions = [0 if parameter.is_inference() else parameter._version for parameter in own]
+        else:
+            versions = [parameter._version for parameter in own]
         yield
         if copies:
             same = [_same(parameter, copies[id(parameter)]) for parameter in own]

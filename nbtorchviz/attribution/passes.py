@@ -1,5 +1,6 @@
 """One forward whose graph is kept: maps of every layer and class without another forward."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self, cast
@@ -19,12 +20,13 @@ from nbtorchviz.attribution.reading import (
     own_inputs,
 )
 from nbtorchviz.attribution.result import CamResult
-from nbtorchviz.attribution.structure import structure_of
+from nbtorchviz.attribution.structure import surveyed
 from nbtorchviz.attribution.taps import LateError, Tap, Taps
 from nbtorchviz.attribution.targets import Scores, Target, logits_of, scores_of
-from nbtorchviz.capture.compiled import compiled_how, entry_of
+from nbtorchviz.capture.compiled import compiled_how, entry_of, is_compiled
 from nbtorchviz.capture.layers import split_key
 from nbtorchviz.capture.leaves import shape_of, tensors_of
+from nbtorchviz.capture.probe import out_of_inference
 from nbtorchviz.errors import NoMapError
 
 _MOST_BLANK = 6
@@ -60,10 +62,12 @@ class CamPass:
         usual: bool = False,
     ) -> None:
         root = checked_model(model)
-        structure = structure_of(root)
+        structure, named = surveyed(root)
+        modules = list({id(module): module for module in named.values()}.values())
         names = None if layers is None else frozenset(layers)
         notes: list[str] = []
-        inputs = own_inputs(root, images)
+        # Gradients begin at the layers that are kept: the inputs need none, unless told below.
+        inputs = own_inputs(root, images, graph=False)
         tensors = tensors_of(inputs.args, inputs.kwargs)
         shapes = tuple(shape_of(tensor) for tensor in tensors)
         seen = structure.seen.get(shapes)
@@ -71,19 +75,20 @@ class CamPass:
         """The one layer that is kept, where ``usual`` found it known."""
         if self.usual:
             names, lazy = frozenset({split_key(self.usual)[0]}), False
+        keeps = lazy or bool(self.usual and seen and not seen.overwrites)
 
         def run(*, late: bool = False, few: bool = False) -> Taps | None:
             taps = Taps(
-                root,
                 structure.tree,
                 lambda name: names is None or name in names,
-                lazy=lazy,
+                named=named,
+                lazy=keeps,
                 late=late,
                 few=few,
             )
             notes.clear()
             self.output: Any = None
-            with guarded(root, notes), taps:
+            with guarded(root, notes, modules), taps:
                 try:
                     self.output = root(*inputs.args, **inputs.kwargs)
                 except (LateError, RuntimeError):
@@ -96,6 +101,8 @@ class CamPass:
         taps = None
         if names is not None and not lazy:
             late = names not in structure.early
+            if not late:
+                inputs = own_inputs(root, images)
             if late or seen is not None:
                 taps = run(late=late, few=seen is not None)
             if late and taps is None:
@@ -111,10 +118,11 @@ class CamPass:
         reading = seen.read(inputs, shapes)
         self.called = reading.called
         """Keys of all finished calls, in the order in which they finished."""
-        how = compiled_how(entry_of(model), root)
-        if how is not None:
+        entry = entry_of(model)
+        if entry is not None or any(map(is_compiled, modules)):
+            how = compiled_how(entry, root)
             notes.append(f"{how}: computed with the uncompiled model")
-        if mixes_samples(root):
+        if mixes_samples(modules):
             notes.append("a BatchNorm without running statistics mixes the samples of a batch")
         self.notes = tuple(notes)
         self.samples = reading.batch.size or 1
@@ -155,7 +163,7 @@ class CamPass:
         Raises:
             TypeError, ValueError: the target does not fit.
         """
-        with torch.inference_mode(mode=False), torch.enable_grad():
+        with out_of_inference(), torch.enable_grad():
             return scores_of(target, self.output)
 
     @contextmanager
@@ -164,7 +172,7 @@ class CamPass:
         with ExitStack() as stack:
             if self._seen.recomputes:
                 stack.enter_context(guarded(self._root, []))
-            stack.enter_context(torch.inference_mode(mode=False))
+            stack.enter_context(out_of_inference())
             stack.enter_context(torch.enable_grad())
             yield
 
@@ -207,7 +215,8 @@ class CamPass:
         found: dict[tuple[int, int], Tensor | None] = {}
         if edges and scores.values.requires_grad:
             with self._grad_mode():
-                total = scores.values.sum()
+                total = scores.values
+                total = total if total.numel() == 1 else total.sum()
                 try:
                     parts = torch.autograd.grad(
                         total, edges, retain_graph=not last, allow_unused=True
@@ -251,6 +260,10 @@ class CamPass:
         self._asked = scores, key, gradient
         return None if gradient is None else bool(self.axes[key].arrange(gradient).any())
 
+    def note_overwritten(self) -> None:
+        """Remember that a copy is needed of the layer that ``default_key`` found."""
+        self._seen.overwrites = True
+
     def candidates(self) -> list[str]:
         """List the layers that are worth a default map, in the order in which they finished.
 
@@ -271,8 +284,9 @@ class CamPass:
             maps = np.zeros((len(activation), *axes.shape), np.float32)
         else:
             arranged = axes.arrange(gradient)
-            maps = _array(raw_map(method, activation, arranged))
-            notes += _silent(arranged, maps)
+            raw = raw_map(method, activation, arranged)
+            maps = _array(raw)
+            notes += _silent(arranged, raw)
         return CamResult(
             maps=maps,
             layer=key,
@@ -285,11 +299,13 @@ class CamPass:
         )
 
 
-def _silent(gradient: Tensor, maps: NDArray[np.float32]) -> list[str]:
+def _silent(gradient: Tensor, maps: Tensor) -> list[str]:
     """Say why maps are blank."""
-    if not np.isfinite(maps).all():
+    lowest, highest = torch.aminmax(maps.flatten(1), dim=1)
+    most = highest.tolist()
+    if not all(map(math.isfinite, (*most, *lowest.tolist()))):
         return ["the map holds NaN or infinite values: the model's activations or weights do"]
-    blank = np.flatnonzero(maps.reshape(len(maps), -1).max(1) <= 0).tolist()
+    blank = [at for at, each in enumerate(most) if each <= 0]
     if not blank:
         return []
     where = "" if len(blank) == len(maps) else f" of sample {', '.join(map(str, blank))}"
@@ -315,5 +331,4 @@ def _explained(error: RuntimeError) -> Exception:
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    return array.copy() if not array.flags.owndata else array
+    return np.array(tensor.detach().to("cpu", torch.float32).numpy(), order="C")

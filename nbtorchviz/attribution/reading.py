@@ -1,6 +1,6 @@
 """Read a model, its inputs and what its layers put out, as maps need them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from nbtorchviz.analysis.layouts import Call, Layout, RootBatch, infer_layout, r
 from nbtorchviz.capture.layers import join_key, unwrap
 from nbtorchviz.capture.leaves import refusal
 from nbtorchviz.capture.plans import Inputs
-from nbtorchviz.capture.probe import device_of
+from nbtorchviz.capture.probe import device_of, out_of_inference
 from nbtorchviz.capture.survey import CallRecord
 
 
@@ -34,8 +34,8 @@ def checked_model(model: object) -> nn.Module:
     return root
 
 
-def own_inputs(root: nn.Module, images: object) -> Inputs:
-    """Copy the inputs to the model's device and let a graph start at them."""
+def own_inputs(root: nn.Module, images: object, *, graph: bool = True) -> Inputs:
+    """Copy the inputs to the model's device; with ``graph`` let one start at them."""
     if isinstance(images, Inputs):
         given = images
     elif isinstance(images, dict):
@@ -49,16 +49,16 @@ def own_inputs(root: nn.Module, images: object) -> Inputs:
             leaf = torch.from_numpy(leaf)
         if not isinstance(leaf, Tensor):
             return leaf
-        leaf = leaf if device is None else leaf.to(device)
+        leaf = leaf if device is None or leaf.device == device else leaf.to(device)
         if refusal(leaf):
             return leaf
-        if not leaf.is_floating_point():
+        if not graph or not leaf.is_floating_point():
             return leaf.clone()
         # A copy of a leaf, so that the model may write to it in place.
         source = leaf.clone() if leaf.is_inference() else leaf.detach()
         return source.requires_grad_().clone()
 
-    with torch.inference_mode(mode=False), torch.enable_grad():
+    with out_of_inference(), torch.set_grad_enabled(graph):
         if not given.kwargs and all(type(arg) is Tensor for arg in given.args):  # as a rule
             return Inputs(tuple(map(own, given.args)))
         args, kwargs = pytree.tree_map(own, (given.args, given.kwargs))
@@ -126,7 +126,7 @@ def layouts_of(
     return found
 
 
-def mixes_samples(root: nn.Module) -> bool:
+def mixes_samples(modules: Iterable[nn.Module]) -> bool:
     """Tell whether a sample's output depends on the others even in eval mode."""
     norm = torch.nn.modules.batchnorm._BatchNorm
-    return any(isinstance(m, norm) and m.running_mean is None for m in root.modules())
+    return any(isinstance(m, norm) and m.running_mean is None for m in modules)

@@ -1,7 +1,7 @@
 """Read activations of chosen layer calls, and where their gradients will pass."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -63,9 +63,9 @@ class Taps:
     none inside a checkpoint.
 
     Args:
-        root: the user's module, unwrapped.
-        tree: its names.
+        tree: the names of the user's modules.
         wanted: says for each canonical name whether its calls are tapped.
+        named: the modules by their raw names.
         lazy: keep the outputs themselves instead of copies; see ``Tap.overwritten``.
         few: hook the wanted modules alone; the other calls are not noted.
         late: begin without gradients and turn them on at the first output that is tapped, so that
@@ -74,10 +74,10 @@ class Taps:
 
     def __init__(
         self,
-        root: nn.Module,
         tree: Tree,
         wanted: Callable[[str], bool],
         *,
+        named: Mapping[str, nn.Module],
         lazy: bool = False,
         late: bool = False,
         few: bool = False,
@@ -88,7 +88,7 @@ class Taps:
         """By layer key, in the same order."""
         self.recomputes = _saving_hooks is None
         """Whether a backward may run modules again, to recompute a checkpoint."""
-        self._root, self._tree, self._wanted, self._lazy = root, tree, wanted, lazy
+        self._named, self._tree, self._wanted, self._lazy = named, tree, wanted, lazy
         self._late, self._few = late, few
         self._counts: dict[str, int] = defaultdict(int)
         self._sources: dict[tuple[int, int], str] = {}
@@ -98,14 +98,11 @@ class Taps:
     def __enter__(self) -> "Taps":
         if self._late:
             self._hooks.enter_context(torch.no_grad())
-        find: Callable[[str], nn.Module] = self._root.get_submodule
-        if not self._few:  # faster for all of them
-            find = dict(self._root.named_modules(remove_duplicate=False)).__getitem__
         for entry in self._tree.entries.values():
             wanted = not self._few or self._wanted(entry.name)
             if wanted and (entry.name != OUTPUT or entry.raw):
                 hook = partial(self._called, entry.name, entry.type, entry.batch_first)
-                self._hooks.callback(find(entry.raw).register_forward_hook(hook).remove)
+                self._hooks.callback(self._named[entry.raw].register_forward_hook(hook).remove)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -134,10 +131,11 @@ class Taps:
         self.calls.append(record)
         if chosen is None or not self._wanted(name) or not _usable(chosen[1]):
             return None
+        handed_on = _handed_on(module, chosen[1], args)
         if self._late:
-            self._begin(chosen[1], handed_on=_handed_on(module, chosen[1], args))
+            self._begin(chosen[1], handed_on=handed_on)
         free = free and isinstance(output, Tensor) and torch.is_grad_enabled()
-        return self._tap(record, module, chosen[1], args, free=free)
+        return self._tap(record, chosen[1], handed_on=handed_on, free=free)
 
     def _begin(self, tensor: Tensor, *, handed_on: bool) -> None:
         """Let the graph start at this very tensor, which the model may hold by other names."""
@@ -152,9 +150,8 @@ class Taps:
         torch.set_grad_enabled(True)
 
     def _tap(
-        self, record: CallRecord, module: nn.Module, tensor: Tensor, args: Any, *, free: bool
+        self, record: CallRecord, tensor: Tensor, *, handed_on: bool, free: bool
     ) -> Tensor | None:
-        handed_on = _handed_on(module, tensor, args)
         source = None if handed_on else self._source(tensor)
         given, spare = None, None
         if source is None and free:

@@ -178,11 +178,11 @@ def _predicted(output: Any) -> Scores:
         return Scores(target(output), (target.name,) * len(output))
     logits, pixels = logits_of(output), _pixel_scores(output)
     if logits is not None:
-        best = logits.argmax(1)
+        values, best = logits.max(1)
         notes = (
             ("the model has one output: its score is explained",) if logits.shape[1] == 1 else ()
         )
-        return Scores(logits.gather(1, best[:, None])[:, 0], tuple(best.tolist()), notes)
+        return Scores(values, tuple(best.tolist()), notes)
     if pixels is not None:
         preferred = pixels.detach().argmax(1).flatten(1)
         most = [int(sample.bincount().argmax()) for sample in preferred]

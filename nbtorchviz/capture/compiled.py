@@ -47,9 +47,16 @@ def compiled_how(entry: nn.Module | None, root: nn.Module) -> str | None:
     if getattr(root, "_compiled_call_impl", None) is not None:
         return "model.compile()"
     for name, module in root.named_modules():
-        if is_compiled_wrapper(module) or getattr(module, "_compiled_call_impl", None) is not None:
+        if is_compiled(module):
             return f"{name} is compiled"
     return None
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Tell whether this very module is compiled."""
+    if is_compiled_wrapper(module):
+        return True
+    return getattr(module, "_compiled_call_impl", None) is not None
 
 
 def hides_root(root: nn.Module) -> bool:

@@ -92,6 +92,34 @@ def test_a_layer_that_an_inplace_operation_follows_costs_one_forward_from_the_se
     handle.remove()
 
 
+class Rewritten(nn.Module):
+    """Adds to what its only layer has put out, in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).add_(1).mean((2, 3)))
+
+
+def test_the_default_layer_is_copied_only_where_the_model_writes_to_it_afterwards(model):
+    torch.manual_seed(0)
+    rewritten = Rewritten()
+    asked = nbv.gradcam(rewritten, IMAGES, layer="conv")
+    for each in (model, rewritten):
+        forwards = []
+        layer = each.conv1 if each is model else each.conv
+        handle = layer.register_forward_hook(lambda *_, f=forwards: f.append(1))
+        found = [nbv.gradcam(each, IMAGES) for _ in range(3)]
+        handle.remove()
+        assert len(forwards) == (4 if each is rewritten else 3)  # once more to copy it
+        for result in found[1:]:
+            np.testing.assert_array_equal(result.maps, found[0].maps)
+    assert found[0].layer == "conv"
+    np.testing.assert_array_equal(found[0].maps, asked.maps)
+
+
 def test_no_model_is_kept_alive():
     model = PooledLinear()
     nbv.gradcam(model, IMAGES, layer="conv2")
