@@ -5,8 +5,7 @@ shares one with a training takes the pieces, and lets other things happen betwee
 """
 
 import copy
-from collections.abc import Generator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from nbtorchviz.analysis.rank_correlation import spearman
 from nbtorchviz.attribution.explain import gradcam
 from nbtorchviz.attribution.passes import CamPass
+from nbtorchviz.attribution.pieces import Pieces, finished
 from nbtorchviz.attribution.reading import checked_model
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.attribution.trust_results import Agreement, Dependence, Faithfulness
@@ -28,10 +28,6 @@ BLUR = 11
 """Pixels of the box that is applied three times to make the baseline."""
 PIECE_VALUES = 2**18
 """So many numbers of pictures at most go through the model in one piece; one picture at least."""
-
-T = TypeVar("T")
-Pieces = Generator[float, None, T]
-"""A check in pieces: yields the share that is done after each, returns the result."""
 
 
 def faithfulness(
@@ -181,16 +177,6 @@ def agreement_pieces(
         found[method] = _alike(other, result)
         yield len(found) / len(others)
     return Agreement(result.method, found)
-
-
-def finished(pieces: Pieces[T]) -> T:
-    """Do all pieces at once."""
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as ended:
-            result: T = ended.value
-            return result
 
 
 def _must_vary(result: CamResult) -> None:

@@ -11,17 +11,15 @@ from torch import Tensor
 from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.analysis.normalisation import Normalisation
 from nbtorchviz.attribution.methods import INPUT_METHODS, name_of
-from nbtorchviz.capture.layers import INPUT
-from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.errors import NoMapError
 from nbtorchviz.session.budget import Pace
+from nbtorchviz.session.cam_batches import GATHERED, BatchImages
 from nbtorchviz.session.cam_compute import ALL_CLASSES, TOP, CamRequest, CamShot, compute
 from nbtorchviz.session.cam_edits import edited_images
-from nbtorchviz.session.cam_images import CamImages, cam_images
+from nbtorchviz.session.cam_images import CamImages
 from nbtorchviz.session.cam_input import compute_input
 from nbtorchviz.session.cam_tape import CamTape
-from nbtorchviz.session.looks import Look
-from nbtorchviz.session.pinned import label_of
+from nbtorchviz.session.input_turns import InputTurns
 
 if TYPE_CHECKING:
     from nbtorchviz.session.session import Session
@@ -39,8 +37,6 @@ off by no more."""
 FEWEST = 2
 """The predicted class and the next one have maps however dear they are."""
 RETRY_S = 10.0
-GATHERED = 4
-"""So many items of training batches are pinned where no images were given."""
 
 
 class CamDesk:
@@ -82,28 +78,30 @@ class CamDesk:
         self._seen, self._told, self._first, self._clock = seen, told, first, clock
         self._wanted = images is not None
         self._busy = threading.Lock()
+        self.turns = InputTurns(session, told=told, clock=clock)
+        """Maps of the input under way."""
         self._pace = Pace(1.0, 0.0, clock=clock)
         self._pace.slowest_s = SLOWEST_S
         self._began = self._at = self._failed_at = float("-inf")
         self._counted = -1
         self._slot_s: float | None = None
-        self._batch: Inputs | None = None
         self._editing = threading.Lock()
         self._edits: dict[int, Tensor] = {}
         self._edits_made = self._edit = 0
         self._draft = False
         self._whole_tape = self.tape
-        self._owner, self._shy, self._looks_on = owner, shy, False
+        self._shy, self._batches = shy, BatchImages(session, owner)
 
     def close(self) -> None:
         """Look at nothing any more."""
         self.gathering = False
-        self.session.recorder.looks.drop(self._owner)
+        self.turns.cancel()
+        self._batches.close()
 
     @property
     def wanted(self) -> bool:
         """Whether a user waits for maps."""
-        return self._wanted and self.images is not None
+        return (self._wanted or self.turns.under_way) and self.images is not None
 
     @property
     def pass_s(self) -> float | None:
@@ -115,12 +113,25 @@ class CamDesk:
     def ask(self, **changes: Any) -> None:
         """Change the request; what was computed stays until new maps are there."""
         self.request = replace(self.request, **changes)
+        self.turns.cancel()
         self._wanted, self._failed_at = True, float("-inf")
         self.session.recorder.hurry_jobs()
+
+    def cancel(self) -> None:
+        """Leave the maps of the input that are under way or waited for."""
+        if self._in_turns():
+            self._wanted = False
+            self.turns.cancel()
+            self._told()
+
+    def _in_turns(self) -> bool:
+        return self.request.method in INPUT_METHODS and not self._edits
 
     def note(self, **changes: Any) -> None:
         """Change the request for the next time; what is computed already holds it."""
         self.request = replace(self.request, **changes)
+        if changes.keys() != {"layer"}:  # which maps of the input have none of
+            self.turns.cancel()
 
     @property
     def shown(self) -> CamImages | None:
@@ -145,6 +156,7 @@ class CamDesk:
             self._edits_made += 1
             number = self._edit = self._edits_made if edits else 0
             self.tape = CamTape() if edits else self._whole_tape
+        self.turns.cancel()
         self._wanted, self._failed_at = True, float("-inf")
         self.session.recorder.hurry_jobs()
         return number
@@ -183,7 +195,7 @@ class CamDesk:
         if self._wanted:
             return True
         if self.request.method in INPUT_METHODS:  # dear: only when asked
-            return False
+            return self.turns.due()
         every = self.session.recorder.every
         if every is not None:
             step = self.session.step
@@ -194,6 +206,10 @@ class CamDesk:
 
     def run(self) -> None:
         """Compute at a boundary, on the thread that trains, as many classes as there is budget."""
+        if self._in_turns():
+            self._begin_turns()
+            self.turns.run()
+            return
         self._pace.share = SHARE * self.session.budget.share
         exact = self.session.recorder.every is not None
         self._compute(None if exact else self._affordable())
@@ -209,6 +225,16 @@ class CamDesk:
             self._compute(None)
         return True
 
+    def piece_when_idle(self) -> bool:
+        """Do a piece of maps of the input, or all of others; return whether there is more."""
+        if not self._in_turns():
+            self.run_when_idle()
+            return False
+        if self.session.running or self.session.recorder.trains_elsewhere():
+            return False
+        self._begin_turns()
+        return self.turns.run_when_idle()
+
     def refresh(self) -> bool:
         """Compute again if steps were made since, as ``run_when_idle``."""
         if self.shot is None or self.shot.frame.step == self.session.step:
@@ -219,6 +245,22 @@ class CamDesk:
         return self.run_when_idle()
 
     # ------------------------------------------------------------------------------------------
+
+    def _begin_turns(self) -> None:
+        images = self.images
+        if not self._wanted or images is None:
+            return
+        self._wanted = False
+        self.turns.start(
+            images, self.request, pass_s=self.pass_s, ended=self._ended, failed=self._failed
+        )
+
+    def _ended(self, shot: CamShot) -> None:
+        self.shot, self.error = shot, None
+        self.tape.add(shot.frame, self._first(shot.frame))
+
+    def _failed(self, error: Exception) -> None:
+        self.error, self._failed_at = error, self._clock()
 
     def _compute(self, ranks: int | None) -> None:
         if not self._busy.acquire(blocking=False):
@@ -258,7 +300,7 @@ class CamDesk:
             self.shot, self.error = replace(shot, edit=edit), None
             tape.add(shot.frame, self._first(shot.frame))
         except Exception as error:
-            self.error, self._failed_at = error, self._clock()
+            self._failed(error)
         finally:
             self._at = self._clock()
             self._busy.release()
@@ -290,27 +332,14 @@ class CamDesk:
 
     def _gather(self) -> None:
         """Pin the item of the newest training batch, if it is another one."""
-        tap = self.session.tap
-        if not self._looks_on:  # so that windows read the input
-            self._looks_on = True
-            self.session.recorder.looks.set(self._owner, Look(layer=INPUT), urgent=True)
-        batch = tap.last_batch()
-        if batch is None or batch is self._batch:
-            return
-        self._batch = batch
-        label = label_of(self.session.recorder.input.get("batch"), batch)
         try:
-            name = _name(self.images, self.session.step)
-            found = cam_images(batch, label, [name], normalisation=self.normalisation)
-            self.images = found if self.images is None else self.images.joined(found)
+            found = self._batches.joined(self.images, self.normalisation)
         except (TypeError, ValueError, RuntimeError) as error:
             self.error = error
             self.close()
             return
-        self.shot, self._wanted = None, True
-        if len(self.images) >= GATHERED:
+        if found is None:
+            return
+        self.images, self.shot, self._wanted = found, None, True
+        if len(found) >= GATHERED:
             self.close()
-
-
-def _name(images: CamImages | None, step: int) -> str:
-    return f"image {0 if images is None else len(images)}, of step {step}"

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nbtorchviz.analysis.cam_frame import INPUT_SIDE, NONE, CamFrame, cam_layer
-from nbtorchviz.attribution.input_maps import input_maps
+from nbtorchviz.attribution.input_maps import AT_ONCE, input_map_pieces
 from nbtorchviz.attribution.methods import name_of
 from nbtorchviz.attribution.passes import CamPass
+from nbtorchviz.attribution.pieces import Pieces, finished
+from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.capture.layers import INPUT
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.errors import NoMapError
@@ -42,6 +44,18 @@ def compute_input(
         ImportError: captum is not installed.
         NoMapError, RunRefusedError, TypeError, ValueError: as ``input_maps``.
     """
+    return finished(input_pieces(model, images, request, step=step))
+
+
+def input_pieces(
+    model: nn.Module,
+    images: CamImages,
+    request: CamRequest,
+    *,
+    step: int = 0,
+    at_once: int = AT_ONCE,
+) -> Pieces[CamShot]:
+    """Do ``compute_input`` in pieces of one run of ``at_once`` pictures."""
     method, count = request.method, len(images)
     if callable(request.own):
         raise NoMapError(f"{name_of(method)} explains classes: choose one in place of your target.")
@@ -62,9 +76,15 @@ def compute_input(
     elif request.contrast is not None:
         columns.append([int(request.contrast)] * count)
     inputs = _first(images.inputs, count)
-    passes = tuple(
-        {INPUT: input_maps(model, inputs, target=column, method=method)} for column in columns
-    )
+    passes: list[dict[str, CamResult]] = []
+    for column in columns:
+        pieces = input_map_pieces(model, inputs, target=column, method=method, at_once=at_once)
+        while True:
+            try:
+                yield (len(passes) + next(pieces)) / len(columns)
+            except StopIteration as ended:
+                passes.append({INPUT: ended.value})
+                break
     maps = np.stack([each[INPUT].maps for each in passes], axis=1)
     shape = next(tuple(leaf.shape[1:]) for leaf in pytree.tree_leaves(inputs.args))
     how = passes[0][INPUT].notes[-1]
@@ -88,7 +108,7 @@ def compute_input(
             captured_at_s=time.time(),
             notes=(*notes, *([images.note] if images.note else [])),
         ),
-        passes=passes,
+        passes=tuple(passes),
         keys=(INPUT,),
         others=(),
         own="" if request.own is None else "as given",

@@ -134,6 +134,7 @@ def cam_state(state: dict[str, Any], session: Session, desk: CamDesk) -> dict[st
         "absent": {} if has_captum() else dict.fromkeys(INPUT_METHODS, INSTALL),
         "costs": _costs(desk),
         "busy": desk.wanted,
+        "turns": desk.turns.state(),
     }
     return {**state, "cam": cam}
 

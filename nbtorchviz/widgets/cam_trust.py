@@ -1,6 +1,5 @@
 """The question "Can I trust this map?" of a GradCAMViewer: buttons, words, progress."""
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ from nbtorchviz.arguments import refusal, whole
 from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.errors import NoMapError
-from nbtorchviz.live.host import kernel_loop_call
 from nbtorchviz.session.cam_desk import CamDesk
 from nbtorchviz.session.trust_answers import (
     CHECKS,
@@ -19,9 +17,11 @@ from nbtorchviz.session.trust_answers import (
     one_row,
     picture_of,
 )
-from nbtorchviz.session.trust_desk import SHARE, TrustDesk
+from nbtorchviz.session.trust_desk import TrustDesk
+from nbtorchviz.session.turns import SHARE
 from nbtorchviz.widgets.cam_choice import CamChoice
 from nbtorchviz.widgets.cam_state import about_time, held, named
+from nbtorchviz.widgets.idle_turns import IdleTurns
 
 PREFIX = "trust:"
 """Of what views press: ``"trust:weights:0"`` checks image 0, ``"trust:cancel"`` stops."""
@@ -46,7 +46,7 @@ class CamTrust:
     ) -> None:
         self._maps, self._choice, self._names = desk, choice, names
         self.desk = TrustDesk(desk.session, told=told)
-        self._posted, self._lock = False, threading.Lock()
+        self._idle = IdleTurns(self.desk.run_when_idle)
 
     def now(self, check: str, row: int) -> TrustAnswer:
         """Check at once, on this thread."""
@@ -69,17 +69,8 @@ class CamTrust:
 
     def keep_going(self) -> None:
         """See to it that a check under way goes on where nothing trains; from any thread."""
-        with self._lock:
-            if self._posted or self.desk.asked is None:
-                return
-            self._posted = True  # before it is: the loop may run it before the call returns
-        if not kernel_loop_call(self._go_on):
-            self._posted = False
-
-    def _go_on(self) -> None:
-        self._posted = False
-        if self.desk.run_when_idle():  # between two pieces the kernel hears of other things
-            self.keep_going()
+        if self.desk.under_way:
+            self._idle.keep_going()
 
     def state(self) -> dict[str, Any]:
         """Return what views show: JSON values only."""

@@ -12,7 +12,6 @@ from nbtorchviz.analysis.normalisation import normalisation_of
 from nbtorchviz.arguments import flag
 from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.attribution.result import CamResult
-from nbtorchviz.live.host import kernel_loop_call
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.cam_compute import CamRequest
 from nbtorchviz.session.cam_desk import CamDesk
@@ -25,6 +24,7 @@ from nbtorchviz.widgets.cam_editing import CamEditing
 from nbtorchviz.widgets.cam_packet import images_packet
 from nbtorchviz.widgets.cam_state import cam_state, layer_of, result_of, summary_of
 from nbtorchviz.widgets.cam_trust import PREFIX, CamTrust
+from nbtorchviz.widgets.idle_turns import IdleTurns
 
 KEYWORDS = (
     "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names",
@@ -32,6 +32,8 @@ KEYWORDS = (
 )  # fmt: skip
 COMPUTED = ("layer", "target", "contrast", "method")
 """Changes that may need Python to compute; the browser does all others."""
+CANCEL, AGAIN = "input:cancel", "input:again"
+"""What views press beside a map of the input: leave it, make it of the weights as they are."""
 
 
 class GradCAMViewer(CamEditing):
@@ -249,6 +251,7 @@ class GradCAMViewer(CamEditing):
         for key, job in ((self.owner, self._desk), ((self.owner, PREFIX), self._trust.desk)):
             jobs.add(key, job)
             self._bound.callback(jobs.drop, key)
+        self._idle = IdleTurns(self._desk.piece_when_idle)
         self._bound.callback(self._trust.desk.cancel)
         self._bound.callback(self._desk.close)
         self._desk.run_when_idle()
@@ -266,18 +269,28 @@ class GradCAMViewer(CamEditing):
     def _on_action(self, action: str) -> None:
         if action.startswith(PREFIX):
             self._trust.act(action)
+        elif action == CANCEL:
+            self._desk.cancel()
+            shot = self._desk.shot
+            if shot is not None and shot.frame.method != self._choice.method:
+                self._take({"method": shot.frame.method})
+        elif action == AGAIN:
+            self._desk.ask()
+            self._idle.keep_going()
         else:
             super()._on_action(action)
 
     def _tick(self) -> None:
         super()._tick()
         self._trust.keep_going()
+        if self._desk.turns.under_way:
+            self._idle.keep_going()
 
     def _on_intent(self, name: str, value: Any) -> None:
         if name in SELECTED:
             self._choose({name: value})
             self._state_stream.mark()
-            kernel_loop_call(self._desk.run_when_idle)
+            self._idle.keep_going()
             if name in LINKED:
                 self._tell({name: value})
 
@@ -293,6 +306,9 @@ class GradCAMViewer(CamEditing):
         if not asked:
             return
         again = "method" in asked and choice.method in INPUT_METHODS  # they do not follow training
+        if asked.keys() == {"layer"} and choice.method in INPUT_METHODS:
+            desk.note(**asked)
+            return
         ready = shot is not None and result_of(shot, choice) is not None
         if ready and not (again and shot is not None and shot.frame.step != self.session.step):
             desk.note(**asked)

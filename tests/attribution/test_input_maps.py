@@ -7,6 +7,7 @@ from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.attribution import methods
+from nbtorchviz.attribution.input_maps import input_map_pieces
 from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.attribution.targets import contrast
 from nbtorchviz.errors import NoMapError
@@ -80,6 +81,45 @@ def test_integrated_gradients_add_up_to_the_score_and_equal_captums(images):
     assert result.maps.sum((1, 2)) == pytest.approx(gained.numpy(), abs=0.02)
     theirs = IntegratedGradients(model).attribute(images, target=2, n_steps=32).sum(1)
     assert result.maps == pytest.approx(theirs.detach().numpy(), abs=1e-6)
+
+
+@present
+@pytest.mark.parametrize("at_once", [1, 6])
+@pytest.mark.parametrize("method", ["integrated_gradients", "smoothgrad", "occlusion"])
+def test_pieces_add_up_to_captums_own_call_and_leave_no_trace_between(images, method, at_once):
+    from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
+
+    model = settled(network()).train()
+    together = max(1, at_once // 2)
+    before = state_of(model)
+    pieces = input_map_pieces(model, images, target=2, method=method, at_once=at_once)
+    shares = []
+    while True:
+        try:
+            shares.append(next(pieces))
+        except StopIteration as ended:
+            result = ended.value
+            break
+        assert_same(state_of(model), before)
+        torch.rand(3)  # as a training draws between two pieces
+        before = state_of(model)
+    assert shares == sorted(shares)
+    assert len(shares) > 2
+    assert shares[-1] <= 1
+    model.eval()
+    if method == "integrated_gradients":
+        theirs = IntegratedGradients(model).attribute(images, target=2, n_steps=32).sum(1)
+    elif method == "smoothgrad":
+        noise = 0.15 * float(images.max() - images.min())
+        torch.manual_seed(0)
+        theirs = NoiseTunnel(Saliency(model)).attribute(
+            images, nt_samples=16, nt_samples_batch_size=together, stdevs=noise, target=2, abs=False
+        )
+        theirs = theirs.abs().sum(1)
+    else:
+        theirs = Occlusion(model).attribute(images, (1, 2, 2), strides=(1, 1, 1), target=2).mean(1)
+    wanted = theirs.detach().numpy()
+    assert np.abs(result.maps - wanted).max() <= 1e-6 * np.abs(wanted).max()
 
 
 @present

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import pytest
+
+from nbtorchviz.attribution.methods import has_captum
 from tests.browser.loops import MODEL
 
 KIND = "gradcam-viewer"
@@ -70,6 +73,41 @@ def test_maps_move_on_and_sliders_answer_while_a_plain_loop_runs(open_notebook, 
     loop.end()
     page.wait_done(2)
     shot(page, "ended")
+
+
+@pytest.mark.skipif(not has_captum(), reason="captum is not installed")
+def test_a_map_of_the_input_is_made_between_the_steps_of_a_plain_loop(open_notebook, loop):
+    page = open_notebook([MODEL + STRIPES, VIEW, loop.cell(STEP)])
+    for index in (0, 1):
+        page.run_cell(index)
+        page.wait_done(index)
+    view = page.view(KIND)
+    view.scroll_into_view_if_needed()
+    first = page.wait_painted(KIND)
+    page.run_cell(2)
+    loop.begun()
+    page.wait_painted(KIND, after=int(first["seq"]), from_step=1)
+    line, shown = view.locator(".c-turns"), f".nbtv-{KIND}"
+    view.get_by_role("combobox", name="Method").select_option("occlusion")
+    page.page.wait_for_selector(f"{shown}[data-turns=running]")
+    shot(page, "occlusion_running")
+    page.page.wait_for_selector(f"{shown}[data-turns=stale]")  # done, and training went on
+    made = page.wait_painted(KIND, layer="input")
+    assert f"of the weights of step {made['step']}" in line.inner_text()
+    assert "a square of 2×2" in view.locator(".c-note").inner_text()
+    shot(page, "occlusion_stale")
+    line.get_by_role("button", name="Compute again").click()
+    newer = page.wait_painted(KIND, after=int(made["seq"]), from_step=int(made["step"]) + 1)
+    assert newer["layer"] == "input"
+    assert page.cell(2)["outputs"] == []  # the loop was still running
+    assert loop.ask("viewer.session.faults") == []
+    loop.end()
+    page.wait_done(2)
+    page.page.wait_for_selector(f"{shown}[data-turns=stale]")
+    line.get_by_role("button", name="Compute again").click()  # nothing trains now
+    page.page.wait_for_selector(f"{shown}[data-turns='']")
+    last = page.wait_painted(KIND, after=int(newer["seq"]))
+    assert int(last["step"]) > int(newer["step"])
 
 
 def test_a_check_of_a_map_runs_between_the_steps_of_a_plain_loop(open_notebook, loop):

@@ -10,10 +10,10 @@ from torch import nn
 import nbtorchviz as nbv
 from nbtorchviz.analysis.cam_frame import CamFrame
 from nbtorchviz.session.boundary_jobs import BoundaryJobs
+from nbtorchviz.session.cam_batches import GATHERED
 from nbtorchviz.session.cam_compute import CamRequest, compute
 from nbtorchviz.session.cam_desk import (
     FEWEST,
-    GATHERED,
     PATIENCE_S,
     PERIOD_S,
     RETRY_S,

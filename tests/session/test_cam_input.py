@@ -9,7 +9,7 @@ import nbtorchviz as nbv
 from nbtorchviz.analysis.packets import unpack
 from nbtorchviz.attribution import methods
 from nbtorchviz.errors import NoMapError
-from nbtorchviz.session import cam_desk
+from nbtorchviz.session import input_turns
 from nbtorchviz.session.cam_compute import CamRequest
 from nbtorchviz.session.cam_images import cam_images
 from nbtorchviz.session.cam_input import compute_input
@@ -65,43 +65,148 @@ def test_a_viewer_shows_the_map_of_the_input_and_goes_back_to_layers(method):
     viewer.session.close()
 
 
+class Training:
+    """A model that trains beside a viewer, whose pieces are done at every boundary."""
+
+    def __init__(self, *, viewer=True, model=None):
+        torch.manual_seed(0)
+        self.model = network() if model is None else model
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+        self.viewer = None
+        if viewer:
+            session = nbv.watch(self.model, self.optimizer, every=1)
+            self.viewer = nbv.GradCAMViewer(session, IMAGES)
+            self.view, self.desk = View(self.viewer), self.viewer._desk
+            self.desk.turns._pace.share = 1e9
+
+    def step(self, count=1):
+        for _ in range(count):
+            self.optimizer.zero_grad()
+            nn.functional.cross_entropy(self.model(IMAGES), torch.tensor([1, 2])).backward()
+            self.optimizer.step()
+
+    def finish(self):
+        steps = 0
+        while self.desk.wanted:
+            self.step()
+            steps += 1
+        return steps
+
+
+@pytest.fixture
+def training(monkeypatch):
+    monkeypatch.setattr("nbtorchviz.session.turns.SLICE_S", 0.0)  # one piece at each boundary
+    made = Training()
+    yield made
+    assert made.viewer.session.faults == []
+    made.viewer.session.close()
+
+
 @present
-def test_while_it_trains_they_are_made_once_for_each_time_they_are_chosen(monkeypatch):
-    torch.manual_seed(0)
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    viewer = nbv.GradCAMViewer(nbv.watch(model, optimizer, every=1), IMAGES)
-    made = []
-    real = cam_desk.compute_input
+def test_while_it_trains_they_are_made_once_for_each_time_they_are_chosen(training, monkeypatch):
+    made, real = [], input_turns.input_pieces
     monkeypatch.setattr(
-        cam_desk,
-        "compute_input",
-        lambda *args, **how: made.append(how["step"]) or real(*args, **how),
+        input_turns, "input_pieces", lambda *a, **how: made.append(how["step"]) or real(*a, **how)
     )
-    view = View(viewer)
-
-    def train(steps):
-        for _ in range(steps):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(IMAGES), torch.tensor([1, 2])).backward()
-            optimizer.step()
-
-    train(2)
-    view.intent("method", "smoothgrad")
-    train(5)
+    training.step(2)
+    training.view.intent("method", "smoothgrad")
+    assert training.finish() > 3
+    training.step(5)
     assert made == [3]
-    viewer.cell_ended()
+    training.viewer.cell_ended()
+    training.view.intent("layer", "0")  # there is none to choose
+    training.step()
     assert made == [3]
-    view.intent("target", 2)
-    train(3)
-    assert made == [3, 8]
-    view.intent("method", "smoothgrad")  # chosen again, of newer weights
-    train(2)
-    assert made == [3, 8, 11]
-    view.intent("method", "gradcam")
-    train(2)
-    assert viewer.result.method == "gradcam"
-    assert viewer.session.faults == []
+    training.view.intent("target", 2)
+    training.finish()
+    assert len(made) == 2
+    training.view.intent("method", "smoothgrad")  # chosen again, of newer weights
+    training.finish()
+    assert len(made) == 3
+    training.view.intent("method", "gradcam")
+    training.step(2)
+    assert training.viewer.result.method == "gradcam"
+
+
+@present
+def test_pieces_are_of_the_weights_that_they_began_with_and_train_on_bit_for_bit(training):
+    training.step(2)
+    training.view.intent("method", "occlusion")
+    training.step()
+    wanted = nbv.gradcam(training.model, IMAGES, method="occlusion")
+    assert state_of(training.viewer)["turns"]["method"] == "occlusion"
+    steps = 3 + training.finish()
+    assert training.viewer.result.maps == pytest.approx(wanted.maps, abs=1e-6)
+    assert training.desk.shot.frame.step == 3
+    assert state_of(training.viewer)["turns"] is None
+    alone = Training(viewer=False)
+    alone.step(steps)
+    for ours, theirs in zip(training.model.parameters(), alone.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@present
+def test_progress_is_told_and_can_be_cancelled_and_begun_again(training):
+    training.step(2)
+    training.view.intent("method", "occlusion")
+    shares = []
+    for _ in range(4):
+        training.step()
+        shares.append(state_of(training.viewer)["turns"]["share"])
+    assert shares == sorted(shares)
+    assert 0 < shares[-1] < 1
+    training.view.action("input:cancel")
+    assert state_of(training.viewer)["turns"] is None
+    assert not training.desk.wanted
+    assert training.viewer._choice.method == "gradcam"  # the maps that are shown
+    training.step(2)
+    assert training.desk.shot.frame.method == "gradcam"
+    training.view.intent("method", "occlusion")
+    training.finish()
+    first = training.desk.shot.frame.step
+    training.view.action("input:again")
+    training.step()
+    training.view.action("input:cancel")  # the map before stays
+    assert training.viewer._choice.method == "occlusion"
+    assert training.desk.shot.frame.step == first
+    training.view.action("input:again")
+    training.finish()
+    assert training.desk.shot.frame.step > first
+
+
+@present
+def test_a_model_that_cannot_be_copied_is_run_in_one_piece(monkeypatch):
+    monkeypatch.setattr("nbtorchviz.session.turns.SLICE_S", 0.0)
+
+    class Single(nn.Sequential):
+        def __deepcopy__(self, memo):
+            raise TypeError("there is one of these")
+
+    training = Training(model=Single(*network()))
+    training.step(2)
+    training.view.intent("method", "smoothgrad")
+    assert training.finish() == 1
+    assert training.viewer.result.method == "smoothgrad"
+    assert training.viewer.session.faults == []
+    training.viewer.session.close()
+
+
+@present
+def test_pieces_run_when_the_kernel_is_idle(monkeypatch):
+    posted = []
+    monkeypatch.setattr(
+        "nbtorchviz.widgets.idle_turns.kernel_loop_call", lambda job: posted.append(job) or True
+    )
+    model = network()
+    viewer = nbv.GradCAMViewer(model, IMAGES)
+    View(viewer).intent("method", "integrated_gradients")
+    turns = 0
+    while posted:
+        posted.pop()()
+        turns += 1
+    assert turns > 4
+    wanted = nbv.gradcam(model, IMAGES, method="integrated_gradients")
+    assert viewer.result.maps == pytest.approx(wanted.maps, abs=1e-6)
     viewer.session.close()
 
 

@@ -12,7 +12,8 @@ from nbtorchviz.attribution.trust import agreement, faithfulness, weight_depende
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.errors import RunRefusedError
 from nbtorchviz.session.trust_answers import CHECKS, TrustQuestion, one_row, picture_of
-from nbtorchviz.session.trust_desk import SHARE, SLICE_S, TrustDesk
+from nbtorchviz.session.trust_desk import TrustDesk
+from nbtorchviz.session.turns import SHARE, SLICE_S
 from tests.capture.test_identical import assert_same, state_of
 
 

@@ -53,7 +53,7 @@ def test_without_a_class_that_is_chosen_the_predicted_one_is_meant(viewer):
 def test_a_button_only_asks_and_pieces_run_when_the_kernel_is_idle(viewer, monkeypatch):
     posted = []
     monkeypatch.setattr(
-        "nbtorchviz.widgets.cam_trust.kernel_loop_call", lambda job: posted.append(job) or True
+        "nbtorchviz.widgets.idle_turns.kernel_loop_call", lambda job: posted.append(job) or True
     )
     view = View(viewer)
     view.action("trust:weights:1")
@@ -77,7 +77,7 @@ def test_a_button_only_asks_and_pieces_run_when_the_kernel_is_idle(viewer, monke
 
 def test_a_loop_that_is_faster_than_the_message_thread_stalls_nothing(viewer, monkeypatch):
     monkeypatch.setattr(
-        "nbtorchviz.widgets.cam_trust.kernel_loop_call", lambda job: job() is None
+        "nbtorchviz.widgets.idle_turns.kernel_loop_call", lambda job: job() is None
     )  # runs it before the call returns
     view = View(viewer)
     for check in ("weights", "methods", "weights"):

@@ -25,6 +25,7 @@ ENTRIES = {
     "editor.js": "editor.js",
 }
 """Each bundle and the source it begins with. Widgets apart have one of their own."""
+# The Grad-CAM view has a part for what is made in pieces between steps: progress, Cancel, age.
 # The inspector's holds the map modules and the loss chart's, so that it draws with the same code.
 LIMITS_BYTES = {
     "nbtv.js": LIMIT_BYTES,

@@ -67,7 +67,7 @@ export function toolsOf(view) {
     contrast.set([["", "nothing"], [SECOND, "next probable"]], groups, pick.contrast === null || pick.contrast === undefined ? "" : String(pick.contrast), own);
     method.set(methodOptions(state.cam, pick.method), pick.method);
     method.el.disabled = gone;
-    method.el.title = gone ? "the kernel is gone" : frame.header.method === pick.method ? "" : newest ? `computed at the next step${mapsInput(pick.method) ? "; training waits for it" : ""}` : "is being computed";
+    method.el.title = gone ? "the kernel is gone" : frame.header.method === pick.method ? "" : newest ? "computed from the next step on" : "is being computed";
     colormap.set(COLORMAPS.filter((each) => each !== "diverging").map((each) => [each, each]), pick.colormap);
     colormap.el.disabled = pick.sign === "signed";
     sign.set(pick.sign);

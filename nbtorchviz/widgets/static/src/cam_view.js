@@ -1,7 +1,7 @@
 // The GradCAMViewer: holds what the user chose, and paints at most once per animation frame.
 //
 // Reads the traits `images` and `picture` (cam_packet.js); `state`, as all views, with `editor`: {id, row} or null, and `cam`: {message: {title,
-// lines, code_line, level} or null, busy, steps: kept in Python, methods}; `options`: {compact, names, id};
+// lines, code_line, level} or null, busy, steps: kept in Python, methods, trust, turns}; `options`: {compact, names, id};
 // `selection`: {rev, heard, and any of what is in FIRST}. Messages {type: "frame"} bring older frames that were
 // asked for. Sends an intent for everything in FIRST that is chosen, acks stream "maps".
 
@@ -14,6 +14,7 @@ import { statusOf } from "./cam_status.js";
 import { tapeOf } from "./cam_tape.js";
 import { footOf, headOf, toolsOf } from "./cam_tools.js";
 import { trustOf } from "./cam_trust.js";
+import { turnsLine } from "./cam_turns.js";
 import { mapsInput, noteWords } from "./cam_words.js";
 import { childOf } from "./child.js";
 import { connect } from "./link.js";
@@ -39,11 +40,11 @@ export function render({ model, el }) {
     hold: (on) => choose({ step: on && shown ? shown.header.step : null }),
     say(words) { if (words !== spoken) { spoken = words; ask(); } },
   };
-  const head = headOf(view), tools = toolsOf(view), foot = footOf(view), status = statusOf(view), trust = trustOf(view, (memory.trust ||= {}));
+  const head = headOf(view), tools = toolsOf(view), foot = footOf(view), status = statusOf(view), trust = trustOf(view, (memory.trust ||= {})), turns = turnsLine(view);
   const list = h("div", { class: "c-rows", tabindex: 0, role: "group", "aria-label": "Images and their maps", ...KEYS });
   const note = h("div", { class: "c-note" }), twin = h("div", { class: "nbtv-sr", role: "status" });
   const slot = h("div", { class: "c-editor" }); // the editor of an image is a widget of its own
-  const root = h("div", { class: `nbtv-gradcam-viewer nbtv-view${compact ? " c-compact" : ""}` }, ...(compact ? [] : [head.el]), tools.el, status.banner, list, slot, status.board, note, foot.el, trust.el, twin);
+  const root = h("div", { class: `nbtv-gradcam-viewer nbtv-view${compact ? " c-compact" : ""}` }, ...(compact ? [] : [head.el]), tools.el, status.banner, turns.el, list, slot, status.board, note, foot.el, trust.el, twin);
   el.append(root);
 
   const link = connect({ model, el: root, onVisible: ask }); // a view is made before it is in the page
@@ -130,6 +131,7 @@ export function render({ model, el }) {
     tools.paint(scene);
     foot.paint(scene);
     root.classList.toggle("c-asking", trust.paint(scene));
+    root.dataset.turns = turns.paint(scene);
     const computing = frame.header.method !== pick.method || scene.cam.busy;
     const waits = gone ? "The kernel is gone." : computing || !state.step ? "It is being computed." : scene.mode === "one-way" ? "It is computed at the next step." : "It comes with the next maps.";
     const spare = { bitmap: null, h: 1, w: 1, note: "" };
