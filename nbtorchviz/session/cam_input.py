@@ -56,7 +56,7 @@ def input_pieces(
     at_once: int = AT_ONCE,
 ) -> Pieces[CamShot]:
     """Do ``compute_input`` in pieces of one run of ``at_once`` pictures."""
-    method, count = request.method, len(images)
+    method, count, began_s = request.method, len(images), time.time()
     if callable(request.own):
         raise NoMapError(f"{name_of(method)} explains classes: choose one in place of your target.")
     if request.contrast is not None and method == UNSIGNED:
@@ -105,7 +105,7 @@ def input_pieces(
             names=images.names,
             labels=images.labels,
             classes_known=logits.shape[1],
-            captured_at_s=time.time(),
+            captured_at_s=began_s,  # when the weights were these
             notes=(*notes, *([images.note] if images.note else [])),
         ),
         passes=tuple(passes),

@@ -94,6 +94,7 @@ def test_a_map_of_the_input_is_made_between_the_steps_of_a_plain_loop(open_noteb
     page.page.wait_for_selector(f"{shown}[data-turns=stale]")  # done, and training went on
     made = page.wait_painted(KIND, layer="input")
     assert f"of the weights of step {made['step']}" in line.inner_text()
+    assert "live edge" not in view.locator(".c-foot").inner_text()
     assert "a square of 2×2" in view.locator(".c-note").inner_text()
     shot(page, "occlusion_stale")
     line.get_by_role("button", name="Compute again").click()

@@ -122,8 +122,9 @@ export function footOf(view) {
   function paint({ frame, pick, held, live, narrow, kept }) {
     steps = kept;
     keys = frame.layers.map(({ key }) => key);
+    const input = mapsInput(frame.header.method); // it does not follow training
     step.el.hidden = steps.length < 2;
-    const at = steps.findLastIndex((each) => each <= frame.header.step), edge = held ? "held" : live ? (narrow ? "live" : "live edge") : "newest";
+    const at = steps.findLastIndex((each) => each <= frame.header.step), edge = held ? "held" : live && !input ? (narrow ? "live" : "live edge") : "newest";
     step.set(Math.max(0, at), Math.max(0, steps.length - 1), step.out.textContent);
     const key = [steps.length, frame.header.step, edge, narrow].join();
     if (step.out.dataset.key !== key) {
@@ -132,7 +133,6 @@ export function footOf(view) {
     }
     step.input.setAttribute("aria-valuetext", `step ${frame.header.step}, ${edge}`);
     const own = keys.indexOf(pick.layer);
-    const input = mapsInput(frame.header.method);
     layer.set(Math.max(0, own), keys.length - 1, input ? "the input" : own < 0 ? "not sent" : `${own + 1} of ${keys.length}`);
     layer.el.title = input ? `${methodName(frame.header.method)} maps the input: there is no layer to choose` : "";
     layer.input.setAttribute("aria-valuetext", `${pick.layer}, ${layer.out.textContent}`);

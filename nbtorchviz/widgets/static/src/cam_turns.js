@@ -38,7 +38,7 @@ export function turnsLine(view) {
     bar.hidden = kind !== "running";
     fill.style.width = `${percent}%`;
     bar.setAttribute("aria-valuenow", percent);
-    el.classList.toggle("c-stale", kind === "stale");
+    el.classList.toggle("c-late", kind === "stale" || kind === "failed");
     return kind;
   }
   return { el, paint };
