@@ -6,40 +6,32 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-import torch
-
 import nbtorchviz as nbv
-from benchmarks.timing import interleaved
+from benchmarks.twins import Step, beside_bare
 from benchmarks.views import FakeView
-from benchmarks.workloads import ALL, Trainer
+from benchmarks.workloads import Trainer
 
-Step = Callable[[], object]
 OFTEN = 10
 """TensorBoard's histograms are written every so many steps."""
 
 
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Train twins of each model: bare, with all of our widgets, and as others watch."""
-    torch.set_num_threads(1)
-    rows = []
-    for name in ("mlp", "transformer", "resnet18"):
-        workload = ALL[name]()
-        with contextlib.ExitStack() as ends:
-            trainers = {word: Trainer(workload) for word in ("bare", "bare again")}
-            variants: dict[str, Step] = {word: each.step for word, each in trainers.items()}
-            variants["all our widgets"] = ends.enter_context(_ours(workload))
-            if find_spec("wandb") is not None:
-                variants |= ends.enter_context(_wandb(workload))
-            if find_spec("tensorboard") is not None:
-                label = f"TensorBoard histograms every {OFTEN} steps"
-                variants[label] = ends.enter_context(_tensorboard(workload))
-            found = interleaved(variants, block_s=1.0 if quick else 5.0, rounds=3 if quick else 5)
-        rows += [{"model": workload.name, "variant": kind, **one} for kind, one in found.items()]
-    return rows
+    return beside_bare(_watched, quick=quick, rounds=5)
+
+
+def _watched(workload: Any, ends: contextlib.ExitStack) -> dict[str, Step]:
+    variants = {"all our widgets": ends.enter_context(_ours(workload))}
+    if find_spec("wandb") is not None:
+        variants |= ends.enter_context(_wandb(workload))
+    if find_spec("tensorboard") is not None:
+        label = f"TensorBoard histograms every {OFTEN} steps"
+        variants[label] = ends.enter_context(_tensorboard(workload))
+    return variants
 
 
 @contextlib.contextmanager

@@ -4,18 +4,15 @@
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-import torch
-
 import nbtorchviz as nbv
-from benchmarks.timing import interleaved
-from benchmarks.workloads import ALL, Trainer
+from benchmarks.twins import Step, beside_bare
+from benchmarks.workloads import Trainer
 from nbtorchviz.capture.plans import Plan
 
-Step = Callable[[], object]
 EVERY_STEP = {
     "all layers, every step": Plan(statistics=True),
     "parameters, every step": Plan(parameters=True),
@@ -24,23 +21,17 @@ EVERY_STEP = {
 
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Train twins of each model: bare, read at every step, and read as often as a widget asks."""
-    torch.set_num_threads(1)
-    rows = []
-    for name in ("mlp", "transformer", "resnet18"):
-        workload = ALL[name]()
-        with contextlib.ExitStack() as ends:
-            trainers = {word: Trainer(workload) for word in ("bare", "bare again")}
-            variants: dict[str, Step] = {word: each.step for word, each in trainers.items()}
-            for word, plan in EVERY_STEP.items():
-                variants[word] = ends.enter_context(_planned(workload, plan))
-            variants["all, up to 10 a second, within the budget"] = ends.enter_context(
-                _demanded(workload)
-            )
-            if find_spec("nansense") is not None:
-                variants["nansense, all layers"] = ends.enter_context(_nansense(workload))
-            found = interleaved(variants, block_s=1.0 if quick else 5.0, rounds=3 if quick else 7)
-        rows += [{"model": workload.name, "variant": kind, **one} for kind, one in found.items()]
-    return rows
+    return beside_bare(_watched, quick=quick, rounds=7)
+
+
+def _watched(workload: Any, ends: contextlib.ExitStack) -> dict[str, Step]:
+    variants = {
+        word: ends.enter_context(_planned(workload, plan)) for word, plan in EVERY_STEP.items()
+    }
+    variants["all, up to 10 a second, within the budget"] = ends.enter_context(_demanded(workload))
+    if find_spec("nansense") is not None:
+        variants["nansense, all layers"] = ends.enter_context(_nansense(workload))
+    return variants
 
 
 @contextlib.contextmanager

@@ -84,14 +84,23 @@ def test_a_move_reaches_a_busy_cell_over_a_subshell(client):
 
 
 def test_calls_posted_from_a_thread_run_on_the_main_thread_between_cells(client):
-    run(client, SETUP.format(root=client.root))
+    comm_id, has_subshells = run(client, SETUP.format(root=client.root)).split()
+    if has_subshells != "True":
+        pytest.skip(f"this kernel has no {SUBSHELL_FEATURE}")
+    subshell_id = subshell(client)
     code = """
-ran = []
+route_over_subshell(slider.comm)
+ran, handled = [], threading.Semaphore(0)
+slider.observe(lambda change: handled.release(), "value")
 def post():
     kernel_loop_call(lambda: ran.append(threading.current_thread() is threading.main_thread()))
 thread = threading.Thread(target=post); thread.start(); thread.join()
-time.sleep(0.05)
-print('during the cell', ran)
+print('posted', flush=True)
+print('handled', sum(handled.acquire(timeout=120) for _ in range(5)), 'during the cell', ran)
 """
-    assert "during the cell []" in run(client, code)
+    busy = client.execute(code)
+    output(client, busy, until="posted")
+    for value in range(1, 6):
+        move(client, comm_id, value, subshell_id)
+    assert "handled 5 during the cell []" in output(client, busy, until="\0")
     assert "after it [True]" in run(client, "print('after it', ran)")
