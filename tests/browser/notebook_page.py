@@ -20,6 +20,9 @@ READY = """() => {
     && window.jupyterapp.commands.hasCommand("notebook:run-all-cells")
     && document.querySelector(".jp-Notebook .jp-Cell"));
 }"""
+PICTURE = """(index) => window.jupyterapp.shell.currentWidget.content.model.cells.get(index)
+  .toJSON().outputs.map((output) => output.data ?? {})
+  .find((data) => data["application/vnd.jupyter.widget-view+json"])["image/png"]"""
 COMMAND = """([name, args]) => {
   const counted = (by) => { window.nbtvCommands = (window.nbtvCommands || 0) + by; };
   counted(1); // a cell that has run before looks done until its next run begins
@@ -140,6 +143,19 @@ class NotebookPage:
             text = output.get("text", output.get("data", {}).get("text/plain", ""))
             parts.append(text if isinstance(text, str) else "".join(text))
         return "".join(parts)
+
+    def picture(self, index: int) -> str:
+        """Return the stored picture (PNG, base64) of the first widget that a cell displayed."""
+        return self.page.evaluate(f"(index) => ({PICTURE})(index)", index)
+
+    def wait_new_picture(self, index: int, before: str) -> None:
+        """Return when the end of training has replaced the picture ``before``.
+
+        With it the host makes the view of that output anew: what was painted until then is gone.
+        """
+        self.page.wait_for_function(
+            f"([index, before]) => ({PICTURE})(index) !== before", arg=[index, before]
+        )
 
     def wait_text(self, index: int, text: str, *, timeout_s: float = WAIT_S) -> None:
         """Return when a cell has printed ``text``."""

@@ -53,17 +53,11 @@ def test_saved_notebook_keeps_a_picture_of_the_end_of_training(open_notebook, sh
     page = open_notebook([MODEL.format(show=show), LOOP])
     page.run_cell(0)
     page.wait_done(0)
-    page.save()
-    (before,) = pictures(page.saved())
+    before = page.picture(0)
     page.run_cell(1)
     page.wait_text(1, "ended")
     page.wait_done(1)
-    page.page.wait_for_function(
-        """([before, view]) => window.jupyterapp.shell.currentWidget.content.model.cells.get(0)
-          .toJSON().outputs.some((output) => output.data?.[view]
-            && output.data["image/png"].replaceAll("\\n", "") !== before)""",
-        arg=[base64.b64encode(before).decode(), VIEW],
-    )
+    page.wait_new_picture(0, before)
     page.save()
     saved = page.saved()
     (after,) = pictures(saved)
