@@ -1,7 +1,6 @@
 """Follow the course of training: root forwards, steps, and the windows between them."""
 
 import sys
-import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -10,21 +9,23 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nbtorchviz.capture.blindness import UNSEEN, Blindness
 from nbtorchviz.capture.boundaries import Steps, dispatcher
+from nbtorchviz.capture.coasting import Coasting
 from nbtorchviz.capture.compiled import eager
 from nbtorchviz.capture.failures import error_in, explain
 from nbtorchviz.capture.hooks import in_backward
 from nbtorchviz.capture.plans import Boundary, Catch, CatchSink, Inputs, Plan, PlanSource
 from nbtorchviz.capture.reading import Reading
-from nbtorchviz.capture.subject import UNSEEN, Subject, as_twin
+from nbtorchviz.capture.subject import Subject
+from nbtorchviz.capture.twin import run_twin
 from nbtorchviz.capture.windows import Window
 from nbtorchviz.errors import NonFiniteError
 
 MOST_WAITING = 2
-BLIND_STEPS = 2
 
 
-class Course:
+class Course(Coasting):
     """Hears the root hooks and the optimizer hook; opens, closes and develops windows.
 
     Runs on the training thread. No exception of ours leaves it; what the sink raises on purpose
@@ -39,19 +40,12 @@ class Course:
         steps: Steps,
         fault: Callable[[str, BaseException], None],
     ) -> None:
+        super().__init__(steps)
         self.forward = self.micro = 0
-        self.looking = False
-        self.dozing = False
-        """The root hooks are off although somebody looks: steps are heard, forwards are not."""
         self.closed = False
-        self._coasting = False
-        """Whether steps may just be counted; any thread may end that, only ``coast`` begins it."""
-        self._coasts = 0
-        """For how many steps more."""
-        self._counting: weakref.ref[Optimizer] | None = None
         self.last: Inputs | None = None
         self._subject, self._source, self._sink = subject, source, sink
-        self._steps, self._fault, self._clock = steps, fault, subject.setting.clock
+        self._fault, self._clock = fault, subject.setting.clock
         self._stance: ExitStack | None = None
         """Open while a sampled forward of a compiled model runs eagerly."""
         self._window: Window | None = None
@@ -62,7 +56,8 @@ class Course:
         self._twin: tuple[Inputs | None, Plan] | None = None
         self._late = False
         """A step happened inside a backward; the next root forward is its boundary."""
-        self._steps_in_backward, self._blind = False, 0
+        self._steps_in_backward = False
+        self._blindness = Blindness()
         self._seen_forward = 0
         self._alone = False
         """Whether the end of the present root forward is a boundary."""
@@ -247,25 +242,6 @@ class Course:
         busy = busy or self.reading or self.dozing or self._steps_in_backward
         return self.looking and not busy
 
-    def coast(self, steps: int) -> None:
-        """Just count the next ``steps`` steps: nothing is due before, and the forwards go unseen.
-
-        What may come up meanwhile ends it with ``attend()``; ask for that after this call.
-        """
-        self._coasts, self._counting = steps, self._steps.counting
-        self._coasting = True
-        if not self.unseeing:  # a widget was opened just now, or the hooks were woken
-            self._coasting = False
-
-    @property
-    def unseeing(self) -> bool:
-        """Whether root forwards go unseen: nobody looks, or the hooks rest."""
-        return self.dozing or not self.looking
-
-    def attend(self) -> None:
-        """Hear the very next step again, from any thread."""
-        self._coasting = False
-
     @property
     def reading(self) -> bool:
         """Whether the optimizers' steps are to be read."""
@@ -341,7 +317,12 @@ class Course:
             self._finish()
         if twin is not None:
             self._twin = None
-            return self._run_twin(*twin)
+            seen = self._waiting[-1] if self._waiting else None
+            self._waiting.clear()
+            if twin[0] is None or seen is None:
+                self._fault("eager copy", TypeError("the inputs of this model cannot be cloned"))
+                return None
+            return run_twin(self._subject, twin[0], twin[1], seen, self._steps.count)
         if not self._waiting:
             return None
         window = self._waiting[-1]
@@ -357,31 +338,10 @@ class Course:
             window.close()
             self._waiting.append(window)
 
-    def _run_twin(self, inputs: Inputs | None, plan: Plan) -> Catch | None:
-        seen = self._waiting[-1] if self._waiting else None
-        self._waiting.clear()
-        if inputs is None or seen is None:
-            self._fault("eager copy", TypeError("the inputs of this model cannot be cloned"))
-            return None
-        began = self._clock()
-        window = self._subject.open(
-            plan, phase="eval", forward=seen.forward, micro=seen.micro, source="twin"
-        )
-        catch = self._subject.run(window, inputs, labels=None, step=self._steps.count)
-        catch = as_twin(catch, inputs, seen)
-        catch.cost_s = self._clock() - began
-        return catch
-
     def _watch_blindness(self, kind: str) -> None:
-        """Notice a model whose hooks are never called although it trains."""
         if not self.looking or kind != "step":
             return
-        window = self._window
-        unseen = self.forward == self._seen_forward
-        self._seen_forward = self.forward
-        if (window is not None and window.plan.wants and not window.hook_calls) or unseen:
-            self._blind += 1
-        elif window is not None:
-            self._blind = 0
-        if self._blind == BLIND_STEPS and self._subject.compiled_how is None:
+        unseen, self._seen_forward = self.forward == self._seen_forward, self.forward
+        blind = self._blindness.stepped(self._window, unseen=unseen)
+        if blind and self._subject.compiled_how is None:
             self._subject.note_compiled(UNSEEN)

@@ -16,9 +16,10 @@ from torch.optim import Optimizer
 
 from nbtorchviz.capture.hooks import ParameterHook
 from nbtorchviz.capture.parameter_norms import Norms, WeightNorms
+from nbtorchviz.capture.reductions import spread
 from nbtorchviz.capture.samples import LIMIT, Copy, as_numpy, copied, vector_of
 from nbtorchviz.capture.spreads import SummariseMany
-from nbtorchviz.capture.tensors import HostCopy, spread
+from nbtorchviz.capture.tensors import HostCopy
 from nbtorchviz.events import Histogram
 
 _FLOATS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})

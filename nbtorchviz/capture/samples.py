@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nbtorchviz.capture.leaves import refusal
-from nbtorchviz.capture.tensors import HostCopy, spread_any, stride_of
+from nbtorchviz.capture.reductions import spread_any, stride_of
+from nbtorchviz.capture.tensors import HostCopy
 
 LIMIT = 512
 """Values read of each tensor."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nbtorchviz.capture.hooks import SpreadHook
+from nbtorchviz.capture.reductions import spread_any
 from nbtorchviz.capture.samples import LIMIT, Copy, as_numpy, copied, rows_in, rows_of, vector_of
-from nbtorchviz.capture.tensors import HostCopy, readable, spread_any
+from nbtorchviz.capture.tensors import HostCopy, readable
 from nbtorchviz.events import Histogram, Statistics
 from nbtorchviz.measure_tables import HistogramTable, StatisticsTable
 

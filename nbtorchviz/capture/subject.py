@@ -13,13 +13,11 @@ from nbtorchviz.capture.compiled import compiled_how, eager, entry_of, hides_roo
 from nbtorchviz.capture.hooks import own_forward
 from nbtorchviz.capture.inputs import as_inputs, moved
 from nbtorchviz.capture.layers import unwrap
-from nbtorchviz.capture.plans import Catch, Inputs, Plan
+from nbtorchviz.capture.plans import Catch, Plan
 from nbtorchviz.capture.probe import device_of, no_trace
 from nbtorchviz.capture.survey import CallRecord
 from nbtorchviz.capture.windows import Setting, Window
 from nbtorchviz.errors import ModelGoneError
-
-UNSEEN = "2 steps passed and no hook was called: compiled, scripted, or .forward()?"
 
 
 class Subject:
@@ -138,17 +136,6 @@ class Subject:
 
     def _wrapper(self) -> nn.Module | None:
         return self._entry() if self._entry is not None else None
-
-
-def as_twin(catch: Catch, inputs: Inputs, seen: Window) -> Catch:
-    """Label what an eager copy of one sample showed with the batch that the sample came from."""
-    catch.label, catch.prediction, catch.probability = seen.verdict.read()
-    catch.source = "twin"
-    catch.forward, catch.micro = seen.forward, seen.micro
-    for caught in [*catch.caught, *([catch.input] if catch.input else [])]:
-        caught.sample, caught.batch_size = inputs.sample, inputs.batch_size
-        caught.channel_zero = None  # one sample says nothing about the whole batch
-    return catch
 
 
 def refuse(model: object) -> None:

@@ -15,6 +15,7 @@ from nbtorchviz.capture.compiled import check_choice
 from nbtorchviz.capture.course import Course
 from nbtorchviz.capture.failures import raised_in
 from nbtorchviz.capture.hooks import CriterionPreHook, RootPostHook, RootPreHook
+from nbtorchviz.capture.known import Known
 from nbtorchviz.capture.layers import Tree, unwrap
 from nbtorchviz.capture.plans import (
     Boundary,
@@ -33,7 +34,6 @@ from nbtorchviz.capture.shapes import BatchLike, LayoutBook, LayoutLike
 from nbtorchviz.capture.spreads import SummariseMany
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.windows import Setting
-from nbtorchviz.events import LayerInfo
 
 __all__ = [
     "Boundary",
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-class ModelTap:
+class ModelTap(Known):
     """Reads what chosen layers of one model put out, while the user's own loop trains it.
 
     The model is held weakly and nothing is stored on it. Between ``look()`` and ``rest()`` two
@@ -106,100 +106,6 @@ class ModelTap:
         self.set_criterion(criterion)
         self._finalizer = weakref.finalize(self, self._hooks.close)
         dispatcher.join(self._course)
-
-    # What is known about the model
-
-    @property
-    def model(self) -> nn.Module | None:
-        """The user's module without wrappers; None when it was garbage-collected."""
-        return self._subject.root()
-
-    @property
-    def entry(self) -> nn.Module | None:
-        """Where root hooks belong; None: the model is gone or hides its forwards."""
-        return self._subject.entry
-
-    @property
-    def gone(self) -> bool:
-        """True when the model no longer exists."""
-        return self._subject.root() is None
-
-    @property
-    def model_name(self) -> str:
-        """Class name of the user's module."""
-        return self._subject.name
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers the parameters hold; lazy ones count from their first forward."""
-        return self._subject.parameters
-
-    @property
-    def layers(self) -> tuple[LayerInfo, ...]:
-        """``input`` first; ``named_modules`` order until surveyed, then the order of calls."""
-        return self._subject.layers
-
-    @property
-    def compiled_how(self) -> str | None:
-        """How the model is compiled and what is shown instead, for the chip; None: it is not."""
-        return self._subject.compiled_how
-
-    @property
-    def step(self) -> int:
-        """Finished steps of the optimizer that counts."""
-        return self._steps.count
-
-    @property
-    def forward(self) -> int:
-        """Root forwards seen while looking; the first is 1."""
-        return self._course.forward
-
-    @property
-    def micro(self) -> int:
-        """Which root forward within the step, from 0."""
-        return self._course.micro
-
-    def position(self) -> tuple[int, int, int]:
-        """Return ``step``, ``forward`` and ``micro`` at once."""
-        course = self._course
-        return self._steps.count, course.forward, course.micro
-
-    @property
-    def looking(self) -> bool:
-        """Whether root forwards are to be noticed, by hooks that may rest between samples."""
-        return self._course.looking
-
-    @property
-    def closed(self) -> bool:
-        """True after ``close()``."""
-        return self._course.closed
-
-    @property
-    def criterion(self) -> nn.Module | None:
-        """The loss module whose targets are the labels, where one was given."""
-        return None if self._criterion is None else self._criterion()
-
-    @property
-    def optimizers(self) -> list[Optimizer]:
-        """Those that were named, or the one that was found to train the model."""
-        return self._steps.known
-
-    @property
-    def learning_rate(self) -> float | None:
-        """Of the optimizer whose steps are counted; None when not known."""
-        return self._steps.learning_rate
-
-    def find(self, key: str) -> str:
-        """Return the canonical key of a layer given by any of its names.
-
-        Raises:
-            LayerNotFoundError: no such layer; the message lists the nearest names.
-        """
-        return self._subject.setting.tree.find(key, [info.key for info in self.layers])
-
-    def last_batch(self) -> Inputs | None:
-        """Return a clone of the input sample of the last window; None when there is none."""
-        return self._course.last
 
     # What may change
 
@@ -307,11 +213,6 @@ class ModelTap:
                 self._hook()
         course.attend()
 
-    @property
-    def unseeing(self) -> bool:
-        """Whether no root hook is on: nobody looks, or they rest."""
-        return self._course.unseeing
-
     def explain(self, error: BaseException) -> None:
         """Hear of an exception that went through the user's code while root forwards went unseen.
 
@@ -319,11 +220,6 @@ class ModelTap:
         """
         if self._course.dozing and raised_in(error, self.model):
             self._course.failed(error)
-
-    @property
-    def dozing(self) -> bool:
-        """Whether root forwards go unnoticed although somebody looks."""
-        return self._course.dozing
 
     def close(self) -> None:
         """Stop for good and leave nothing behind. Idempotent."""

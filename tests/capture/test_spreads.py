@@ -12,7 +12,8 @@ from torch import nn
 from nbtorchviz.analysis.many_statistics import summarise_many
 from nbtorchviz.capture import samples, spreads
 from nbtorchviz.capture.plans import Plan
-from nbtorchviz.capture.tensors import HostCopy, spread_any
+from nbtorchviz.capture.reductions import spread_any
+from nbtorchviz.capture.tensors import HostCopy
 
 
 def run(model, inputs, optimizer=None, loss=torch.sum):

@@ -8,7 +8,8 @@ import torch
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.capture.leaves import leaves, pick
 from nbtorchviz.capture.plans import Want
-from nbtorchviz.capture.tensors import cut, develop, pool, spread, zero_channels
+from nbtorchviz.capture.reductions import pool, spread, zero_channels
+from nbtorchviz.capture.tensors import cut, develop
 
 LAYOUT = SimpleNamespace(batch_axis=0, axes=("C", "H", "W"), note="", sample_word="sample")
 

@@ -1,0 +1,123 @@
+"""What a tap knows about its model and how far training is; all of it only read."""
+
+import weakref
+
+from torch import nn
+from torch.optim import Optimizer
+
+from nbtorchviz.capture.boundaries import Steps
+from nbtorchviz.capture.course import Course
+from nbtorchviz.capture.plans import Inputs
+from nbtorchviz.capture.subject import Subject
+from nbtorchviz.events import LayerInfo
+
+
+class Known:
+    """The read-only half of a ``ModelTap``, which sets the four attributes."""
+
+    _subject: Subject
+    _steps: Steps
+    _course: Course
+    _criterion: weakref.ref[nn.Module] | None
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The user's module without wrappers; None when it was garbage-collected."""
+        return self._subject.root()
+
+    @property
+    def entry(self) -> nn.Module | None:
+        """Where root hooks belong; None: the model is gone or hides its forwards."""
+        return self._subject.entry
+
+    @property
+    def gone(self) -> bool:
+        """True when the model no longer exists."""
+        return self._subject.root() is None
+
+    @property
+    def model_name(self) -> str:
+        """Class name of the user's module."""
+        return self._subject.name
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the parameters hold; lazy ones count from their first forward."""
+        return self._subject.parameters
+
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """``input`` first; ``named_modules`` order until surveyed, then the order of calls."""
+        return self._subject.layers
+
+    @property
+    def compiled_how(self) -> str | None:
+        """How the model is compiled and what is shown instead, for the chip; None: it is not."""
+        return self._subject.compiled_how
+
+    @property
+    def step(self) -> int:
+        """Finished steps of the optimizer that counts."""
+        return self._steps.count
+
+    @property
+    def forward(self) -> int:
+        """Root forwards seen while looking; the first is 1."""
+        return self._course.forward
+
+    @property
+    def micro(self) -> int:
+        """Which root forward within the step, from 0."""
+        return self._course.micro
+
+    def position(self) -> tuple[int, int, int]:
+        """Return ``step``, ``forward`` and ``micro`` at once."""
+        course = self._course
+        return self._steps.count, course.forward, course.micro
+
+    @property
+    def looking(self) -> bool:
+        """Whether root forwards are to be noticed, by hooks that may rest between samples."""
+        return self._course.looking
+
+    @property
+    def closed(self) -> bool:
+        """True after ``close()``."""
+        return self._course.closed
+
+    @property
+    def criterion(self) -> nn.Module | None:
+        """The loss module whose targets are the labels, where one was given."""
+        return None if self._criterion is None else self._criterion()
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """Those that were named, or the one that was found to train the model."""
+        return self._steps.known
+
+    @property
+    def learning_rate(self) -> float | None:
+        """Of the optimizer whose steps are counted; None when not known."""
+        return self._steps.learning_rate
+
+    def find(self, key: str) -> str:
+        """Return the canonical key of a layer given by any of its names.
+
+        Raises:
+            LayerNotFoundError: no such layer; the message lists the nearest names.
+        """
+        return self._subject.setting.tree.find(key, [info.key for info in self.layers])
+
+    def last_batch(self) -> Inputs | None:
+        """Return a clone of the input sample of the last window; None when there is none."""
+        return self._course.last
+
+    @property
+    def unseeing(self) -> bool:
+        """Whether no root hook is on: nobody looks, or they rest."""
+        return self._course.unseeing
+
+    @property
+    def dozing(self) -> bool:
+        """Whether root forwards go unnoticed although somebody looks."""
+        return self._course.dozing
