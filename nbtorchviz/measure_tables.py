@@ -6,7 +6,7 @@ steps are only written into a history. Objects are made when somebody asks for o
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class _Table(Sequence[T]):
     def __getitem__(self, at: slice) -> tuple[T, ...]: ...
 
     def __getitem__(self, at: int | slice) -> T | tuple[T, ...]:
+        if self._made is None and isinstance(at, int) and 0 <= at < len(self):
+            return cast(T, next(self._make(at, at + 1)))
         return self._all()[at]
 
     def __iter__(self) -> Iterator[T]:
@@ -55,10 +57,10 @@ class _Table(Sequence[T]):
 
     def _all(self) -> tuple[T, ...]:
         if self._made is None:  # made twice by two threads at once: both are right
-            self._made = tuple(self._make())
+            self._made = tuple(self._make(0, len(self)))
         return self._made
 
-    def _make(self) -> Iterator[Any]:
+    def _make(self, begin: int, end: int) -> Iterator[Any]:
         raise NotImplementedError
 
 
@@ -104,17 +106,16 @@ class StatisticsTable(_Table[Statistics]):
             counts[at] = found.nan + found.posinf + found.neginf
         return counts
 
-    def _make(self) -> Iterator[Statistics | None]:
-        rows = zip(
-            self.known.tolist(), self.counts.tolist(), self.sampled.tolist(),
-            self.numbers.tolist(), strict=True,
-        )  # fmt: skip
-        for at, (known, count, sampled, (low, high, mean, std, zeros)) in enumerate(rows):
+    def _make(self, begin: int, end: int) -> Iterator[Statistics | None]:
+        columns = (self.known, self.counts, self.sampled, self.numbers)
+        rows = zip(*(column[begin:end].tolist() for column in columns), strict=True)
+        for at, (known, count, sampled, numbers) in enumerate(rows, begin):
             if not known:
                 yield None
             elif at in self.odd:
                 yield self.odd[at]
             else:
+                low, high, mean, std, zeros = numbers
                 yield Statistics(
                     count=count, sampled=sampled, minimum=low, maximum=high, mean=mean, std=std,
                     zero_share=zeros,
@@ -141,9 +142,10 @@ class HistogramTable(_Table[Histogram]):
         """Return the table of the first ``rows`` tensors."""
         return HistogramTable(self.lines[:rows], self.known[:rows])
 
-    def _make(self) -> Iterator[Histogram | None]:
-        for known, line in zip(self.known.tolist(), self.lines, strict=True):
-            if not known:
+    def _make(self, begin: int, end: int) -> Iterator[Histogram | None]:
+        for at in range(begin, end):
+            line = self.lines[at]
+            if not self.known[at]:
                 yield None
                 continue
             zeros, nan, posinf, neginf = line[-4:].tolist()

@@ -26,12 +26,15 @@ class ModelFacts:
         """Layers all of whose parameters are frozen."""
         self.two_moded: tuple[str, ...] = ()
         """BatchNorm and dropout layers: those that behave otherwise in eval."""
+        self.told = 0
+        """Grows with whatever changes kinds or nesting."""
         self._blocks: set[str] = set()
         self._place: dict[str, int] = {}
         self._called: tuple[str, ...] = ()
 
     def attached(self, event: ModelAttached) -> None:
         """Take in the list of layers."""
+        self.told += 1
         self.kinds = {module_of(layer.key): layer.type for layer in event.layers}
         self.shapes = {layer.key: layer.shape for layer in event.layers if layer.shape is not None}
         idle = {module_of(layer.key) for layer in event.layers if layer.detail == NO_DROPOUT}
@@ -48,6 +51,7 @@ class ModelFacts:
         if layers == self._called:
             return
         self._called = layers
+        self.told += 1
         self._place = {}
         for place, key in enumerate(layers):
             module = module_of(key)

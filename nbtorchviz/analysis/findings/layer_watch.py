@@ -1,7 +1,9 @@
 """Applies the rules about activations and modes to each sampled forward."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,12 +15,25 @@ from nbtorchviz.analysis.findings.activation_rules import (
 )
 from nbtorchviz.analysis.findings.facts import INPUT, ModelFacts
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict
-from nbtorchviz.analysis.findings.names import SQUASHING
+from nbtorchviz.analysis.findings.names import IDEMPOTENT, RELU_LIKE, SQUASHING
 from nbtorchviz.analysis.findings.output_rules import Spread, constant_output
 from nbtorchviz.analysis.findings.twin_rules import Call, twin_calls
 from nbtorchviz.events import ActivationCaptured, LayerStatisticsCaptured, Statistics
 
 Verdicts = Iterator[tuple[str, str, Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Which of the called layers a rule can speak about; the others are healthy by their type."""
+
+    relus: list[tuple[int, str, str]]
+    """(place, layer, kind)."""
+    squashing: list[tuple[int, str, str]]
+    leaves: list[tuple[int, str]]
+    """Layers without layers inside, and the input."""
+    repeated: list[tuple[int, int]]
+    """Places of calls that follow each other and would do the same twice."""
 
 
 class LayerWatch:
@@ -28,44 +43,76 @@ class LayerWatch:
 
     def __init__(self, facts: ModelFacts) -> None:
         self._facts = facts
+        self._known: tuple[tuple[str, ...], _Judged] | None = None
+        self._told = -1
 
     def verdicts(self, event: LayerStatisticsCaptured) -> Verdicts:
         """Yield (rule, layer, verdict); a rule about the whole model has layer ``""``."""
         if event.phase != "train":
             return
-        layers = event.layers[: len(event.statistics)]
-        hidden = self._facts.followed_by_parameters(layers)
-        calls = []
-        for layer, statistics in zip(layers, event.statistics, strict=False):
-            kind = self._facts.kind(layer)
-            yield "dead_relu", layer, dead_relu(kind, statistics)
-            if kind in SQUASHING:
+        known, statistics = self._judged(event), event.statistics
+        for at, layer, kind in known.relus:
+            yield "dead_relu", layer, dead_relu(kind, statistics[at])
+        if known.squashing:
+            hidden = self._facts.followed_by_parameters(event.layers[: len(statistics)])
+            for at, layer, kind in known.squashing:
                 # The last sigmoid of a classifier or an autoencoder is sure, not saturated.
-                verdict = saturated(kind, statistics) if layer in hidden else HEALTHY
+                verdict = saturated(kind, statistics[at]) if layer in hidden else HEALTHY
                 yield "saturated", layer, verdict
-            if self._facts.is_leaf(layer):
-                calls.append(Call(layer, kind, statistics))
-        yield "constant_output", "", constant_output(self._spreads(event))
-        twins = twin_calls(calls)
-        yield from (("repeated_layer", call.key, twins.get(call.key, HEALTHY)) for call in calls)
+        yield "constant_output", "", self._constant(event, known)
+        for before, after in known.repeated:
+            calls = [
+                Call(event.layers[at], self._facts.kind(event.layers[at]), statistics[at])
+                for at in (before, after)
+            ]
+            key = event.layers[after]
+            yield "repeated_layer", key, twin_calls(calls).get(key, HEALTHY)
 
-    def _spreads(self, event: LayerStatisticsCaptured) -> list[Spread]:
+    def _judged(self, event: LayerStatisticsCaptured) -> _Judged:
+        layers, facts = event.layers[: len(event.statistics)], self._facts
+        if self._known is not None and self._known[0] == layers and self._told == facts.told:
+            return self._known[1]
+        places = [(at, layer, facts.kind(layer)) for at, layer in enumerate(layers)]
+        leaves = [place for place in places if facts.is_leaf(place[1])]
+        judged = _Judged(
+            relus=[place for place in places if place[2] in RELU_LIKE],
+            squashing=[place for place in places if place[2] in SQUASHING],
+            leaves=[(at, key) for at, key, _ in places if key == INPUT or facts.is_leaf(key)],
+            repeated=[
+                (before[0], after[0])
+                for before, after in pairwise(leaves)
+                if before[2] == after[2] and after[2] in IDEMPOTENT
+            ],
+        )
+        self._known, self._told = (layers, judged), facts.told
+        return judged
+
+    def _constant(self, event: LayerStatisticsCaptured, known: _Judged) -> Verdict:
         spreads = event.batch_spreads.tolist()
         spreads += [math.nan] * (len(event.layers) - len(spreads))
-        return [
-            Spread(layer, self._spread(layer, statistics, float(spread)), _largest(statistics))
-            for layer, statistics, spread in zip(
-                event.layers, event.statistics, spreads, strict=False
-            )
-            if layer == INPUT or self._facts.is_leaf(layer)
-        ]
+        if known.leaves:
+            at, layer = known.leaves[-1]
+            if math.isnan(self._spread(layer, event.statistics, at, spreads[at])):
+                return UNSURE  # the rule asks for the output first
+        return constant_output(
+            [
+                Spread(
+                    layer,
+                    self._spread(layer, event.statistics, at, spreads[at]),
+                    _largest(event.statistics[at]),
+                )
+                for at, layer in known.leaves
+            ]
+        )
 
-    def _spread(self, layer: str, statistics: Statistics, spread: float) -> float:
+    def _spread(
+        self, layer: str, statistics: Sequence[Statistics], at: int, spread: float
+    ) -> float:
         """Fall back on the standard deviation where each sample has a single value."""
-        single = math.prod(self._facts.shapes.get(layer, (0,))) == 1
-        if math.isnan(spread) and single and statistics.count > 1 and statistics.std is not None:
-            return statistics.std
-        return spread
+        if not math.isnan(spread) or math.prod(self._facts.shapes.get(layer, (0,))) != 1:
+            return spread
+        found = statistics[at]
+        return found.std if found.count > 1 and found.std is not None else spread
 
 
 def _largest(statistics: Statistics) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nbtorchviz.analysis.findings.names import layer_of
 from nbtorchviz.events import ParameterStatisticsCaptured
@@ -10,7 +10,7 @@ from nbtorchviz.events import ParameterStatisticsCaptured
 NAN = math.nan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ParameterRow:
     """What one optimizer step showed of one parameter; NaN where it was not measured."""
 
@@ -30,11 +30,11 @@ class ParameterRow:
     """Elements; 0 when not known."""
     nonfinite: int = 0
     """Non-finite gradient values among those read."""
+    layer: str = field(init=False)
+    """The layer that owns it."""
 
-    @property
-    def layer(self) -> str:
-        """The layer that owns it."""
-        return layer_of(self.name)
+    def __post_init__(self) -> None:
+        self.layer = layer_of(self.name)
 
     @property
     def gradient_rms(self) -> float:

@@ -39,6 +39,8 @@ class RatioHistory:
     ratios: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     seen: int = 0
+    usual: float = math.nan
+    """Median of ``ratios``; NaN before the first."""
     peak: float = 0.0
     """Largest median of the last ``RECENT`` ever, the first ``SETTLED_AFTER`` included."""
 
@@ -47,8 +49,9 @@ class RatioHistory:
         self.seen += 1
         self.ratios.append(row.ratio)
         self.rates.append(row.rate)
+        self.usual = median(self.ratios)
         if len(self.ratios) >= FEWEST_RATIOS:
-            self.peak = max(self.peak, median(self.ratios))
+            self.peak = max(self.peak, self.usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def ratio_of(parameter: str, history: RatioHistory) -> Ratio:
     first, now = history.rates[0], history.rates[-1]
     return Ratio(
         parameter=parameter,
-        usual=median(history.ratios),
+        usual=history.usual,
         peak=history.peak,
         seen=history.seen,
         rate=now,
