@@ -23,7 +23,6 @@ from nbtorchviz.capture.tensors import HostCopy
 from nbtorchviz.events import Histogram
 
 _FLOATS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
-_PLAIN = (Tensor, nn.Parameter)
 _NOTHING = np.empty(0)
 
 
@@ -110,8 +109,8 @@ class ParameterReader:
         """Read some of a gradient before anybody clips it; the last micro-batch counts."""
         began, gradient = time.monotonic(), parameter.grad
         try:
-            if gradient is not None and _dense(gradient):
-                self._raw[int(name)] = self._some(gradient.detach())
+            if gradient is not None and (copy := self._some(gradient)) is not None:
+                self._raw[int(name)] = copy
         except Exception as error:  # raised into the backward it would end the training
             self._fault("gradient of a parameter", error)
         self.cost_s += time.monotonic() - began
@@ -120,14 +119,16 @@ class ParameterReader:
         """Read weights, and unless a closure computes them later also gradients."""
         self._unhook()
         self._learn(optimizer)
-        mine = {at: self._named[at][1] for at in self._mine(optimizer) - self._norms.keys()}
-        dense = {at: parameter for at, parameter in mine.items() if _dense(parameter)}
+        dense: dict[int, Tensor] = {}
+        for at in self._mine(optimizer) - self._norms.keys():
+            parameter = self._named[at][1]
+            if (held := _held(parameter)) is not None:
+                dense[at] = parameter
+                if parameter.requires_grad:
+                    self._before[at] = held
         norms = self._weight_norms.norms(dense)
         self._norms.update(norms)
         self._awaited += {found for found, _ in norms.values()}
-        for at, parameter in dense.items():
-            if parameter.requires_grad:
-                self._before[at] = _held(parameter.detach())
         if not closure:
             self._read_gradients(optimizer)
 
@@ -274,23 +275,25 @@ class ParameterReader:
                 self._words[at] = "unused"
                 continue
             gradient = gradient.detach()
-            if hasattr(gradient, "to_local"):  # a norm of the whole would be a collective
+            # Of a sharded one, as a norm of the whole would be a collective.
+            if type(gradient) is not Tensor and hasattr(gradient, "to_local"):
                 self._words[at], gradient = "shard", gradient.to_local()
             elif gradient.is_sparse:
                 self._words[at], gradient = "sparse", gradient.coalesce().values()
-            if _dense(gradient):
-                dense[at] = gradient
-                self._gradients[at] = self._some(gradient)
+            if (copy := self._some(gradient)) is not None:
+                dense[at], self._gradients[at] = gradient, copy
         if dense:
             norms = Norms(list(dense.values()))
             self._awaited.append(norms)
             self._gradient_norms.update({at: (norms, place) for place, at in enumerate(dense)})
 
-    def _some(self, tensor: Tensor) -> Copy:
-        """Copy some values of a detached dense tensor."""
-        copy = copied(tensor, as_numpy(tensor)) if type(tensor) is Tensor else None
-        if copy is None:
-            copy = HostCopy(spread(tensor, LIMIT))
+    def _some(self, tensor: Tensor) -> Copy | None:
+        """Copy some values; None where it is not dense or not of floats."""
+        values, copy = as_numpy(tensor), None
+        if values is not None and values.dtype.kind == "f":
+            copy = copied(tensor, values)
+        elif _dense(tensor):
+            copy = HostCopy(spread(tensor.detach(), LIMIT))
         if isinstance(copy, HostCopy):
             self._awaited.append(copy)
         return copy
@@ -301,11 +304,14 @@ class ParameterReader:
             handle.remove()
 
 
-def _held(tensor: Tensor) -> Tensor | NDArray[Any]:
+def _held(tensor: Tensor) -> Tensor | NDArray[Any] | None:
     """Copy some values, to be compared with those after the step; on the device if not numpy."""
     values = as_numpy(tensor)
-    copy = None if values is None else copied(tensor, values)
-    return copy if isinstance(copy, np.ndarray) else spread(tensor, LIMIT).clone()
+    if values is not None and values.dtype.kind == "f":
+        copy = copied(tensor, values)
+        if isinstance(copy, np.ndarray):
+            return copy
+    return spread(tensor.detach(), LIMIT).clone() if _dense(tensor) else None
 
 
 def _values(norms: Mapping[int, tuple[Norms, int]]) -> dict[int, float]:
@@ -346,7 +352,5 @@ def _lengths(vectors: Sequence[NDArray[Any]]) -> list[float]:
 
 
 def _dense(tensor: Tensor) -> bool:
-    if type(tensor) not in _PLAIN and hasattr(tensor, "device_mesh"):
-        return False
-    plain = tensor.layout is torch.strided
+    plain = tensor.layout is torch.strided and not hasattr(tensor, "device_mesh")
     return plain and tensor.dtype in _FLOATS and tensor.device.type != "meta"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from nbtorchviz.capture.leaves import refusal
 from nbtorchviz.capture.reductions import spread_any, stride_of
@@ -18,6 +18,8 @@ LIMIT = 512
 _SAMPLES, _PLACES = 8, 64
 """Samples and positions that are compared to tell whether an output depends on its input."""
 
+_PLAIN = (Tensor, nn.Parameter)
+
 Copy = HostCopy | NDArray[Any]
 """Values that were copied: at once by numpy where that can read them, which takes two thirds of
 the time that torch takes for a few hundred values, else by torch."""
@@ -25,7 +27,7 @@ the time that torch takes for a few hundred values, else by torch."""
 
 def as_numpy(tensor: Tensor) -> NDArray[Any] | None:
     """Return a view of the values; None where numpy cannot read them as they are."""
-    if type(tensor) is not Tensor or not tensor.is_cpu or tensor.is_complex():
+    if type(tensor) not in _PLAIN or not tensor.is_cpu or tensor.is_complex():
         return None
     try:
         return tensor.detach().numpy()
