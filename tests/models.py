@@ -11,6 +11,28 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
 
+class ReluTwice(nn.Module):
+    """Two convolutions that share one ReLU, which methods that explain modules refuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.relu = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.b(self.relu(self.a(x)))).mean((2, 3))
+
+
+class ScaledLog(nn.Module):
+    """The logarithm of two scaled columns: a negative input makes a NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([1.0, 2.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log(x * self.scale)
+
+
 class InplaceCnn(nn.Module):
     """Convolutions whose outputs an in-place ReLU overwrites."""
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,17 +11,6 @@ from nbtorchviz.widgets.static import build
 
 ROOT = Path(__file__).parents[1]
 STATIC = ROOT / "nbtorchviz" / "widgets" / "static"
-
-
-@pytest.fixture
-def node():
-    found = shutil.which("node")
-    if found is None:
-        missing = "node is not installed, so the views' JavaScript is not tested"
-        if os.environ.get("NBTORCHVIZ_REQUIRE_BROWSER") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
 
 
 def test_views_pass_their_own_tests(node):

@@ -13,6 +13,7 @@ from nbtorchviz.attribution.targets import contrast
 from nbtorchviz.errors import NoMapError
 from tests.attribution.models import PooledLinear, settled
 from tests.capture.test_identical import assert_same, state_of
+from tests.models import ReluTwice
 
 present = pytest.mark.skipif(not methods.has_captum(), reason="captum is not installed")
 
@@ -146,17 +147,9 @@ def test_occlusion_is_the_fall_of_the_score(images):
 
 @present
 def test_what_a_method_cannot_explain_is_refused_in_words(images):
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b, self.relu = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3), nn.ReLU()
-
-        def forward(self, x):
-            return self.relu(self.b(self.relu(self.a(x)))).mean((2, 3))
-
     with pytest.raises(NoMapError, match="a module of its own that is called once"):
-        nbv.gradcam(Twice(), images, method="deeplift")
-    assert nbv.gradcam(Twice(), images, method="smoothgrad").maps.min() >= 0
+        nbv.gradcam(ReluTwice(), images, method="deeplift")
+    assert nbv.gradcam(ReluTwice(), images, method="smoothgrad").maps.min() >= 0
     with pytest.raises(ValueError, match="maps the input, not a layer"):
         nbv.gradcam(network(), images, layer="0", method="occlusion")
     with pytest.raises(ValueError, match="explains classes"):

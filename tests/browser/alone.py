@@ -104,3 +104,27 @@ def sent(page: Any, kind: str) -> list[dict[str, Any]]:
         "(kind) => window.sent.filter(({type}) => type === kind)", kind
     )
     return said
+
+
+def darken(page: Any, root: str, *, dark: bool) -> None:
+    """Give the page a dark or a light theme and return when the view ``root`` follows."""
+    page.evaluate(
+        """(dark) => {
+          document.body.dataset.jpThemeLight = String(!dark);
+          document.body.style.background = dark ? "#111" : "#fff";
+        }""",
+        dark,
+    )
+    page.wait_for_selector(f"{root}{'.nbtv-dark' if dark else ':not(.nbtv-dark)'}")
+
+
+def serious(page: Any) -> list[tuple[str, list[str]]]:
+    """Return what axe finds serious or critical in our views: its name, and where."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context={"include": [[".nbtv-view"]]})
+    return [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in found.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]

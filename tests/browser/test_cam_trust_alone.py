@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.browser.test_gradcam_alone import EVIL, ROOT, frames, painted, show, state
+from tests.browser.alone import darken, frames, serious
+from tests.browser.test_gradcam_alone import EVIL, ROOT, painted, show, state
 
 __all__ = ["show"]
 CHECKS = ("faithfulness", "weights", "methods")
@@ -109,19 +110,10 @@ def test_without_a_word_from_python_there_is_no_panel(show):
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("compact", [False, True])
 def test_the_open_panel_has_its_place_and_axe_finds_nothing_serious(show, width, dark, compact):
-    from axe_playwright_python.sync_playwright import Axe
-
     running = {"check": "methods", "share": 0.4, "left_s": None, "about": ABOUT}
     given = trust(running, faithfulness=answer(), weights=answer(layer="conv1"))
     page = opened(show, given, width=width, images=2, options={"compact": compact})
-    page.evaluate(
-        """(dark) => {
-          document.body.dataset.jpThemeLight = String(!dark);
-          document.body.style.background = dark ? "#111" : "#fff";
-        }""",
-        dark,
-    )
-    page.wait_for_selector(f"{ROOT}{'.nbtv-dark' if dark else ':not(.nbtv-dark)'}")
+    darken(page, ROOT, dark=dark)
     frames(page)
     assert page.locator(ROOT).bounding_box()["height"] <= 640
     assert page.locator(f"{ROOT} .c-rows").bounding_box()["height"] > 60
@@ -129,9 +121,4 @@ def test_the_open_panel_has_its_place_and_axe_finds_nothing_serious(show, width,
     for part in page.locator(f"{ROOT} .c-check").all():
         box = part.bounding_box()
         assert box["x"] + box["width"] <= end["x"] + end["width"]
-    found = Axe().run(page, context={"include": [[".nbtv-view"]]})
-    assert [
-        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-        for violation in found.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ] == []
+    assert serious(page) == []

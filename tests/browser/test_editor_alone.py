@@ -9,7 +9,7 @@ import torch
 from nbtorchviz.analysis.painting import Painting, Stroke
 from nbtorchviz.widgets.base import BUNDLE
 from nbtorchviz.widgets.editor_state import Change, Outcome, result_packet
-from tests.browser.alone import frames, sent, show_alone
+from tests.browser.alone import darken, frames, sent, serious, show_alone
 
 ROOT = ".nbtv-input-editor"
 EVIL = "<img src=x onerror='window.harmed=1'>"
@@ -212,20 +212,6 @@ def test_everything_has_its_place(show, width):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_serious(show, dark):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = show()
-    page.evaluate(
-        """(dark) => {
-          document.body.dataset.jpThemeLight = String(!dark);
-          document.body.style.background = dark ? "#111" : "#fff";
-        }""",
-        dark,
-    )
-    page.wait_for_selector(f"{ROOT}{'.nbtv-dark' if dark else ':not(.nbtv-dark)'}")
-    found = Axe().run(page, context={"include": [[".nbtv-view"]]})
-    assert [
-        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-        for violation in found.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ] == []
+    darken(page, ROOT, dark=dark)
+    assert serious(page) == []

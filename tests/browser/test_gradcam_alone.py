@@ -11,7 +11,7 @@ from nbtorchviz.analysis.cam_frame import CamFrame, cam_layer
 from nbtorchviz.analysis.images import input_image
 from nbtorchviz.widgets.base import BUNDLE
 from nbtorchviz.widgets.cam_packet import frame_packet, images_packet
-from tests.browser.alone import sent, show_alone
+from tests.browser.alone import darken, frames, sent, serious, show_alone
 
 ROOT = ".nbtv-gradcam-viewer"
 LIMIT_MS = 16
@@ -111,17 +111,6 @@ def show(context):
 
 def painted(page, name, value):
     page.wait_for_selector(f"{ROOT}[data-{name}='{value}']")
-
-
-def frames(page, count=3):
-    """Let some animation frames pass: what was asked for is painted then."""
-    page.evaluate(
-        """(count) => new Promise((done) => {
-          const next = (left) => (left ? requestAnimationFrame(() => next(left - 1)) : done());
-          next(count);
-        })""",
-        count,
-    )
 
 
 def test_layer_class_contrast_opacity_contour_and_colours_change_the_picture(show):
@@ -327,23 +316,9 @@ def test_maps_of_the_input_have_no_layer_to_choose_and_the_layer_is_kept(show):
 @pytest.mark.parametrize("width", [900, 400])
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_nothing_serious(show, width, dark):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = show(width=width, images=2)
-    page.evaluate(
-        """(dark) => {
-          document.body.dataset.jpThemeLight = String(!dark);
-          document.body.style.background = dark ? "#111" : "#fff";
-        }""",
-        dark,
-    )
-    page.wait_for_selector(f"{ROOT}{'.nbtv-dark' if dark else ':not(.nbtv-dark)'}")
+    darken(page, ROOT, dark=dark)
     for layer in ("relu2", "dead"):  # with maps, and with the words in their place
         painted(page, "layer", layer)
-        found = Axe().run(page, context={"include": [[".nbtv-view"]]})
-        assert [
-            (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-            for violation in found.response["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ] == []
+        assert serious(page) == []
         page.get_by_role("slider", name="Layer").press("End")

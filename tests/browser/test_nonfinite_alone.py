@@ -11,6 +11,7 @@ from torch import nn
 
 import nbtorchviz as nbv
 from tests.browser.alone import frames, sent, show_alone
+from tests.models import ScaledLog
 from tests.widgets.view import View
 
 SHOTS = os.environ.get("NBTORCHVIZ_SHOTS")
@@ -27,15 +28,6 @@ class Scores(nn.Module):
 
     def forward(self, x):
         return self.head(torch.sqrt(self.conv(x) + 0.4).flatten(1))
-
-
-class Small(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor([1.0, 2.0]))
-
-    def forward(self, x):
-        return torch.log(x * self.scale)
 
 
 def recorded(model, x):
@@ -69,7 +61,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def small():
-    return recorded(Small(), torch.tensor([[1.0, -2.0], [0.5, 4.0]]))
+    return recorded(ScaledLog(), torch.tensor([[1.0, -2.0], [0.5, 4.0]]))
 
 
 @pytest.fixture

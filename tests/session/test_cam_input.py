@@ -13,6 +13,7 @@ from nbtorchviz.session import input_turns
 from nbtorchviz.session.cam_compute import CamRequest
 from nbtorchviz.session.cam_images import cam_images
 from nbtorchviz.session.cam_input import compute_input
+from tests.models import ReluTwice
 from tests.widgets.test_gradcam_viewer import NAMES, network
 from tests.widgets.view import View
 
@@ -230,15 +231,7 @@ def test_a_contrast_is_the_difference_of_two_maps_where_they_have_a_sign():
 
 @present
 def test_what_cannot_be_explained_is_said_and_the_maps_before_stay():
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b, self.relu = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3), nn.ReLU()
-
-        def forward(self, x):
-            return self.relu(self.b(self.relu(self.a(x)))).mean((2, 3))
-
-    model = Twice()
+    model = ReluTwice()
     viewer = nbv.GradCAMViewer(model, IMAGES)
     viewer.select(method="deeplift")
     message = state_of(viewer)["message"]

@@ -1,6 +1,4 @@
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -40,17 +38,6 @@ console.log(JSON.stringify({
     countsOf(strip, strip.steps.length - 1)]),
 }));
 """
-
-
-@pytest.fixture
-def node():
-    found = shutil.which("node")
-    if found is None:
-        missing = "node is not installed, so the views' JavaScript is not tested"
-        if os.environ.get("NBTORCHVIZ_REQUIRE_BROWSER") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
 
 
 def layer(key, type="Linear", block=False):

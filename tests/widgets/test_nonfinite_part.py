@@ -12,17 +12,8 @@ import nbtorchviz as nbv
 from nbtorchviz.analysis.nonfinite_parts import nonfinite_parts
 from nbtorchviz.analysis.packets import pack, unpack
 from nbtorchviz.errors import NonFiniteError
+from tests.models import ScaledLog
 from tests.widgets.view import View
-
-
-class Log(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor([1.0, 2.0]))
-
-    def forward(self, x):
-        return torch.log(x * self.scale)
-
 
 X = torch.tensor([[1.0, -2.0], [0.5, 4.0]])
 
@@ -35,7 +26,7 @@ def break_it(model, optimizer):
 
 @pytest.fixture
 def made():
-    model = Log()
+    model = ScaledLog()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     session = nbv.watch(model, optimizer, every=1)
     widget = nbv.ActivationBrowser(session)
@@ -104,7 +95,7 @@ def test_looking_for_the_next_takes_the_report_away(made):
 
 
 def test_a_report_without_tensors_has_words_and_no_picture():
-    model = Log()
+    model = ScaledLog()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     session = nbv.watch(model, optimizer, every=1)
     widget = nbv.ActivationBrowser(session)
