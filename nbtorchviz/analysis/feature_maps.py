@@ -118,7 +118,8 @@ def describe(
     """Arrange one sample for showing.
 
     Args:
-        values: float16 or float32 in the layer's own order, without the batch axis.
+        values: float16 or float32 in the layer's own order, without the batch axis; shape (0,)
+            where there was nothing to read.
         axes: meaning of each axis, from ``layouts.infer_layout``.
         channel: must be among the planes when they are paged; clipped.
         slice_index: along the depth of a 3-d output; clipped.
@@ -132,6 +133,8 @@ def describe(
     array = np.asarray(values)
     if axes == ("F",):
         array = array.reshape(-1)
+    if array.shape == (0,) and len(axes) != 1:  # nothing was read: the event's notes say why
+        return _display("none", np.zeros((0, 0, 0), np.float32))
     if array.ndim != len(axes):
         raise ValueError(f"values of shape {array.shape} do not have the axes {axes}")
     if array.size == 0:

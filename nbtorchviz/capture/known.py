@@ -51,6 +51,12 @@ class Known:
         return self._subject.layers
 
     @property
+    def outdated(self) -> bool:
+        """Whether the user added, removed or exchanged layers since ``layers`` was made."""
+        root = self._subject.root()
+        return root is not None and self._subject.setting.tree.outdated(root)
+
+    @property
     def compiled_how(self) -> str | None:
         """How the model is compiled and what is shown instead, for the chip; None: it is not."""
         return self._subject.compiled_how

@@ -85,6 +85,7 @@ class Tree:
 
     def read(self, root: nn.Module) -> None:
         """Read the names anew: modules may have been added or replaced."""
+        self._modules = _identities(root)
         self.entries, self.aliases = {}, {}
         seen: dict[int, str] = {id(root): ""}
         for name, raw, module in _walk(root, "", "", {id(root)}):
@@ -97,6 +98,10 @@ class Tree:
             self.entries[name] = self._entry(name, raw, module)
         if not self.entries:
             self.entries[OUTPUT] = self._entry(OUTPUT, "", root)
+
+    def outdated(self, root: nn.Module) -> bool:
+        """Whether modules were added, removed or exchanged since the names were read."""
+        return self._modules != _identities(root)
 
     def refresh(self, root: nn.Module) -> None:
         """Update types and details: a lazy module gets both in its first forward."""
@@ -219,3 +224,7 @@ def detail(module: nn.Module) -> str:
             map(str, sizes * 2 if len(sizes) == 1 and "2d" in type_name(module) else sizes)
         )
     return ""
+
+
+def _identities(root: nn.Module) -> list[int]:
+    return [id(module) for module in root.modules()]

@@ -31,7 +31,7 @@ class Verdict:
             return
         logits = output[0][1].detach()
         fits = logits.ndim == 2 and 2 <= logits.shape[1] <= MOST_CLASSES
-        if fits and logits.is_floating_point() and logits.shape[0] == book.batch_size:
+        if fits and logits.is_floating_point() and 0 < logits.shape[0] == book.batch_size:
             self._logits = HostCopy(logits[min(max(self.sample, 0), logits.shape[0] - 1)])
 
     def labelled(self, target: object) -> None:

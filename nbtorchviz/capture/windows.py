@@ -132,8 +132,7 @@ class Window:
 
     def _hook(self, root: nn.Module, name: str, modules: dict[str, nn.Module]) -> None:
         entry = self._setting.tree.entry(name)
-        if entry is None:
-            self._setting.fault(f"plan for {name}", KeyError(f"no layer {name!r}"))
+        if entry is None:  # a widget still looks at what the user took out
             return
         if entry.name == OUTPUT and not entry.raw:
             return  # the root's own hook hands this output over
@@ -141,8 +140,7 @@ class Window:
         if module is None:
             try:
                 module = root.get_submodule(entry.raw)
-            except AttributeError as error:  # the user replaced part of the model
-                self._setting.fault(f"hook of {name}", error)
+            except AttributeError:  # the user took it out: the next survey lists what there is
                 return
         if self.plan.survey:
             handle = module.register_forward_pre_hook(LayerPreHook(self, entry.name))

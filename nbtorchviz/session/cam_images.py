@@ -69,7 +69,7 @@ def cam_images(
         given: a batch as the model takes it (a tensor or array, a tuple of several arguments);
             one image (C, H, W) or (H, W) without a batch axis; a list of images of one size.
         labels: class of each, or None.
-        names: of each; ``"image 0"`` and so on by default.
+        names: of each; ``"image 0"`` and so on by default, also of those beyond the last name.
         normalisation: to undo where they are shown.
 
     Raises:
@@ -91,7 +91,7 @@ def cam_images(
     note = f"the first {kept} of {count} images" if count > kept else ""
     return CamImages(
         inputs=Inputs(args, kwargs),
-        names=tuple(names or (f"image {at}" for at in range(kept)))[:kept],
+        names=(*(names or ()), *(f"image {at}" for at in range(len(names or ()), kept)))[:kept],
         labels=_labels(labels, count)[:kept],
         pictures=tuple(_picture(item, axes, normalisation) for item in pixels),
         note=note,

@@ -19,6 +19,8 @@ FIRST_EXTRA = 16
 MOST_EXTRA = 64
 REST_S = 0.02
 """How long a "nothing is due" holds, so that fast steps need not ask each time."""
+CHECK_S = 1.0
+"""How often it is asked whether the user added or removed layers."""
 KEPT_SHARE = 0.5
 """Of the budget, for layers that nobody watches; the rest makes the watched one fresh."""
 
@@ -50,6 +52,7 @@ class Planner:
         """Whether the order of all calls was looked at since the last forward that failed."""
         self._planned = -1
         self._sampled_at, self._rest_until = float("-inf"), clock()
+        self._checked_at = clock()
         self._layer_cost_s: float | None = None
         self._plans: dict[int, Plan] = {}
         """Plans of the last windows by root forward."""
@@ -74,7 +77,7 @@ class Planner:
             plan = self._pictures(tap, kept, count=count, pinned=pinned)
         elif self.every is None and self.recording.due():
             self.recording.begin()
-            plan = Plan(statistics=True, parameters=True, survey=self._survey())
+            plan = Plan(statistics=True, parameters=True, survey=self._survey(tap))
         else:
             return None
         self._plans = {**dict(list(self._plans.items())[-3:]), tap.forward: plan}
@@ -111,7 +114,10 @@ class Planner:
             cost_s, old = catch.cost_s / len(catch.caught), self._layer_cost_s
             self._layer_cost_s = cost_s if old is None else 0.8 * old + 0.2 * cost_s
 
-    def _survey(self) -> bool:
+    def _survey(self, tap: ModelTap) -> bool:
+        if (now := self._clock()) >= self._checked_at + CHECK_S:
+            self._checked_at = now
+            self.surveyed &= not tap.outdated
         survey, self.surveyed = not self.surveyed, True
         return survey
 
@@ -119,7 +125,7 @@ class Planner:
         self._planned = count
         self._sampled_at = self._clock()
         self._budget.sampled()
-        survey = self._survey()
+        survey = self._survey(tap)
         taken, weights = self._looks.take()
         looks = [look for look in taken if not (look.pinned and pinned)]
         layers = tuple(info.key for info in tap.layers)

@@ -138,6 +138,8 @@ def _parts(
         "receptive": _receptive(shot.receptive, event.pooled * display.pooled),
         **display.header(),
     }
+    if display.view == "none":
+        header["message"] = "; ".join(header["notes"]) or None
     arrays = display.arrays()
     header["input"] = None if item is None else input_json(item, image, shot.class_names)
     if image is not None and image.pixels is not None:
@@ -146,7 +148,9 @@ def _parts(
 
 
 def _near(shot: Shot, event: LayerCaptured) -> list[str]:
-    """Say that the frame of a held step is of another one."""
+    """Say that the frame is not of what is asked for: of a layer that went, of another step."""
+    if shot.info is None:
+        return [f"{event.layer} is no longer part of the model: its last picture"]
     if shot.step is None or shot.step == event.step:
         return []
     return [f"step {event.step}: the nearest to step {shot.step} that is kept of {event.layer}"]

@@ -124,7 +124,9 @@ def missing_sentence(
     """
     if not session.recorder.times.get("forward"):
         return None
-    if info is not None and info.called is False:
+    if info is None:
+        return f"{pick.layer} is no longer part of the model. Choose another layer."
+    if info.called is False:
         return f"{pick.layer} was not called in the last forward."
     if pick.show == "gradient":
         if pick.pinned and session.recorder.pinned:
