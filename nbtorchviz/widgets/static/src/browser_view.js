@@ -188,7 +188,7 @@ export function render({ model, el }) {
     const text = compact ? [header ? header.layer : pick.layer, frame ? `${header.type}, ${times(header.shape)}` : ""] : [frame ? `${n} ${words}` : "", ""];
     if (count.dataset.text !== text.join("|")) {
       count.dataset.text = text.join("|");
-      count.replaceChildren(h("b", {}, text[0]), ...(text[1] ? [h("span", { class: "nbtv-quiet" }, ` ${text[1]}`)] : []));
+      count.replaceChildren(h("b", { title: text[0] }, h("bdi", {}, text[0])), ...(text[1] ? [h("span", { class: "nbtv-quiet" }, ` ${text[1]}`)] : []));
     }
     scale.set(pick.normalize);
     scale.el.hidden = Boolean(frame) && header.view !== "maps";
