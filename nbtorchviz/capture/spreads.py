@@ -80,6 +80,8 @@ class Spreads:
         self._fault = fault
         self._read: dict[str, _Read] = {}
         self._open, self._hooked = True, False
+        self._by_torch = False
+        """Whether any copy may still be on its way; those of numpy never are."""
         self._rows, self._clock = rows or RowsClock(), clock
         self._with_rows = clock() >= self._rows.due_at
         self.cost_s = 0.0
@@ -96,6 +98,7 @@ class Spreads:
         batch = None
         if self._with_rows:
             batch = rows_of(tensor) if values is None else rows_in(values)
+        self._by_torch = self._by_torch or isinstance(copy, HostCopy)
         count = tensor.numel() if values is None else values.size
         self._read[key] = _Read(key, count, training, copy, batch)
         if tensor.requires_grad and not tensor.is_nested:
@@ -137,11 +140,10 @@ class Spreads:
     @property
     def ready(self) -> bool:
         """True when no copy is still on its way from the device."""
-        return all(
-            not isinstance(copy, HostCopy) or copy.ready
-            for read in self._read.values()
-            for copy in (read.copy, read.batch, read.gradient)
-        )
+        if not self._by_torch:
+            return True
+        copies = (c for read in self._read.values() for c in (read.copy, read.batch, read.gradient))
+        return all(copy.ready for copy in copies if isinstance(copy, HostCopy))
 
     def develop(self, summarise_many: SummariseMany, scale: float | None) -> LayerStatistics:
         """Turn the copies into numbers.

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import nbtorchviz as nbv
+from nbtorchviz.capture.plans import Plan
 from nbtorchviz.events import LayerStatisticsCaptured, ParameterStatisticsCaptured
 from nbtorchviz.session.recording import PERIOD_S, SHARE, WATCHED_PERIOD_S, Recording
 
@@ -133,4 +135,21 @@ def test_every_takes_the_numbers_of_exactly_those_steps(model):
     session.bus.subscribe(LayerStatisticsCaptured, lambda e: steps.append(e.step), inline=True)
     train(model, optimizer, 9)
     assert steps == [3, 6, 9]
+    session.close()
+
+
+def test_every_step_that_is_planned_has_its_row_up_to_the_one_that_raised(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    session = nbv.watch(model, optimizer)
+    session.recorder.next_plan = lambda phase: Plan(statistics=True, parameters=True)
+    session.tap.look()
+    train(model, optimizer, 12)
+    with pytest.raises(RuntimeError):
+        model(torch.ones(2, 5))
+    log = session.diagnosis.log
+    for history in (log.layers(), log.parameters()):
+        assert history.steps.tolist() == list(range(1, 13))
+    assert not np.isnan(log.layers().columns["std"]).any()
+    assert not np.isnan(log.parameters().columns["update_norms"]).any()
+    assert session.faults == []
     session.close()
