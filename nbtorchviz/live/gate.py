@@ -30,6 +30,7 @@ class PauseGate:
         self._waiting = False
         self._steps = 0
         self._listeners: tuple[Callable[[str], None], ...] = ()
+        self._meanwhile: Callable[[], object] = lambda: None
 
     @property
     def state(self) -> str:
@@ -57,6 +58,16 @@ class PauseGate:
             self._listeners = tuple(known for known in self._listeners if known is not callback)
 
         return cancel
+
+    def do_meanwhile(self, work: Callable[[], object]) -> None:
+        """Call ``work`` now and then on the training thread while it is held; see ``wake``."""
+        self._meanwhile = work
+
+    def wake(self) -> None:
+        """Let a held thread do its work now; from any thread."""
+        if self._waiting:
+            with self._condition:
+                self._condition.notify_all()
 
     def refusal(self, action: str) -> str:
         """Why ``"pause"``, ``"step"`` or ``"stop"`` is not possible now; ``""`` when it is."""
@@ -154,6 +165,7 @@ class PauseGate:
                 if not held:
                     held = True
                     self._tell()  # without the lock: a listener may ask for anything
+                self._meanwhile()
         finally:
             self._waiting = False
             if held:

@@ -9,6 +9,10 @@ from typing import Protocol
 class Job(Protocol):
     """Something that runs the model."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a user waits for it."""
+
     def due(self) -> bool:
         """Whether it is to be done at this boundary."""
 
@@ -47,12 +51,12 @@ class BoundaryJobs:
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if key != owner}
 
-    def run(self) -> float:
-        """Do what is due; return the seconds that it took."""
+    def run(self, *, wanted: bool = False) -> float:
+        """Do what is due, with ``wanted`` only if a user waits; return the seconds that it took."""
         took_s, self.hurried = 0.0, False
         for job in self._jobs.values():
             try:
-                if not job.due():
+                if (wanted and not job.wanted) or not job.due():
                     continue
                 began = self._clock()
                 try:

@@ -40,6 +40,7 @@ class Recorder:
         fail: called as ``fail(where, error)`` with failures of ours.
         tend: called at boundaries, not more often than is useful; for bookkeeping.
         hold: called at the end of every boundary; may wait, or raise ``StopTraining``.
+        wake: called when a user waits for a job: a thread that is held does it.
         held: tells whether ``hold`` has something to do; what makes it so calls ``tap.attend()``.
         clock: seconds, monotonic.
     """
@@ -54,6 +55,7 @@ class Recorder:
         fail: Callable[[str, BaseException], None],
         tend: Callable[[], None],
         hold: Callable[[], None],
+        wake: Callable[[], None] = lambda: None,
         held: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,7 +77,8 @@ class Recorder:
         self.began = clock()
         self._bus, self._budget, self._audience = bus, budget, audience
         self._fail, self._tend, self._clock = fail, tend, clock
-        self.hold, self._held = hold, held
+        self.hold, self._held, self._wake_held = hold, held, wake
+        self._between_steps = False
         self._pinned: tuple[Inputs, object] | None = None
         self._probe_wanted, self._probed_s = False, 0.0
         self.jobs = BoundaryJobs(lambda seconds: budget.spent("maps", seconds), fail, clock=clock)
@@ -191,7 +194,7 @@ class Recorder:
             if now >= self._dozer.wake_at or self.looks.urgent:
                 self._wake()
             self._passed_s += cost_s + self._clock() - now
-            self.hold()
+            self._hold_here()
             return
         tap = self.tap
         self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, "step", None, cost_s))
@@ -215,9 +218,25 @@ class Recorder:
         return self.every is not None or self.looks.urgent or waits
 
     def hurry_jobs(self) -> None:
-        """Ask the jobs at the very next boundary: a user waits. From any thread."""
+        """Ask the jobs at the very next boundary, or at once on a thread that is held there.
+
+        A user waits. From any thread.
+        """
         self.jobs.hurried = True
         self.tap.attend()
+        self._wake_held()
+
+    def while_held(self) -> None:
+        """Do what a user waits for, on a training thread that is held between two steps."""
+        if self._between_steps:
+            self.jobs.run(wanted=True)
+
+    def _hold_here(self) -> None:
+        self._between_steps = True
+        try:
+            self.hold()
+        finally:
+            self._between_steps = False
 
     def hold_with(self, hold: Callable[[], None]) -> None:
         """Call ``hold`` at the end of every boundary from now on, whatever ``held`` says."""
@@ -253,7 +272,7 @@ class Recorder:
         self._doze(now)
         self._passed_s = 0.0
         self._tend()
-        self.hold()
+        self._hold_here()
 
     # The pinned input -----------------------------------------------------------------------
 

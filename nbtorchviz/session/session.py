@@ -99,6 +99,7 @@ class Session(Runs, Diagnostics, Pins):
             fail=self.fault,
             tend=self._tend,
             hold=self.gate.at_boundary,
+            wake=self.gate.wake,
             held=lambda: not self.gate.free,
             clock=clock,
         )
@@ -116,6 +117,7 @@ class Session(Runs, Diagnostics, Pins):
             clock=clock,
         )
         self.gate.listen(lambda state: self.tap.attend())
+        self.gate.do_meanwhile(self.recorder.while_held)
         ask(unwrap(model), self.may_run_model)
         self._scalars = ScalarLog(self.metrics, self.bus, self.tap.position, clock)
         self._begin_diagnosis(clock)

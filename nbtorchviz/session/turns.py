@@ -82,6 +82,11 @@ class Turns(Generic[T]):
             self._work = None
 
     @property
+    def wanted(self) -> bool:
+        """Whether a user waits for it: always, while there is something."""
+        return self._work is not None
+
+    @property
     def under_way(self) -> bool:
         """Whether there is something to do."""
         return self._work is not None
@@ -95,7 +100,9 @@ class Turns(Generic[T]):
 
     def due(self) -> bool:
         """Whether pieces are to be done at this boundary."""
-        return self._work is not None and self._pace.due()
+        if self._work is None:
+            return False
+        return self._pace.due() or self.session.gate.state == "paused"  # nothing else is done then
 
     def run(self) -> None:
         """Do pieces at a boundary, on the thread that trains."""

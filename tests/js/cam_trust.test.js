@@ -18,7 +18,7 @@ test("an answer about another map says what changed", () => {
 test("what a check costs a training is said before it is asked for", () => {
   const trust = { share: 0.2 };
   assert.match(whenWords(trust, { mode: "live", status: "", step: 5 }), /up to 20 % of its time, between its steps/);
-  assert.match(whenWords(trust, { mode: "background", status: "paused", step: 5 }), /begins with its next step/);
+  assert.match(whenWords(trust, { mode: "background", status: "paused", step: 5 }), /now, while training is paused/);
   assert.match(whenWords(trust, { mode: "one-way", status: "", step: 5 }), /when the running cell ends/);
   assert.match(whenWords(trust, { mode: "idle", status: "", step: 5 }), /While training goes on/);
   assert.equal(whenWords(trust, { mode: "idle", status: "", step: 0 }), "On a copy of the model.");

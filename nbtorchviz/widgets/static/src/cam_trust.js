@@ -23,7 +23,7 @@ export function staleWords(answer, { row, layer, target, method, step }) {
 /** When and at what price a check runs. */
 export function whenWords(trust, { mode, status, step }) {
   const share = `${Math.round(100 * (trust.share || 0))} %`;
-  if (status === "paused") return "On a copy of the model. Training is paused: a check begins with its next step.";
+  if (status === "paused") return "On a copy of the model, now, while training is paused.";
   if (mode === "one-way") return "On a copy of the model. A press is heard when the running cell ends.";
   return step || mode === "live" ? `On a copy of the model. While training goes on, a check takes up to ${share} of its time, between its steps, until it is done.` : "On a copy of the model.";
 }
