@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.browser.loops import MODEL
+from tests.browser.loops import MODEL, indented
 from tests.browser.test_gradcam import STEP, STRIPES, VIEW
 
 VIEWER, EDITOR = "gradcam-viewer", "input-editor"
@@ -105,3 +105,39 @@ def test_strokes_are_explained_while_a_plain_loop_runs_and_survive_a_reload(open
     drawn(page, occluded)
     page.view(EDITOR).get_by_role("button", name="Close").click()
     page.page.wait_for_selector(f".nbtv-{EDITOR}", state="detached")
+
+
+def test_while_training_is_paused_strokes_and_checks_are_answered_at_the_step_it_is_held_at(
+    open_notebook, loop
+):
+    run = f'for _ in going("{loop.name}"):\n{indented(STEP)}'
+    fit = f"def fit():\n{indented(run)}\nrun = viewer.session.train_in_background(fit)"
+    hold = "run.pause()\nwhile viewer.session.gate.state == 'pausing': pass\nprint(viewer.session.step)"
+    asked = "print(viewer.session.step, viewer.session.faults, viewer._desk.shot.frame.step)"
+    end = "run.resume()\nrun.stop()\nrun.join()"
+    page = open_notebook([MODEL + STRIPES, VIEW, fit, hold, asked, end])
+    for index in range(3):
+        page.run_cell(index)
+        page.wait_done(index)
+    loop.begun()
+    view = page.view(VIEWER)
+    view.scroll_into_view_if_needed()
+    page.wait_painted(VIEWER, from_step=1, mode="background")
+    page.run_cell(3)
+    page.wait_done(3)
+    step = page.cell(3)["outputs"][0]["text"].strip()
+    open_editor(page, 0)
+    draw(page, (2, 12), (13, 12))
+    wait_editor(page, strokes=1, computed="true")
+    page.view(EDITOR).get_by_role("button", name="Close").click()
+    page.page.wait_for_selector(f".nbtv-{EDITOR}", state="detached")
+    view.get_by_role("button", name="Can I trust this map?").click()
+    shot(page, "paused")
+    view.get_by_role("button", name="Do other methods agree?").click()
+    view.locator("[data-check=methods][data-state=answered]").wait_for()
+    assert f"step {step}" in view.locator("[data-check=methods]").inner_text()
+    page.run_cell(4)
+    page.wait_done(4)
+    assert page.cell(4)["outputs"][0]["text"].strip() == f"{step} [] {step}"
+    page.run_cell(5)
+    page.wait_done(5)

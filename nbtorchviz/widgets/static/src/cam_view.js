@@ -76,10 +76,10 @@ export function render({ model, el }) {
     return frame && mapsInput(frame.header.method) ? { ...pick, layer: frame.header.layer } : { ...pick };
   }
 
-  /** Side of the pictures, CSS pixels: whole pixels per value for maps of 7, 14, 28 and 56. */
+  /** Side of the pictures, CSS pixels: whole pixels per value for maps of 7, 14 and 28. */
   function sideOf(count) {
     if (narrow) return Math.max(84, Math.min(opened ? 112 : 168, Math.floor((width - 86) / 2)));
-    return compact || opened || count > 2 ? 112 : 168;
+    return compact || opened || count > 2 ? 112 : width < 800 ? 140 : 168;
   }
 
   function paint() {
