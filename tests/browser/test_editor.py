@@ -112,7 +112,8 @@ def test_while_training_is_paused_strokes_and_checks_are_answered_at_the_step_it
 ):
     run = f'for _ in going("{loop.name}"):\n{indented(STEP)}'
     fit = f"def fit():\n{indented(run)}\nrun = viewer.session.train_in_background(fit)"
-    hold = "run.pause()\nwhile viewer.session.gate.state == 'pausing': pass\nprint(viewer.session.step)"
+    held = "while viewer.session.gate.state == 'pausing': pass"
+    hold = f"run.pause()\n{held}\nprint(viewer.session.step)"
     asked = "print(viewer.session.step, viewer.session.faults, viewer._desk.shot.frame.step)"
     end = "run.resume()\nrun.stop()\nrun.join()"
     page = open_notebook([MODEL + STRIPES, VIEW, fit, hold, asked, end])
