@@ -90,7 +90,8 @@ def cam_picture(
             _line(picture, shown, float(most) * contour, boxes[1])
             picture.pixels(_coloured(shown / most, colours, signed), boxes[2])
         _words(picture, frame, row, (cls, against), names, raw, (boxes[2][2] + _INSET, y))
-    note = f"Colour: value ÷ the map's maximum; line at {100 * contour:.0f} % of it."
+    note = f"{_checked(frame, state, layer)}Colour: value ÷ the map's maximum; "
+    note += f"line at {100 * contour:.0f} % of it."
     if len(frame.names) > rows:
         note += f" {len(frame.names) - rows} more images are not drawn."
     notes = {image.note for image in images[:rows] if image.note}
@@ -99,6 +100,18 @@ def cam_picture(
     at = (_INSET, height - 24)
     picture.text(at, note, size=11, color=theme.second, max_width=WIDTH_PX - 2 * _INSET)
     return picture.png(limit_bytes=LIMIT_BYTES)
+
+
+def _checked(frame: CamFrame, state: Mapping[str, Any], layer: str) -> str:
+    """Say what checks of these maps have found."""
+    trust = (state.get("cam") or {}).get("trust") or {}
+    shown = (layer, frame.method, frame.step)
+    return "".join(
+        f"Checked, {frame.names[each['row']]}: {each['verdict']} "
+        for each in trust.get("answers", {}).values()
+        if each["verdict"] and (each["layer"], each["method"], each["step"]) == shown
+        and each["row"] < len(frame.names)
+    )  # fmt: skip
 
 
 def _shown(raw: NDArray[np.float32], *, signed: bool) -> NDArray[np.float32]:

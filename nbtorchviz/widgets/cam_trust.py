@@ -80,6 +80,11 @@ class CamTrust:
         ]
         return {"checks": checks, "share": SHARE, **self.desk.state()}
 
+    def lines(self) -> list[str]:
+        """Return a line for each finished check: of which map, and what follows."""
+        answers = self.desk.answers.values()
+        return [f"{each.about}: {each.result.verdict}" for each in answers if each.result]
+
     def refusal(self, check: str) -> str:
         """Say why a check cannot be made of what is shown; ``""`` if it can."""
         shot, choice = self._maps.shot, self._choice()

@@ -197,9 +197,9 @@ class GradCAMViewer(CamEditing):
         return cam_images(images, labels, normalisation=self._normalisation)
 
     def summary(self) -> str:
-        """Return model, layer, step and, per image, classes and the map's maximum."""
-        desk = self._desk
-        return summary_of(self.session, desk, self._choice, self.class_names)
+        """Return model, layer, step, per image classes and the map's maximum, finished checks."""
+        said = summary_of(self.session, self._desk, self._choice, self.class_names)
+        return "\n  ".join([said, *self._trust.lines()])
 
     def snapshot(self) -> bytes:
         """Return images and maps as a PNG, drawn here from the same numbers."""

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
+from nbtorchviz.analysis.drawing import Picture
 from nbtorchviz.attribution.trust import faithfulness
 from nbtorchviz.errors import NoMapError
 from nbtorchviz.widgets.cam_trust import CamTrust
@@ -84,6 +85,27 @@ def test_a_loop_that_is_faster_than_the_message_thread_stalls_nothing(viewer, mo
         view.action(f"trust:{check}:0")
         assert trust_of(viewer)["running"] is None
     assert list(trust_of(viewer)["answers"]) == ["weights", "methods"]
+
+
+def test_a_finished_check_is_in_the_summary_and_on_the_saved_picture(viewer, monkeypatch):
+    drawn, real = [], Picture.text
+
+    def text(self, at, words, **how):
+        drawn.append(words)
+        return real(self, at, words, **how)
+
+    monkeypatch.setattr(Picture, "text", text)
+    before = viewer.summary()
+    viewer.snapshot()
+    assert not any("Checked" in text for text in drawn)
+    answer = viewer.trust("methods", image=1)
+    assert viewer.summary() == f"{before}\n  {answer.about}: {answer.result.verdict}"
+    viewer.snapshot()
+    assert any(f"Checked, image 1: {answer.result.verdict}" in text for text in drawn)
+    drawn.clear()
+    viewer.select(method="layercam")  # another map
+    viewer.snapshot()
+    assert not any("Checked" in text for text in drawn)
 
 
 def test_a_press_that_came_too_late_is_no_fault(viewer):
