@@ -19,6 +19,8 @@ async ({code, traits, packets, width}) => {
       (listeners[`change:${name}`] || []).forEach((listener) => listener());
     },
     paint: (text) => window.model.set("picture", bytes(text)),
+    say: (content, text) =>
+      (listeners["msg:custom"] || []).forEach((listener) => listener(content, [bytes(text)])),
     save_changes() {},
     send(content) {
       if (window.gone) throw new Error("closed");

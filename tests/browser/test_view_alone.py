@@ -40,6 +40,8 @@ def recorded():
     state = traits["state"]
     state["chip"] |= {"mode": "live", "latency_ms": 40, "cost": 0.01}
     state["status"] = None
+    widget._thumbs.forget()
+    traits["thumbs"] = base64.b64encode(widget._thumbs.packet(1, 64_000)).decode()
     yield traits, packets
     session = widget.session
     widget.close()
@@ -182,6 +184,30 @@ def test_what_a_key_opens_takes_the_next_key(show, recorded):
         }"""
     )
     assert sent(page, "intent")[-1]["value"] == "3"
+
+
+def test_thumbnails_are_drawn_when_they_change_and_not_at_each_move(show, recorded):
+    page = show()
+    page.evaluate(
+        """(thumbs) => {
+          window.drawn = 0;
+          const { clearRect } = CanvasRenderingContext2D.prototype;
+          CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+            window.drawn += this.canvas.closest(".nbtv-thumb") ? 1 : 0; // each drawing begins so
+            clearRect.apply(this, box);
+          };
+          window.model.say({ type: "thumbs" }, thumbs);
+        }""",
+        recorded[0]["thumbs"],
+    )
+    page.wait_for_function("() => window.drawn >= 3")
+    drawn = page.evaluate("() => window.drawn")
+    page.locator("[role=treeitem][data-key='0']").click()  # with a sign: other colours beside
+    page.wait_for_selector(f"{ROOT}[data-layer='0']")
+    frames(page)
+    assert page.evaluate("() => window.drawn") == drawn
+    page.get_by_role("combobox", name="Colour map").select_option("magma")
+    page.wait_for_function("(drawn) => window.drawn === 2 * drawn", arg=drawn)
 
 
 def test_a_row_without_a_thumbnail_yet_takes_its_own_clicks(show):

@@ -62,7 +62,8 @@ export function scales() {
   };
 }
 
-const scratch = typeof document === "undefined" ? null : document.createElement("canvas");
+// One for many planes, one for a single one: writing to a canvas that was just drawn elsewhere copies it first.
+const [sheet, single] = typeof document === "undefined" ? [] : ["canvas", "canvas"].map((tag) => document.createElement(tag));
 
 /**
  * Draw planes of h x w codes with whole pixels: each of `jobs` is {codes, pixels, x, y} in device
@@ -73,6 +74,7 @@ export function drawPlanes(context, jobs, h, w, down, over = down) {
   const rows = Math.ceil(h / down.shrink), columns = Math.ceil(w / over.shrink);
   const across = Math.max(1, Math.min(jobs.length, Math.floor(2048 / columns)));
   const stack = Math.ceil(jobs.length / across);
+  const scratch = jobs.length > 1 ? sheet : single;
   if (scratch.width < across * columns || scratch.height < stack * rows) {
     scratch.width = Math.max(scratch.width, across * columns);
     scratch.height = Math.max(scratch.height, stack * rows);
@@ -87,6 +89,7 @@ export function drawPlanes(context, jobs, h, w, down, over = down) {
       for (let x = 0; x < columns; x += 1) out[to++] = pixels[small[from++]];
     }
   });
+  if (jobs.length === 1 && down.scale === 1 && over.scale === 1) return context.putImageData(image, jobs[0].x, jobs[0].y);
   scratch.getContext("2d").putImageData(image, 0, 0);
   context.imageSmoothingEnabled = false;
   jobs.forEach(({ x, y }, i) => {

@@ -79,7 +79,7 @@ export function treeOf(view, closed) {
     const bar = h("i");
     const item = h("div", { class: "nbtv-row", role: "treeitem", tabindex: "-1", "data-key": row.key, ...KEYS },
       mark, h("span", { class: "nbtv-thumb" }, canvas), h("span", { class: "nbtv-row-name" }), " ", h("span", { class: "nbtv-row-shape" }), h("span", { class: "nbtv-zeros" }, bar));
-    const made = { el: item, mark, canvas, bar, key: "", thumb: null, looks: "" };
+    const made = { el: item, mark, canvas, bar, key: "", thumb: null, table: null, dpr: 0 };
     items.set(row.key, made);
     return made;
   }
@@ -143,14 +143,13 @@ export function treeOf(view, closed) {
       else made.el.removeAttribute("aria-expanded");
       made.el.tabIndex = row.key === at ? 0 : -1;
     }
-    const looks = `${scene.colormap} ${scene.grey} ${window.devicePixelRatio}`;
-    if (thumb && (made.thumb !== thumb || made.looks !== looks) && !(row.block && !found)) {
-      made.thumb = thumb;
-      made.looks = looks;
-      const dpr = ratio(), [tall, wide] = thumb.row.shape;
+    const dpr = ratio(), table = scene.strengthTable;
+    if (thumb && (made.thumb !== thumb || made.table !== table || made.dpr !== dpr) && !(row.block && !found)) {
+      Object.assign(made, { thumb, table, dpr });
+      const [tall, wide] = thumb.row.shape;
       const size = fit(Math.max(tall, wide), 20 * dpr, 22 * dpr);
       const context = sized(made.canvas, (Math.ceil(wide / size.shrink) * size.scale) / dpr, (Math.ceil(tall / size.shrink) * size.scale) / dpr);
-      drawPlanes(context, [{ codes: thumb.row, pixels: scene.strengthTable, x: 0, y: 0 }], tall, wide, size);
+      drawPlanes(context, [{ codes: thumb.row, pixels: table, x: 0, y: 0 }], tall, wide, size);
     }
   }
 
