@@ -18,7 +18,7 @@ NAMES = {
 INPUT_METHODS = ("integrated_gradients", "smoothgrad", "occlusion", "deeplift")
 """They map the input, not a layer, and are those of captum."""
 ALL_METHODS = (*METHODS, *INPUT_METHODS)
-INSTALL = "pip install nbtorchviz[captum]"
+INSTALL = "pip install captum"
 
 
 def name_of(method: str) -> str:

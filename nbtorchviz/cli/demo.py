@@ -129,5 +129,6 @@ def _require(*modules: str) -> None:
     if missing:
         raise DemoError(
             f"{' and '.join(missing)} not installed in {sys.executable}. "
-            'Install the demo\'s needs: python -m pip install "nbtorchviz[demo]"'
+            "Install the demo's needs, in the folder of nbtorchviz: "
+            'python -m pip install -e ".[demo]"'
         )

@@ -70,7 +70,8 @@ class InputTurns(Turns[CamShot]):
         try:
             twin = copied(root)
         except CannotCopyError:
-            return compute_input(model, images, request, step=step)
+            shot = compute_input(model, images, request, step=step)
+            return _noted(shot, "Training waited for this: the model cannot be copied.")
         hooks = plain_hooks(root)
         del model, root
         yield 0.0
@@ -78,5 +79,8 @@ class InputTurns(Turns[CamShot]):
         if not hooks:
             return shot
         were = "1 hook of yours was" if hooks == 1 else f"{hooks} hooks of yours were"
-        note = f"{were} left off the copy that was explained."
-        return replace(shot, frame=replace(shot.frame, notes=(*shot.frame.notes, note)))
+        return _noted(shot, f"{were} left off the copy that was explained.")
+
+
+def _noted(shot: CamShot, note: str) -> CamShot:
+    return replace(shot, frame=replace(shot.frame, notes=(*shot.frame.notes, note)))

@@ -289,13 +289,13 @@ def test_a_method_that_is_not_linear_waits_for_python(show):
 
 def test_maps_of_the_input_have_no_layer_to_choose_and_the_layer_is_kept(show):
     known = {"methods": ["gradcam", "occlusion", "deeplift"], "costs": {"occlusion": "about 9 s"}}
-    known["absent"] = {"deeplift": "pip install nbtorchviz[captum]"}
+    known["absent"] = {"deeplift": "pip install captum"}
     page = show(cam={"message": None, "steps": [], "busy": False, **known})
     painted(page, "layer", "relu2")
     method = page.get_by_role("combobox", name="Method")
     options = {each.inner_text(): each.is_disabled() for each in method.locator("option").all()}
     assert options["Occlusion of the input (about 9 s)"] is False
-    assert options["DeepLift (pip install nbtorchviz[captum])"] is True
+    assert options["DeepLift (pip install captum)"] is True
     slider = page.get_by_role("slider", name="Layer")
     slider.press("Home")
     painted(page, "layer", "conv1")

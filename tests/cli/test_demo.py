@@ -65,7 +65,7 @@ def test_says_which_pip_command_brings_jupyterlab(monkeypatch, tmp_path, capsys)
     assert main(["demo", "--no-browser", "--dir", str(tmp_path / "d")]) == 1
     error = capsys.readouterr().err
     assert "jupyterlab not installed" in error
-    assert 'python -m pip install "nbtorchviz[demo]"' in error
+    assert 'python -m pip install -e ".[demo]"' in error
     assert not (tmp_path / "d").exists()
 
 

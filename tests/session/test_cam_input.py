@@ -30,7 +30,7 @@ def test_without_captum_the_viewer_says_what_to_install(monkeypatch):
     model = network()
     viewer = nbv.GradCAMViewer(model, IMAGES)
     absent = state_of(viewer)["absent"]
-    assert absent["deeplift"] == "pip install nbtorchviz[captum]"
+    assert absent["deeplift"] == "pip install captum"
     assert list(absent) == list(methods.INPUT_METHODS)
     with pytest.raises(ImportError, match="Occlusion is captum's"):
         viewer.select(method="occlusion")
@@ -188,6 +188,7 @@ def test_a_model_that_cannot_be_copied_is_run_in_one_piece(monkeypatch):
     training.view.intent("method", "smoothgrad")
     assert training.finish() == 1
     assert training.viewer.result.method == "smoothgrad"
+    assert "Training waited for this" in training.desk.shot.frame.notes[-1]
     assert training.viewer.session.faults == []
     training.viewer.session.close()
 
