@@ -229,6 +229,11 @@ class Recorder:
     def while_held(self) -> None:
         """Do what a user waits for, on a training thread that is held between two steps."""
         if self._between_steps:
+            try:
+                if self._probe_wanted:
+                    self.run_probe()
+            except Exception as error:
+                self._fail("probe of the pinned input", error)
             self.jobs.run(wanted=True)
 
     def _hold_here(self) -> None:
@@ -305,6 +310,7 @@ class Recorder:
         """Show the pinned input at the next occasion, without waiting for the clock."""
         self._probe_wanted = True
         self.tap.attend()
+        self._wake_held()
 
     def run_probe(self) -> None:
         """Run the model on the pinned input, on this thread, and publish what the layers did."""

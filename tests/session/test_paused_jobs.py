@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
+from nbtorchviz.events import ActivationCaptured
 from tests.capture.test_identical import assert_same, state_of
 from tests.widgets.test_gradcam_viewer import network
 from tests.widgets.view import View
@@ -84,3 +85,23 @@ def test_a_check_is_made_to_its_end_and_nobody_else_is_served(paused):
     assert paused.viewer._trust.desk.answers["methods"].step == step
     assert paused.session.gate.state == "paused"
     assert paused.desk.shot is shot  # by the clock or every=1 nothing is computed again
+
+
+def test_a_pinned_input_is_shown_at_the_kept_step(paused):
+    browser = nbv.ActivationBrowser(paused.session)
+    step, before = paused.session.step, state_of(paused.model, paused.optimizer)
+    view, heard = View(browser), threading.Condition()
+    seen = []
+
+    def tell(event):
+        with heard:
+            seen.append((threading.get_ident(), event.source, event.sample, event.step))
+            heard.notify_all()
+
+    paused.session.bus.subscribe(ActivationCaptured, tell, inline=True)
+    view.intent("pin", True)
+    wanted = (paused.thread, "probe", 0, step)
+    with heard:
+        assert heard.wait_for(lambda: wanted in seen, LONG_S)
+    assert_same(state_of(paused.model, paused.optimizer), before)
+    browser.close()
