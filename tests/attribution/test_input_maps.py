@@ -34,7 +34,7 @@ def images():
 @pytest.mark.parametrize("method", INPUT_METHODS)
 def test_without_captum_it_says_what_to_install(monkeypatch, images, method):
     monkeypatch.setattr(methods, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"captum's.*pip install nbtorchviz\[captum\]"):
+    with pytest.raises(ImportError, match=r"captum's.*pip install captum"):
         nbv.gradcam(network(), images, method=method)
 
 
