@@ -4,6 +4,7 @@ Making an object per layer at every step takes longer than computing the numbers
 steps are only written into a history. Objects are made when somebody asks for one.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar, cast, overload
@@ -60,8 +61,9 @@ class _Table(Sequence[T]):
             self._made = tuple(self._make(0, len(self)))
         return self._made
 
+    @abstractmethod
     def _make(self, begin: int, end: int) -> Iterator[Any]:
-        raise NotImplementedError
+        """Make the objects of some rows."""
 
 
 class StatisticsTable(_Table[Statistics]):

@@ -1,9 +1,12 @@
-"""Exact norms of parameters and gradients: one call for all, one copy to the host."""
+"""Norms of many tensors in one call and one copy to the host, and of many vectors in one pass."""
 
 import weakref
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nbtorchviz.capture.tensors import HostCopy
@@ -72,3 +75,28 @@ class WeightNorms:
             for place, at in enumerate(stale):
                 self._kept[at], self._ages[at] = (weakref.ref(parameters[at]), norms, place), 0
         return {at: self._kept[at][1:] for at in parameters}
+
+
+def same_values(one: Mapping[int, NDArray[Any]], other: Mapping[int, NDArray[Any]]) -> list[int]:
+    """List the parameters of which the same values were read twice; one pass over all."""
+    places = [at for at in one if at in other and one[at].size == other[at].size > 0]
+    if not places:
+        return []
+    same = np.concatenate([one[at] for at in places]) == np.concatenate(
+        [other[at] for at in places]
+    )
+    sizes = np.array([one[at].size for at in places])
+    kept = np.logical_and.reduceat(same, np.cumsum(sizes) - sizes)
+    return [at for at, equal in zip(places, kept.tolist(), strict=True) if equal]
+
+
+def lengths(vectors: Sequence[NDArray[Any]]) -> list[float]:
+    """L2 of each vector, in float64; one pass over all of them."""
+    sizes = np.array([vector.size for vector in vectors], np.int64)
+    found, full = np.zeros(len(vectors)), np.flatnonzero(sizes)
+    if full.size:
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.square(np.concatenate(vectors, dtype=np.float64))
+            starts = (np.cumsum(sizes) - sizes)[full]
+            found[full] = np.sqrt(np.add.reduceat(squares, starts))
+    return found.tolist()

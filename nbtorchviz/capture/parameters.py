@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.hooks import ParameterHook
-from nbtorchviz.capture.parameter_norms import Norms, WeightNorms
+from nbtorchviz.capture.parameter_norms import Norms, WeightNorms, lengths, same_values
 from nbtorchviz.capture.reductions import spread
 from nbtorchviz.capture.samples import LIMIT, Copy, as_numpy, copied, vector_of
 from nbtorchviz.capture.spreads import SummariseMany
@@ -213,12 +213,12 @@ class ParameterReader:
         """
         raw = {at: vector_of(copy) for at, copy in self._raw.items()}
         norms = _values(self._gradient_norms)
-        same = _equal(raw, clipped)
+        same = same_values(raw, clipped)
         found = {at: norms[at] for at in same if at in norms}
         rest = [at for at in raw if at not in found]
         after = [clipped.get(at, _NOTHING) for at in rest]
-        lengths = zip(rest, _lengths([raw[at] for at in rest]), _lengths(after), strict=True)
-        for at, before, length in lengths:
+        both = zip(rest, lengths([raw[at] for at in rest]), lengths(after), strict=True)
+        for at, before, length in both:
             if at not in norms:  # no optimizer: nothing else was read
                 found[at] = before * math.sqrt(counts[at] / max(1, raw[at].size))
             elif before == length:
@@ -234,7 +234,7 @@ class ParameterReader:
                 moved[at] = np.subtract(after, self._before[at], dtype=np.float64)
         return {
             at: length * math.sqrt(counts[at] / moved[at].size)
-            for at, length in zip(moved, _lengths(list(moved.values())), strict=True)
+            for at, length in zip(moved, lengths(list(moved.values())), strict=True)
             if moved[at].size
         }
 
@@ -324,31 +324,6 @@ def _column(total: int, values: Mapping[int, float]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # beyond float32: infinite
         column[list(values)] = list(values.values())
     return column
-
-
-def _equal(one: Mapping[int, NDArray[Any]], other: Mapping[int, NDArray[Any]]) -> list[int]:
-    """List the parameters of which the same values were read twice; one pass over all."""
-    places = [at for at in one if at in other and one[at].size == other[at].size > 0]
-    if not places:
-        return []
-    same = np.concatenate([one[at] for at in places]) == np.concatenate(
-        [other[at] for at in places]
-    )
-    sizes = np.array([one[at].size for at in places])
-    kept = np.logical_and.reduceat(same, np.cumsum(sizes) - sizes)
-    return [at for at, equal in zip(places, kept.tolist(), strict=True) if equal]
-
-
-def _lengths(vectors: Sequence[NDArray[Any]]) -> list[float]:
-    """L2 of each vector, in float64; one pass over all of them."""
-    sizes = np.array([vector.size for vector in vectors], np.int64)
-    lengths, full = np.zeros(len(vectors)), np.flatnonzero(sizes)
-    if full.size:
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.square(np.concatenate(vectors, dtype=np.float64))
-            starts = (np.cumsum(sizes) - sizes)[full]
-            lengths[full] = np.sqrt(np.add.reduceat(squares, starts))
-    return lengths.tolist()
 
 
 def _dense(tensor: Tensor) -> bool:

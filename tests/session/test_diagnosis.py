@@ -1,6 +1,7 @@
 """A session says what is wrong, pauses where asked, and changes what it is told to."""
 
 import math
+import threading
 import time
 
 import pytest
@@ -77,11 +78,10 @@ def test_a_breakpoint_pauses_at_its_step(sick):
     def body():
         train(model, optimizer, session, 10)
 
+    held = threading.Event()
+    session.gate.listen(lambda state: held.set() if state == "paused" else None)
     run = session.train_in_background(body)
-    deadline = time.monotonic() + 90
-    while session.gate.state != "paused":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert held.wait(90)
     assert session.step == 4
     assert added.hits == 1
     assert "paused at step 4" in session.diagnosis.last_hit.text
