@@ -14,7 +14,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.version = 0
         """Grows with every post. Read it without the lock to see whether taking is worth while."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._values: dict[str, object] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
 

@@ -37,7 +37,7 @@ class Presence:
     ) -> None:
         self._clock = clock
         self._lease_s = lease_s
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._views: dict[str, _View] = {}
         self._displayed = False
         self._left_at = 0.0

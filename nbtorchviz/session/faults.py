@@ -19,7 +19,7 @@ class Faults:
         self.messages: list[str] = []
         """Each failure once, the first 100."""
         self._tell = tell
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def add(self, where: str, error: BaseException, count: int = 1) -> None:
         """Note that ``where`` failed; training goes on."""

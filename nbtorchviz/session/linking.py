@@ -30,7 +30,7 @@ class Linking:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fail, self._clock = fail, clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._members: dict[int, Follow] = {}
         self._moved_at: dict[tuple[int, str], float] = {}
 

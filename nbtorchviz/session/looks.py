@@ -36,7 +36,7 @@ class Looks:
     """The newest look of every open widget, and whether a user has just moved."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._looks: dict[int, Look | WeightWant] = {}
         self._wanted: dict[int, Callable[[], bool]] = {}
         self.urgent = False

@@ -23,7 +23,7 @@ class Moves:
         self._revision = 1
         self._heard: dict[str, int] = {}
         self._listed: Sequence[LayerInfo] = ()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def of_python(self) -> None:
         """Python selected something: every view takes it over."""
