@@ -50,6 +50,15 @@ class Subscription(Generic[E]):
         self.cancel()
 
 
+class Interest:
+    """Whether anyone would hear an event of one type; kept up to date by the bus."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+
 class EventBus:
     """Calls every handler subscribed to an event's type, in the order of subscription.
 
@@ -75,11 +84,11 @@ class EventBus:
         self._strict = strict
         self._threaded = threaded and not strict
         self._on_fault = on_fault or _log_once
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """Taken again by one thread: a garbage collection inside may cancel a subscription."""
         # Tuples, replaced as a whole: publishing reads them without the lock.
         self._handlers: dict[type, tuple[Subscription[Any], ...]] = {}
-        self._wanted: dict[type, bool] = {}
-        """What ``wants`` found; another dictionary with every change of the handlers."""
+        self._interests: dict[type, Interest] = {}
         self._queue: deque[tuple[Subscription[Any], Any]] = deque()
         self._ready = threading.Condition(self._lock)
         self._busy = False
@@ -106,7 +115,7 @@ class EventBus:
         subscription = Subscription(self, event_type, handler, inline)
         with self._lock:
             self._handlers[event_type] = (*self._handlers.get(event_type, ()), subscription)
-            self._wanted = {}
+            self._changed()
         return subscription
 
     def publish(self, event: object) -> None:
@@ -122,11 +131,18 @@ class EventBus:
 
     def wants(self, event_type: type) -> bool:
         """Whether anyone would hear an event of this very type."""
-        known = self._wanted  # asked at every step; read before the handlers, replaced after them
-        wanted = known.get(event_type)
-        if wanted is None:
-            wanted = known[event_type] = any(kind in self._handlers for kind in event_type.__mro__)
-        return wanted
+        return any(kind in self._handlers for kind in event_type.__mro__)
+
+    def interest(self, event_type: type) -> Interest:
+        """Return the answer of ``wants`` for one who asks very often: it stays true."""
+        with self._lock:
+            found = self._interests.setdefault(event_type, Interest())
+            self._changed()
+            return found
+
+    def _changed(self) -> None:
+        for event_type, interest in self._interests.items():
+            interest.wanted = self.wants(event_type)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until every queued event was handled; False if that took too long."""
@@ -139,7 +155,7 @@ class EventBus:
         """Forget all handlers and stop the dispatcher thread."""
         with self._ready:
             self._handlers = {}
-            self._wanted = {}
+            self._changed()
             self._queue.clear()
             self._closed = True
             self._ready.notify_all()
@@ -155,7 +171,7 @@ class EventBus:
                 self._handlers[subscription.event_type] = left
             else:
                 self._handlers.pop(subscription.event_type, None)
-            self._wanted = {}
+            self._changed()
 
     def _call(self, subscription: Subscription[Any], event: object) -> None:
         try:

@@ -1,14 +1,12 @@
-"""Know when a step is finished: two process-wide optimizer hooks, and whose step counts."""
+"""Know when a step begins and when it is finished: two process-wide optimizer hooks."""
 
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
-from threading import Lock
+from collections.abc import Iterator
+from threading import RLock
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
-import torch
-from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
@@ -16,12 +14,7 @@ from torch.optim.optimizer import (
 )
 from torch.utils.hooks import RemovableHandle
 
-from nbtorchviz.capture.hooks import generation
-
-PATIENCE = 3
-"""Root forwards without a matching step after which the forward itself is the boundary."""
-
-MOST_ACCUMULATED = 256
+from nbtorchviz.capture.steps import Tally
 
 
 class StepListener(Protocol):
@@ -30,6 +23,10 @@ class StepListener(Protocol):
     @property
     def reading(self) -> bool:
         """Whether the next step is to be read."""
+        ...
+
+    def ignores(self, optimizer: Optimizer) -> bool:
+        """Whether steps of this optimizer mean nothing to it."""
         ...
 
     def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
@@ -46,19 +43,26 @@ class _Dispatcher:
         self._listeners: tuple[weakref.ref[StepListener], ...] = ()
         self._handles: tuple[RemovableHandle, ...] = ()
         self._announced = False
+        self._tallies: dict[int, Tally] = {}
+        """By the id of an optimizer: where its steps are counted, and nobody is told. Replaced as
+        a whole, because any thread may do that."""
+        self._quiet = False
+        """Whether the steps of the only listener are just counted."""
         self._code: CodeType | None = None
         """Of torch's function around ``step``, which calls the hooks."""
         self._begun: set[int] = set()
         """Ids of optimizers whose step began and has not ended, and of those where it raised."""
         self._nested: set[int] = set()
         """Ids of those whose step was seen to call the step of a parent class."""
-        self._lock = Lock()
+        self._lock = RLock()
+        """Taken again by one thread: a garbage collection inside may end a listener."""
 
     def join(self, listener: StepListener) -> None:
         """Tell this listener of every step; it is held weakly."""
         with self._lock:
-            self._listeners = (*self._alive(listener), weakref.ref(listener, self._lost))
+            self._change(listener, weakref.ref(listener, self._lost))
             self._begun.clear()  # of optimizers that are gone
+            self.tell_all()
             if not self._handles:
                 self._handles = (
                     register_optimizer_step_pre_hook(self._steps),
@@ -68,6 +72,27 @@ class _Dispatcher:
     def announce(self) -> None:
         """Say that a listener is ``reading`` from now on: before, none of them is asked."""
         self._announced = True
+        self.tell_all()
+
+    def tally(self, listener: StepListener, optimizer: Optimizer, tally: Tally) -> None:
+        """Count the steps of ``optimizer`` here, unless anybody but ``listener`` is to be told.
+
+        That a step calls the step of its parent class only the full account of steps finds out.
+        """
+        if _may_nest(type(optimizer)):
+            return
+        with self._lock:
+            for ref in self._alive(listener):
+                other = ref()
+                if other is not None and not other.ignores(optimizer):
+                    return
+            left = {key: other for key, other in self._tallies.items() if other.left}
+            self._tallies = {**left, id(optimizer): tally}
+            self._quiet = len(self._listeners) == 1
+
+    def tell_all(self) -> None:
+        """Tell every listener of the very next step again. Any thread may call it."""
+        self._quiet, self._tallies = False, {}
 
     @property
     def inside(self) -> Optimizer | None:
@@ -84,8 +109,17 @@ class _Dispatcher:
     def leave(self, listener: StepListener) -> None:
         """Stop telling it; without listeners the hook is removed."""
         with self._lock:
-            self._listeners = self._alive(listener)
+            self._change(listener)
+            self.tell_all()
             self._tidy()
+
+    def _change(self, without: StepListener, *joined: weakref.ref[StepListener]) -> None:
+        while True:
+            before = self._listeners
+            after = (*self._alive(without), *joined)
+            if self._listeners is before:  # nobody left while that was made
+                self._listeners = after
+                return
 
     def _alive(self, without: StepListener) -> tuple[weakref.ref[StepListener], ...]:
         return tuple(ref for ref in self._listeners if ref() not in (None, without))
@@ -102,6 +136,8 @@ class _Dispatcher:
                 handle.remove()
 
     def _steps(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._quiet:
+            return
         key = id(optimizer)
         if key in self._begun:  # a class calls its parent's step, or the last step raised
             self._code = sys._getframe(1).f_code
@@ -124,7 +160,15 @@ class _Dispatcher:
                 listener.optimizer_steps(optimizer, closure=given is not None)
 
     def _stepped(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # These lines run cold at most steps, so they touch as little as possible.
         key = id(optimizer)
+        tally = self._tallies.get(key)
+        if tally is not None:
+            if tally.left:
+                tally.left -= 1
+                tally.count += 1
+                return
+            self.tell_all()
         if key in self._nested:
             if optimizer in self._around(sys._getframe(2)):
                 return
@@ -145,134 +189,10 @@ class _Dispatcher:
             frame = frame.f_back
 
 
+def _may_nest(kind: type[Optimizer]) -> bool:
+    """Whether a step of this class may call a step of a parent for which torch calls hooks too."""
+    steps = {vars(base).get("step") for base in kind.__mro__}
+    return sum(hasattr(step, "hooked") for step in steps) > 1
+
+
 dispatcher = _Dispatcher()
-
-
-class Steps:
-    """Counts the steps of the one optimizer that matters to a model.
-
-    The first optimizer given counts; without one, the first seen to own parameters of this model.
-    When that one is gone, or silent while another keeps stepping, the other takes its place.
-    """
-
-    def __init__(self, root: "weakref.ref[nn.Module]", optimizers: Iterable[Optimizer]) -> None:
-        self.count = 0
-        self.silent = 0
-        """Grad-enabled root forwards since the last step that counted."""
-        self.forwards = 0
-        """Root forwards of any kind since then."""
-        self._accumulated = 0
-        """Root forwards that the last step took."""
-        self._rivals: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
-        """Steps of other optimizers that own parameters, since the last step that counted."""
-        self._rivalled = False
-        """Whether there are any."""
-        self._root = root
-        self._born = generation()
-        self._given: tuple[weakref.ref[Optimizer], ...] = ()
-        self._chosen: weakref.ref[Optimizer] | None = None
-        self._owns: weakref.WeakKeyDictionary[Optimizer, tuple[int, bool]] = (
-            weakref.WeakKeyDictionary()
-        )
-        self.give(optimizers)
-
-    def give(self, optimizers: Iterable[Optimizer]) -> None:
-        """Name the optimizers; the first one's steps are counted."""
-        self._given = tuple(weakref.ref(optimizer) for optimizer in optimizers)
-        self._chosen = None
-
-    @property
-    def given(self) -> bool:
-        """True while an optimizer that was named is alive."""
-        return bool(self._given) and self._given[0]() is not None
-
-    @property
-    def counting(self) -> "weakref.ref[Optimizer] | None":
-        """The optimizer whose steps are counted; None while none was seen."""
-        return self._given[0] if self.given else self._chosen
-
-    @property
-    def learning_rate(self) -> float | None:
-        """Of the first parameter group of the optimizer that counts; None when not known."""
-        ref = self.counting
-        optimizer = None if ref is None else ref()
-        if optimizer is None or not optimizer.param_groups:
-            return None
-        rate = optimizer.param_groups[0].get("lr")
-        if isinstance(rate, torch.Tensor):
-            if rate.device.type != "cpu" or rate.numel() != 1:
-                return None  # a rate on a GPU is not waited for
-            return float(rate.item())
-        return float(rate) if isinstance(rate, int | float) else None
-
-    @property
-    def known(self) -> list[Optimizer]:
-        """The optimizers that were named, or the one that was found."""
-        refs = self._given or ((self._chosen,) if self._chosen is not None else ())
-        return [optimizer for ref in refs if (optimizer := ref()) is not None]
-
-    @property
-    def seen(self) -> list[Optimizer]:
-        """All of those, and any other that was seen to own parameters of the model."""
-        owners = [optimizer for optimizer, (_, owns) in self._owns.items() if owns]
-        return list(dict.fromkeys([*self.known, *owners]))
-
-    def trains(self, optimizer: Optimizer) -> bool:
-        """Whether ``optimizer`` owns parameters of this model."""
-        return self._born == generation() and self._owned(optimizer)
-
-    def matches(self, optimizer: Optimizer) -> bool:
-        """Count this step if it is one that counts."""
-        if self._born != generation():
-            return False
-        known = self._given[0]() if self._given else None
-        if known is not None:
-            if known is not optimizer:
-                return False
-        else:
-            chosen = self._chosen() if self._chosen is not None else None
-            if chosen is not optimizer:
-                if not self._owned(optimizer):
-                    return False
-                self._rivalled = True
-                steps = self._rivals[optimizer] = self._rivals.get(optimizer, 0) + 1
-                if chosen is not None and steps < PATIENCE:
-                    return False
-                self._chosen = weakref.ref(optimizer)
-        self.count += 1
-        if self._rivalled:  # to ask the dictionary takes as long as all the rest
-            self._rivalled = False
-            self._rivals.clear()
-        if 0 < self.silent <= MOST_ACCUMULATED:  # 0: nobody looked at the forwards
-            self._accumulated = self.silent
-        self.silent = self.forwards = 0
-        return True
-
-    def skipped(self) -> None:
-        """Note that the forwards since the last step belong to one that a scaler skipped."""
-        self.silent = self.forwards = 0
-
-    def by_forward(self, *, grad: bool) -> bool:
-        """Tell whether the end of the present root forward is the boundary.
-
-        Gradient accumulation over more micro-batches than ``PATIENCE`` is learnt at its first
-        step.
-        """
-        if grad:
-            return self.silent > max(PATIENCE, 2 * self._accumulated)
-        return self.count == 0 and not self._given and self.forwards > PATIENCE
-
-    def _owned(self, optimizer: Optimizer) -> bool:
-        size = sum(len(group["params"]) for group in optimizer.param_groups)
-        known = self._owns.get(optimizer)
-        if known is not None and known[0] == size:
-            return known[1]
-        root = self._root()
-        mine = {id(parameter) for parameter in root.parameters()} if root is not None else set()
-        owned = any(
-            id(parameter) in mine
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        )
-        self._owns[optimizer] = (size, owned)
-        return owned

@@ -10,13 +10,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.blindness import UNSEEN, Blindness
-from nbtorchviz.capture.boundaries import Steps, dispatcher
+from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.coasting import Coasting
 from nbtorchviz.capture.compiled import eager
 from nbtorchviz.capture.failures import error_in, explain
 from nbtorchviz.capture.hooks import in_backward
 from nbtorchviz.capture.plans import Boundary, Catch, CatchSink, Inputs, Plan, PlanSource
 from nbtorchviz.capture.reading import Reading
+from nbtorchviz.capture.steps import Steps
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.twin import run_twin
 from nbtorchviz.capture.windows import Window
@@ -247,6 +248,10 @@ class Course(Coasting):
         """Whether the optimizers' steps are to be read."""
         return self._reading.busy
 
+    def ignores(self, optimizer: Optimizer) -> bool:
+        """Whether steps of this optimizer mean nothing here."""
+        return self.closed or (not self.reading and self._steps.ignores(optimizer))
+
     def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
         """Read gradients and weights before a step (called by the process-wide hook)."""
         if not self.closed:
@@ -254,10 +259,7 @@ class Course(Coasting):
 
     def optimizer_stepped(self, optimizer: Optimizer) -> None:
         """Complete a step if it is this model's (called by the process-wide hook)."""
-        # Flat, because it runs cold: every call on this path costs about 1 us of each step.
-        if self._coasting and self._coasts and self._counting and self._counting() is optimizer:
-            self._coasts -= 1
-            self._steps.count += 1
+        if self._coasting and self._coasts_over(optimizer):
             return
         reads = self._reading.busy
         if reads:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nbtorchviz.capture.boundaries import PATIENCE, dispatcher
+from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.hooks import (
     CriterionPreHook,
     GradientHook,
@@ -30,6 +30,7 @@ from nbtorchviz.capture.nonfinite_record import (
     Streams,
     floating_outputs,
 )
+from nbtorchviz.capture.steps import PATIENCE
 from nbtorchviz.capture.tensors import HostCopy
 
 MOST_WEIGHT_BYTES = 256_000_000
@@ -227,6 +228,10 @@ class Sentinel:
 
     def optimizer_stepped(self, optimizer: Optimizer) -> None:
         """Pass over the end of a step."""
+
+    def ignores(self, optimizer: Optimizer) -> bool:
+        """Whether steps of this optimizer mean nothing here."""
+        return self.record is None
 
     def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
         """Look at the gradients of the parameters that ``optimizer`` is about to change."""

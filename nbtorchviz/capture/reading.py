@@ -7,10 +7,11 @@ from collections.abc import Callable
 from torch import nn
 from torch.optim import Optimizer
 
-from nbtorchviz.capture.boundaries import Steps, dispatcher
+from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.parameter_norms import WeightNorms
 from nbtorchviz.capture.parameters import ParameterReader
 from nbtorchviz.capture.plans import CatchSink, Plan, WeightWant
+from nbtorchviz.capture.steps import Steps
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.weights import WeightReader
 

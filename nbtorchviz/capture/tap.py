@@ -10,7 +10,7 @@ from typing import NoReturn
 from torch import nn
 from torch.optim import Optimizer
 
-from nbtorchviz.capture.boundaries import Steps, dispatcher
+from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.compiled import check_choice
 from nbtorchviz.capture.course import Course
 from nbtorchviz.capture.failures import raised_in
@@ -32,6 +32,7 @@ from nbtorchviz.capture.plans import (
 from nbtorchviz.capture.report import Reporter, Scaler
 from nbtorchviz.capture.shapes import BatchLike, LayoutBook, LayoutLike
 from nbtorchviz.capture.spreads import SummariseMany
+from nbtorchviz.capture.steps import Steps
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.windows import Setting
 
@@ -128,6 +129,7 @@ class ModelTap(Known):
         """Count the steps of the first of these."""
         self._steps.give(optimizers)
         self._course.attend()
+        dispatcher.tell_all()  # steps of these may be counted for another model only
 
     def set_criterion(self, criterion: object) -> None:
         """Read labels from this loss module; anything but a module is left alone."""

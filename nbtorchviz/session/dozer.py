@@ -9,8 +9,6 @@ UNSEEN_DOZE_S = 0.5
 """How often to ask again whether a sample is due while nobody looks."""
 ROUSE_S = 0.3
 """After so long without a step the root hooks are put back: an evaluation may be running."""
-COAST_SHARE = 0.9
-"""Of the steps that fit in until something is due; the rest are heard, so that it is not missed."""
 NEVER = float("inf")
 
 
@@ -82,7 +80,7 @@ class Dozer:
         if not tap.unseeing:
             return False
         left_s = min(until, self.wake_at) - now
-        tap.coast(max(0, int(COAST_SHARE * left_s / max(step_s, 1e-6))))
+        tap.coast(max(0, int(left_s / max(step_s, 1e-6))))
         return True
 
     def wake(self, tap: Tap) -> None:

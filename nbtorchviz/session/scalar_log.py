@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -15,10 +16,34 @@ from nbtorchviz.session.scalars import as_epoch, as_number, as_phase, as_step
 from nbtorchviz.session.series import Row
 
 LONGEST_QUEUE = 1024
-"""Calls of ``log`` that may wait; nobody reads them in a script."""
+"""Numbers that may wait; nobody reads them in a script."""
+COST_EVERY = 17
+"""At every such step it is measured what a call costs."""
 
-_Entry = tuple[int, int, int, float, str, float | None, str, float | Tensor]
-"""Step, forward, micro, elapsed seconds, phase, epoch, name and value of one number.
+
+class Counter(Protocol):
+    """Knows how many optimizer steps are finished."""
+
+    @property
+    def count(self) -> int:
+        """So many."""
+        ...
+
+
+class _Place(NamedTuple):
+    """What numbers that are logged one after the other mostly have in common."""
+
+    phase: str = "train"
+    epoch: float | None = None
+    heard: bool = False
+    """Whether anybody had subscribed to logged numbers by then."""
+    forward: int = 0
+    """This and ``micro`` are known of those that were heard."""
+    micro: int = 0
+
+
+_Entry = tuple[int, float, str, float | Tensor, _Place]
+"""Step, clock, name and value of one number, and its place.
 
 Flat on purpose: the garbage collector does not keep track of tuples of plain values. With a list
 inside, what waits here made it collect everything now and then (130 ms, measured).
@@ -35,7 +60,8 @@ class ScalarLog:
     Args:
         metrics: where the numbers are kept.
         bus: where the events go.
-        position: returns step, forward and micro-batch, for now.
+        tally: knows the step.
+        place: returns forward and micro-batch, for now.
         clock: seconds; elapsed time counts from here.
     """
 
@@ -43,20 +69,28 @@ class ScalarLog:
         self,
         metrics: MetricHistory,
         bus: EventBus,
-        position: Callable[[], tuple[int, int, int]],
+        tally: Counter,
+        place: Callable[[], tuple[int, int]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.epoch: float | None = None
-        """The last epoch that was logged."""
         self.alarm: Callable[[str, float], None] | None = None
         """Called with each number that is not finite, by the thread that logged it."""
-        self._metrics, self._bus, self._position = metrics, bus, position
+        self._metrics, self._bus = metrics, bus
+        self._tally, self._where = tally, place
+        self._interest = bus.interest(ScalarLogged)
+        self._place = _Place()
+        """Of numbers that are logged with nothing but their names."""
         self._clock, self._began = clock, clock()
         self._cost_s = 0.0
         self._lock = threading.RLock()
         self._queue: deque[_Entry] = deque()
         metrics.settle()  # of an earlier session whose curves go on here
         metrics.settle = self.settle
+
+    @property
+    def epoch(self) -> float | None:
+        """The last epoch that was logged."""
+        return self._place.epoch
 
     def log(
         self,
@@ -66,38 +100,58 @@ class ScalarLog:
         metrics: dict[str, object],
     ) -> None:
         """Record ``metrics``, all or none; a tensor on another device is cloned and read later."""
-        # Flat, because it runs cold: every call on this path costs about 1 us of each step.
-        began = self._clock()
-        now, forward, micro = self._position()
-        at = now if step is None else as_step(step)
+        plain = step is None and phase is None and epoch is None
+        if not plain or self._interest.wanted or self.alarm is not None:
+            self._log(step, phase, epoch, metrics)
+            return
+        # As in most loops. This runs cold, so every line of it and every object it touches costs.
+        began, at, place = self._clock(), self._tally.count, self._place
+        entries: tuple[_Entry, ...] = ()
+        for name, value in metrics.items():
+            number: object = value
+            if type(value) is Tensor and value.is_cpu and not value.ndim:
+                number = value.item()
+            if type(number) is not float:
+                self._log(step, phase, epoch, metrics)
+                return
+            entries += ((at, began, name, number, place),)
+        queue = self._queue
+        waiting = len(queue)
+        queue.extend(entries)
+        if not waiting:
+            self._metrics.touch()
+        elif waiting >= LONGEST_QUEUE:
+            self.settle(wait=False)
+        if not at % COST_EVERY:
+            self._cost_s += COST_EVERY * (self._clock() - began)
+
+    def _log(
+        self,
+        step: int | None,
+        phase: str | None,
+        epoch: float | None,
+        metrics: dict[str, object],
+    ) -> None:
+        """Record whatever may be logged, at any step."""
+        began, heard = self._clock(), self._interest.wanted
+        at = self._tally.count if step is None else as_step(step)
         phase = "train" if phase is None else as_phase(phase)
         epoch = self.epoch if epoch is None else as_epoch(epoch)
-        elapsed_s = began - self._began
-        entries: list[_Entry] = []
-        for name, value in metrics.items():
-            number: float | Tensor
-            if type(value) is not Tensor or value.ndim or not value.is_cpu:
-                number = _taken(name, value)
-            elif type(number := value.item()) is not float:
-                number = as_number(name, value)
-            entries.append((at, forward, micro, elapsed_s, phase, epoch, name, number))
-        self.epoch = epoch
-        queue = self._queue
-        queue.extend(entries)
-        waiting = len(queue)
-        if waiting >= LONGEST_QUEUE or self._bus.wants(ScalarLogged):
+        place = _Place(phase, epoch, heard, *self._where())
+        entries = [(at, began, name, _taken(name, value), place) for name, value in metrics.items()]
+        if epoch != self.epoch:
+            self._place = _Place(epoch=epoch)
+        waiting = len(self._queue)
+        self._queue.extend(entries)
+        if heard or waiting >= LONGEST_QUEUE:
             self.settle(wait=False)
-        elif waiting == len(entries):
+        elif not waiting:
             self._metrics.touch()
         if self.alarm is not None:
-            self._sound(self.alarm, entries)
+            for _, _, name, value, _ in entries:
+                if isinstance(value, float) and not math.isfinite(value):
+                    self.alarm(name, value)
         self._cost_s += self._clock() - began
-
-    @staticmethod
-    def _sound(alarm: Callable[[str, float], None], entries: list[_Entry]) -> None:
-        for *_, name, value in entries:
-            if isinstance(value, float) and not math.isfinite(value):
-                alarm(name, value)
 
     def take_cost_s(self) -> float:
         """Return the seconds spent in ``log`` since this was last asked."""
@@ -114,12 +168,10 @@ class ScalarLog:
             return
         with self._lock, self._metrics.quiet():
             entries = self._take(wait)
-            if self._bus.wants(ScalarLogged):
-                self._publish(entries)
-            elif not self._metrics.extend(_columns(entries)):
-                for step, _, _, elapsed_s, phase, epoch, name, value in entries:
-                    row = step, float(value), epoch, elapsed_s
-                    self._metrics.put(self._metrics.newest_run, name, phase, *row)
+            heard = any(entry[-1].heard for entry in entries)
+            if heard or not self._metrics.extend(self._columns(entries)):
+                for entry in entries:
+                    self._keep(*entry)
 
     def _take(self, wait: bool) -> list[_Entry]:
         """Empty the queue; what was logged last and must be waited for may stay behind."""
@@ -128,29 +180,33 @@ class ScalarLog:
             self._queue.appendleft(entries.pop())
         return entries
 
-    def _publish(self, entries: list[_Entry]) -> None:
-        for step, forward, micro, elapsed_s, phase, epoch, name, value in entries:
-            event = ScalarLogged(
-                name=name,
-                value=float(value),
-                run=self._metrics.newest_run,
-                epoch=epoch,
-                step=step,
-                forward=forward,
-                micro=micro,
-                elapsed_s=elapsed_s,
-                phase=phase,
-            )
-            self._metrics.add(event)
-            self._bus.publish(event)
+    def _keep(self, step: int, at: float, name: str, value: float | Tensor, place: _Place) -> None:
+        """Keep one number, and publish it if anybody had subscribed when it was logged."""
+        run, number, elapsed_s = self._metrics.newest_run, float(value), at - self._began
+        if not place.heard:
+            self._metrics.put(run, name, place.phase, step, number, place.epoch, elapsed_s)
+            return
+        event = ScalarLogged(
+            name=name,
+            value=number,
+            run=run,
+            epoch=place.epoch,
+            step=step,
+            forward=place.forward,
+            micro=place.micro,
+            elapsed_s=elapsed_s,
+            phase=place.phase,
+        )
+        self._metrics.add(event)
+        self._bus.publish(event)
 
-
-def _columns(entries: list[_Entry]) -> dict[tuple[str, str], list[Row]]:
-    """Sort values by metric, in the order of logging."""
-    columns: dict[tuple[str, str], list[Row]] = {}
-    for step, _, _, elapsed_s, phase, epoch, name, value in entries:
-        columns.setdefault((name, phase), []).append((step, float(value), epoch, elapsed_s))
-    return columns
+    def _columns(self, entries: list[_Entry]) -> dict[tuple[str, str], list[Row]]:
+        """Sort values by metric, in the order of logging."""
+        columns: dict[tuple[str, str], list[Row]] = {}
+        for step, at, name, value, place in entries:
+            row = step, float(value), place.epoch, at - self._began
+            columns.setdefault((name, place.phase), []).append(row)
+        return columns
 
 
 def _taken(name: str, value: object) -> float | Tensor:

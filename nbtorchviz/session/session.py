@@ -119,7 +119,7 @@ class Session(Runs, Diagnostics, Pins):
         self.gate.listen(lambda state: self.tap.attend())
         self.gate.do_meanwhile(self.recorder.while_held)
         ask(unwrap(model), self.may_run_model)
-        self._scalars = ScalarLog(self.metrics, self.bus, self.tap.position, clock)
+        self._scalars = ScalarLog(self.metrics, self.bus, self.tap.tally, self.tap.place, clock)
         self._begin_diagnosis(clock)
         if layout is not None:
             self.set_layout(layout)

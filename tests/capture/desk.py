@@ -36,7 +36,7 @@ class Desk:
         self.on_boundary(boundary)
 
     def step_passed(self, cost_s: float) -> None:
-        self.at_boundary(Boundary(*self.tap.position(), "step", None, cost_s))
+        self.at_boundary(Boundary(self.tap.step, *self.tap.place(), "step", None, cost_s))
 
     def parameters_read(self, read: ParameterStatistics, step: int, cost_s: float) -> None:
         self.parameters.append((step, read))

@@ -1,5 +1,8 @@
 """Between samples of fast steps the root hooks come off: nothing may be missed for long."""
 
+import threading
+
+import pytest
 import torch
 from torch import nn
 
@@ -183,12 +186,113 @@ def test_steps_that_nobody_looks_at_coast_until_somebody_opens_a_widget(tap_on, 
     assert desk.boundaries[-1].step == 4
 
 
+def coasting(tap, model, optimizer, steps=9):
+    """Let ``tap`` rest, make one step, and let it only count the next ones."""
+    tap.rest()
+    step(model, optimizer)
+    tap.coast(steps)
+
+
+def told(of):
+    """Wrap the method that hears of steps in full; the list says of whose."""
+    heard, method = [], of._course.optimizer_stepped
+    of._course.optimizer_stepped = lambda optimizer: (heard.append(optimizer), method(optimizer))
+    return heard
+
+
+def test_steps_that_just_count_for_one_model_are_not_told_to_another_that_ignores_them(tap_on):
+    (one, first), (other, second) = make(), make()
+    tap, beside = tap_on(one), tap_on(other)
+    beside.watch_optimizer([second])
+    coasting(tap, one, first)
+    heard, heard_beside = told(tap), told(beside)
+    step(one, first)
+    step(other, second)
+    assert (tap.step, beside.step) == (2, 1)
+    assert (heard, heard_beside) == ([second], [second])
+    beside.watch_optimizer([first])  # from now on its steps count there too
+    step(one, first)
+    assert (tap.step, beside.step) == (3, 2)
+
+
+def test_steps_of_an_optimizer_that_two_sessions_count_are_told_to_both(tap_on):
+    model, optimizer = make()
+    whole, part = tap_on(model), tap_on(model[0])
+    step(model, optimizer)
+    coasting(whole, model, optimizer)
+    coasting(part, model, optimizer)
+    heard, heard_of_part = told(whole), told(part)
+    step(model, optimizer)
+    assert (whole.step, part.step) == (4, 4)
+    assert heard == heard_of_part == [optimizer]
+
+
+def test_whoever_joins_while_steps_just_count_hears_the_next_one(tap_on):
+    model, optimizer = make()
+    tap = tap_on(model)
+    coasting(tap, model, optimizer)
+    step(model, optimizer)
+    late = tap_on(model[0])
+    step(model, optimizer)
+    assert (tap.step, late.step) == (3, 1)
+
+
+def test_a_step_that_raises_is_not_counted_and_the_next_one_is(tap_on):
+    class Broken(torch.optim.SGD):
+        broken = False
+
+        def step(self, closure=None):
+            if self.broken:
+                raise ValueError("broken")
+
+    model, _ = make()
+    optimizer = Broken(model.parameters())
+    tap = tap_on(model)
+    coasting(tap, model, optimizer)
+    optimizer.broken = True
+    with pytest.raises(ValueError, match="broken"):
+        step(model, optimizer)
+    assert tap.step == 1
+    optimizer.broken = False
+    step(model, optimizer)
+    assert (tap.step, tap._course.coasts) == (2, 8)
+
+
+def test_a_step_that_calls_its_parents_step_is_one_step_while_coasting(tap_on):
+    torch.optim.SGD(nn.Linear(1, 1).parameters())  # from now on torch calls hooks for SGD.step
+
+    class Sometimes(torch.optim.SGD):
+        def step(self, closure=None):
+            return super().step(closure) if tap.step % 2 else None
+
+    model, _ = make()
+    optimizer = Sometimes(model.parameters(), lr=0.1)
+    tap = tap_on(model)
+    coasting(tap, model, optimizer)
+    for _ in range(4):
+        step(model, optimizer)
+    assert tap.step == 5
+
+
+def test_an_optimizer_that_is_gone_ends_coasting(tap_on):
+    model, optimizer = make()
+    tap = tap_on(model)
+    coasting(tap, model, optimizer)
+    del optimizer
+    for _ in range(2):
+        step(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert tap.step == 3
+
+
 def test_a_reader_that_nobody_announced_is_not_asked_and_an_announced_one_until_it_has_read():
     model, optimizer = make()
     asked = []
 
     class Reader:
         reading = False
+
+        def ignores(self, optimizer):
+            return False
 
         def optimizer_steps(self, optimizer, *, closure):
             asked.append(closure)
@@ -213,3 +317,31 @@ def test_a_reader_that_nobody_announced_is_not_asked_and_an_announced_one_until_
         assert asked == [False, False]
     finally:
         dispatcher.leave(reader)
+
+
+def test_a_listener_that_the_garbage_collector_ends_while_another_joins_stops_nobody(tap_on):
+    """A collection may run anywhere: a guard whose model is gone leaves within ``join``."""
+    (one, _), (other, optimizer) = make(), make()
+    leaving, staying = tap_on(one), tap_on(other)
+    alive, met = dispatcher._alive, []
+
+    def collected(without):
+        found = alive(without)
+        if not met:
+            met.append(without)
+            dispatcher.leave(leaving._course)
+        return found
+
+    dispatcher._alive = collected
+    try:
+        join = threading.Thread(target=tap_on, args=(other[0],), daemon=True)
+        join.start()
+        join.join(30.0)
+        assert not join.is_alive()
+    finally:
+        del dispatcher._alive
+    assert met
+    heard = told(leaving)
+    step(other, optimizer)
+    assert staying.step == 1
+    assert heard == []

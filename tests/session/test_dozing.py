@@ -80,8 +80,7 @@ def test_an_evaluation_after_a_doze_is_noticed(watched):
 
 
 def coasting(session):
-    course = session.tap._course
-    return course._coasting and course._coasts > 3
+    return session.tap._course.coasts > 3
 
 
 def test_a_pause_is_heard_at_the_very_next_step_of_a_coasting_loop(watched):
@@ -100,7 +99,7 @@ def test_a_paused_or_stepped_session_does_not_coast(watched):
     model, optimizer, session, _ = watched
     session.gate.step(10_000)
     train(model, optimizer, lambda: session.tap.dozing and session.step > 200)
-    assert not session.tap._course._coasting
+    assert not session.tap._course.coasts
     session.gate.resume()
     train(model, optimizer, lambda: coasting(session))
 

@@ -7,9 +7,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbtorchviz.bus import EventBus
+from nbtorchviz.capture.steps import Tally
 from nbtorchviz.events import ScalarLogged
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.scalar_log import ScalarLog
+
+
+def tally_at(step):
+    tally = Tally()
+    tally.count = step
+    return tally
+
 
 CALLS = st.lists(
     st.tuples(
@@ -54,8 +62,8 @@ def test_a_batch_is_kept_as_if_each_value_had_been_kept_at_once(calls, sort):
     if sort:  # as in a training loop
         calls = sorted(calls, key=lambda call: call[0])
     at_once, batched = MetricHistory(limit=16), MetricHistory(limit=16)
-    one = ScalarLog(at_once, EventBus(), lambda: (0, 0, 0))
-    many = ScalarLog(batched, EventBus(), lambda: (0, 0, 0))
+    one = ScalarLog(at_once, EventBus(), Tally(), lambda: (0, 0))
+    many = ScalarLog(batched, EventBus(), Tally(), lambda: (0, 0))
     for step, phase, values, settle in calls:
         for log, now in ((one, True), (many, settle)):
             log.log(step, phase, None, values)
@@ -66,7 +74,7 @@ def test_a_batch_is_kept_as_if_each_value_had_been_kept_at_once(calls, sort):
 
 def test_nothing_is_recorded_when_one_value_is_bad():
     metrics = MetricHistory()
-    log = ScalarLog(metrics, EventBus(), lambda: (0, 0, 0))
+    log = ScalarLog(metrics, EventBus(), Tally(), lambda: (0, 0))
     with pytest.raises(TypeError, match="acc"):
         log.log(None, None, 3.0, {"loss": 1.0, "acc": "x"})
     assert metrics.names() == ()
@@ -76,7 +84,7 @@ def test_nothing_is_recorded_when_one_value_is_bad():
 def test_subscribers_hear_each_value_at_once():
     heard, bus = [], EventBus()
     bus.subscribe(ScalarLogged, heard.append)
-    log = ScalarLog(MetricHistory(), bus, lambda: (7, 9, 1))
+    log = ScalarLog(MetricHistory(), bus, tally_at(7), lambda: (9, 1))
     log.log(None, "eval", 0.5, {"loss": torch.tensor(2.0, requires_grad=True)})
     (event,) = heard
     assert (event.name, event.value, event.step) == ("loss", 2.0, 7)
@@ -86,7 +94,7 @@ def test_subscribers_hear_each_value_at_once():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64])
 def test_tensors_of_any_real_type_are_numbers(dtype):
     metrics = MetricHistory()
-    log = ScalarLog(metrics, EventBus(), lambda: (1, 1, 0))
+    log = ScalarLog(metrics, EventBus(), tally_at(1), lambda: (1, 0))
     log.log(None, None, None, {"loss": torch.tensor(2, dtype=dtype), "one": torch.ones(1, 1)})
     assert metrics.latest("loss").value == 2.0
     assert metrics.latest("one").value == 1.0

@@ -1,0 +1,170 @@
+"""Count the steps of the one optimizer that matters to a model."""
+
+import weakref
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from nbtorchviz.capture.hooks import generation
+
+PATIENCE = 3
+"""Root forwards without a matching step after which the forward itself is the boundary."""
+
+MOST_ACCUMULATED = 256
+
+
+class Tally:
+    """How many steps were finished, and how many more may be counted without telling anybody.
+
+    Where a step takes less than a millisecond it leaves the processor's caches cold, and every
+    line of Python and every object it touches then costs. So these two stand alone.
+    """
+
+    __slots__ = ("count", "left")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.left = 0
+
+
+class Steps:
+    """Counts the steps of the one optimizer that matters to a model.
+
+    The first optimizer given counts; without one, the first seen to own parameters of this model.
+    When that one is gone, or silent while another keeps stepping, the other takes its place.
+    """
+
+    def __init__(self, root: "weakref.ref[nn.Module]", optimizers: Iterable[Optimizer]) -> None:
+        self.tally = Tally()
+        self.silent = 0
+        """Grad-enabled root forwards since the last step that counted."""
+        self.forwards = 0
+        """Root forwards of any kind since then."""
+        self._accumulated = 0
+        """Root forwards that the last step took."""
+        self._rivals: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
+        """Steps of other optimizers that own parameters, since the last step that counted."""
+        self._rivalled = False
+        """Whether there are any."""
+        self._root = root
+        self._born = generation()
+        self._given: tuple[weakref.ref[Optimizer], ...] = ()
+        self._chosen: weakref.ref[Optimizer] | None = None
+        self._owns: weakref.WeakKeyDictionary[Optimizer, tuple[int, bool]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self.give(optimizers)
+
+    def give(self, optimizers: Iterable[Optimizer]) -> None:
+        """Name the optimizers; the first one's steps are counted."""
+        self._given = tuple(weakref.ref(optimizer) for optimizer in optimizers)
+        self._chosen = None
+
+    @property
+    def count(self) -> int:
+        """Finished steps of the optimizer that counts."""
+        return self.tally.count
+
+    @property
+    def given(self) -> bool:
+        """True while an optimizer that was named is alive."""
+        return bool(self._given) and self._given[0]() is not None
+
+    @property
+    def counting(self) -> "weakref.ref[Optimizer] | None":
+        """The optimizer whose steps are counted; None while none was seen."""
+        return self._given[0] if self.given else self._chosen
+
+    @property
+    def learning_rate(self) -> float | None:
+        """Of the first parameter group of the optimizer that counts; None when not known."""
+        ref = self.counting
+        optimizer = None if ref is None else ref()
+        if optimizer is None or not optimizer.param_groups:
+            return None
+        rate = optimizer.param_groups[0].get("lr")
+        if isinstance(rate, torch.Tensor):
+            if rate.device.type != "cpu" or rate.numel() != 1:
+                return None  # a rate on a GPU is not waited for
+            return float(rate.item())
+        return float(rate) if isinstance(rate, int | float) else None
+
+    @property
+    def known(self) -> list[Optimizer]:
+        """The optimizers that were named, or the one that was found."""
+        refs = self._given or ((self._chosen,) if self._chosen is not None else ())
+        return [optimizer for ref in refs if (optimizer := ref()) is not None]
+
+    @property
+    def seen(self) -> list[Optimizer]:
+        """All of those, and any other that was seen to own parameters of the model."""
+        owners = [optimizer for optimizer, (_, owns) in self._owns.items() if owns]
+        return list(dict.fromkeys([*self.known, *owners]))
+
+    def ignores(self, optimizer: Optimizer) -> bool:
+        """Whether a step of ``optimizer`` changes nothing here."""
+        if self.given:
+            return self._given[0]() is not optimizer
+        return not self._owned(optimizer)
+
+    def trains(self, optimizer: Optimizer) -> bool:
+        """Whether ``optimizer`` owns parameters of this model."""
+        return self._born == generation() and self._owned(optimizer)
+
+    def matches(self, optimizer: Optimizer) -> bool:
+        """Count this step if it is one that counts."""
+        if self._born != generation():
+            return False
+        known = self._given[0]() if self._given else None
+        if known is not None:
+            if known is not optimizer:
+                return False
+        else:
+            chosen = self._chosen() if self._chosen is not None else None
+            if chosen is not optimizer:
+                if not self._owned(optimizer):
+                    return False
+                self._rivalled = True
+                steps = self._rivals[optimizer] = self._rivals.get(optimizer, 0) + 1
+                if chosen is not None and steps < PATIENCE:
+                    return False
+                self._chosen = weakref.ref(optimizer)
+        self.tally.count += 1
+        if self._rivalled:  # to ask the dictionary takes as long as all the rest
+            self._rivalled = False
+            self._rivals.clear()
+        if 0 < self.silent <= MOST_ACCUMULATED:  # 0: nobody looked at the forwards
+            self._accumulated = self.silent
+        self.silent = self.forwards = 0
+        return True
+
+    def skipped(self) -> None:
+        """Note that the forwards since the last step belong to one that a scaler skipped."""
+        self.silent = self.forwards = 0
+
+    def by_forward(self, *, grad: bool) -> bool:
+        """Tell whether the end of the present root forward is the boundary.
+
+        Gradient accumulation over more micro-batches than ``PATIENCE`` is learnt at its first
+        step.
+        """
+        if grad:
+            return self.silent > max(PATIENCE, 2 * self._accumulated)
+        return self.count == 0 and not self._given and self.forwards > PATIENCE
+
+    def _owned(self, optimizer: Optimizer) -> bool:
+        size = sum(len(group["params"]) for group in optimizer.param_groups)
+        known = self._owns.get(optimizer)
+        if known is not None and known[0] == size:
+            return known[1]
+        root = self._root()
+        mine = {id(parameter) for parameter in root.parameters()} if root is not None else set()
+        owned = any(
+            id(parameter) in mine
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        )
+        self._owns[optimizer] = (size, owned)
+        return owned
