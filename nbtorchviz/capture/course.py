@@ -20,7 +20,7 @@ from nbtorchviz.capture.reading import Reading
 from nbtorchviz.capture.steps import Steps
 from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.twin import run_twin
-from nbtorchviz.capture.windows import Window
+from nbtorchviz.capture.windows import Window, half_autocast
 from nbtorchviz.errors import NonFiniteError
 
 MOST_WAITING = 2
@@ -129,6 +129,8 @@ class Course(Coasting):
         self.micro = self._steps.silent if grad else 0
         self._steps.forwards += 1
         self._steps.silent += grad
+        if self.micro and self._reading.busy:
+            self._reading.again()
         alone = self._alone = self._steps.by_forward(grad=grad)
         if alone:
             self._finish()
@@ -165,7 +167,7 @@ class Course(Coasting):
         )
         self._window = window
         if phase == "train":
-            self._reading.arm(root, plan)
+            self._reading.arm(root, plan, halved=half_autocast())
             dispatcher.announce()
             if (optimizer := dispatcher.inside) is not None:
                 self._reading.in_closure(optimizer)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from nbtorchviz.capture.hooks import ParameterHook
 from nbtorchviz.capture.parameter_norms import Norms, WeightNorms, lengths, same_values
@@ -55,7 +56,10 @@ class ParameterReader:
     Args:
         root: the model.
         optimizers: those that are known to train it.
-        raw: also read gradients before clipping, by hooks on the parameters.
+        raw: also read gradients before clipping, by hooks on the parameters. Without, gradients
+            that nothing has changed in place are as the backward left them.
+        hooks: whether hooks on parameters are allowed at all; those that no known optimizer trains
+            have one, because nothing else reads their gradients.
         weight_norms: kept from one reader to the next.
         fault: called with (where, exception).
     """
@@ -66,6 +70,7 @@ class ParameterReader:
         optimizers: Iterable[Optimizer],
         *,
         raw: bool = True,
+        hooks: bool = True,
         weight_norms: WeightNorms | None = None,
         fault: Callable[[str, BaseException], None] = lambda where, error: None,
     ) -> None:
@@ -89,19 +94,35 @@ class ParameterReader:
         self._updates: dict[int, HostCopy] = {}
         """Differences where numpy cannot read the weights; else ``_before`` and ``_after``."""
         self._awaited: list[HostCopy | Norms] = []
+        self._untouched: set[int] = set()
+        """Read by an optimizer's hook, and not changed in place since the backward made them."""
+        self.changed = False
+        """Whether gradients were changed between the backward and the optimizer, as clipping does;
+        known once developed."""
         self.step: int | None = None
         """The step that was read, once it finished."""
         self.cost_s = 0.0
         """Seconds that reading took."""
         for optimizer in optimizers:
             self._learn(optimizer)
-        self._handles = [
-            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                ParameterHook(self, str(at))
-            )
-            for at, (_, parameter) in enumerate(self._named)
-            if raw and parameter.requires_grad and parameter.is_leaf
-        ]
+        self._hooks_allowed = hooks
+        self._handles: dict[int, RemovableHandle] = {}
+        self._look(at for at in range(len(self._named)) if raw or at not in self._rates)
+
+    def look(self) -> None:
+        """Read gradients before clipping from now on: the backward that counts is still to come."""
+        if not self._read:
+            self._look(range(len(self._named)))
+
+    def _look(self, places: Iterable[int]) -> None:
+        for at in places:
+            parameter = self._named[at][1]
+            if not self._hooks_allowed or at in self._handles:
+                continue
+            if parameter.requires_grad and parameter.is_leaf:
+                self._handles[at] = parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                    ParameterHook(self, str(at))
+                )
 
     # Called by the hooks
 
@@ -214,7 +235,9 @@ class ParameterReader:
         raw = {at: vector_of(copy) for at, copy in self._raw.items()}
         norms = _values(self._gradient_norms)
         same = same_values(raw, clipped)
-        found = {at: norms[at] for at in same if at in norms}
+        unread = norms.keys() - raw.keys()
+        self.changed = len(same) < len(raw.keys() & norms.keys()) or not unread <= self._untouched
+        found = {at: norms[at] for at in (*same, *(unread & self._untouched)) if at in norms}
         rest = [at for at in raw if at not in found]
         after = [clipped.get(at, _NOTHING) for at in rest]
         both = zip(rest, lengths([raw[at] for at in rest]), lengths(after), strict=True)
@@ -274,6 +297,8 @@ class ParameterReader:
             if gradient is None:
                 self._words[at] = "unused"
                 continue
+            if not gradient._version:
+                self._untouched.add(at)
             gradient = gradient.detach()
             # Of a sharded one, as a norm of the whole would be a collective.
             if type(gradient) is not Tensor and hasattr(gradient, "to_local"):
@@ -299,8 +324,8 @@ class ParameterReader:
         return copy
 
     def _unhook(self) -> None:
-        handles, self._handles = self._handles, []
-        for handle in handles:
+        handles, self._handles = self._handles, {}
+        for handle in handles.values():
             handle.remove()
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.boundaries import dispatcher
+from nbtorchviz.capture.clipping import Clipping
 from nbtorchviz.capture.parameter_norms import WeightNorms
 from nbtorchviz.capture.parameters import ParameterReader
 from nbtorchviz.capture.plans import CatchSink, Plan, WeightWant
@@ -29,6 +30,7 @@ class Reading:
         self._subject, self._steps, self._sink, self._fault = subject, steps, sink, fault
         self._clock = subject.setting.clock
         self._weight_norms = WeightNorms()
+        self._clipping = Clipping(self._clock)
         self._numbers: ParameterReader | None = None
         self._pictures: WeightReader | None = None
         self._wants: tuple[WeightWant, ...] = ()
@@ -41,20 +43,35 @@ class Reading:
         """False most of the time."""
         return self._numbers is not None or self._pictures is not None
 
-    def arm(self, root: nn.Module, plan: Plan) -> None:
-        """Read the step that this forward belongs to; one that is being read goes on."""
+    def arm(self, root: nn.Module, plan: Plan, *, halved: bool = False) -> None:
+        """Read the step that this forward belongs to; one that is being read goes on.
+
+        Args:
+            root: the model.
+            plan: says what to read.
+            halved: under float16 autocast a ``GradScaler`` may skip the step; only gradients that
+                are read as they come tell.
+        """
         if plan.parameters and self._numbers is None:
-            raw = self._subject.compiled_how is None  # a hook on a parameter would recompile it
             self._numbers = ParameterReader(
                 root,
                 self._steps.known,
-                raw=raw,
+                raw=self._clipping.look() or halved,
+                hooks=self._subject.compiled_how is None,  # one would recompile the model
                 weight_norms=self._weight_norms,
                 fault=self._fault,
             )
         if plan.weights and self._pictures is None:
             self._pictures = WeightReader(root, plan.weights, self._steps.seen)
             self._wants = plan.weights
+
+    def again(self) -> None:
+        """Hear that another forward belongs to the step that is being read.
+
+        What it accumulates is written in place, as clipping writes: only a look tells them apart.
+        """
+        if self._numbers is not None:
+            self._numbers.look()
 
     def drop(self) -> None:
         """Forget it, hooks and copies."""
@@ -159,6 +176,7 @@ class Reading:
         setting = self._subject.setting
         with reader.timed(self._clock):
             read = reader.develop(setting.summarise_many, setting.scale(), skipped=skipped)
+        self._clipping.learn(changed=reader.changed)
         step = self._steps.count if reader.step is None else reader.step
         self._sink.parameters_read(read, step, reader.cost_s)
         return skipped

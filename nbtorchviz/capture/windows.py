@@ -102,7 +102,7 @@ class Window:
 
     def enter(self, root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Put hooks on the planned modules, and copy the input sample if there are pictures."""
-        self.scaled = _half_autocast()
+        self.scaled = half_autocast()
         if self._shows:
             self._copy_input(args, kwargs)
         if self.plan.survey or self.plan.statistics:
@@ -339,7 +339,8 @@ class Window:
         return (entry.name if entry else name), call
 
 
-def _half_autocast() -> bool:
+def half_autocast() -> bool:
+    """Whether float16 autocast is on, on any device."""
     for kind in ("cuda", "cpu"):
         if torch.is_autocast_enabled(kind):
             return torch.get_autocast_dtype(kind) is torch.float16

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
+from nbtorchviz.capture.clipping import AFTER_CHANGE, CHECK_EVERY, FIRST, RARE_S, Clipping
 from nbtorchviz.capture.plans import Plan
 from nbtorchviz.capture.samples import LIMIT
 
@@ -63,6 +64,82 @@ def test_clipping_shows_in_the_difference_of_the_two_norms(read_of):
     raw, clipped = read.raw_gradient_norms, read.gradient_norms
     assert np.linalg.norm(raw) == pytest.approx(total.item(), rel=1e-5)
     assert np.linalg.norm(clipped) == pytest.approx(1.0, rel=1e-4)
+
+
+def hooked(model):
+    return any(p._post_accumulate_grad_hooks for p in model.parameters())
+
+
+def exchanged(parameters):
+    """Exchange gradients for smaller ones, as private training does."""
+    for parameter in parameters:
+        parameter.grad = parameter.grad * 0.5
+
+
+def train(model, optimizer, parameters, steps, clip=lambda parameters: None):
+    """Read each step; tell of each whether its raw norm was right, and whether hooks looked."""
+    truth = []
+    parameters.clear()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = model(torch.randn(5, 3)).square().sum()
+        looked = hooked(model)
+        loss.backward()
+        whole = math.sqrt(sum(p.grad.square().sum().item() for p in model.parameters()))
+        clip(model.parameters())
+        optimizer.step()
+        truth.append((whole, looked))
+    read = [np.linalg.norm(numbers.raw_gradient_norms) for _, numbers in parameters]
+    wholes, looked = zip(*truth, strict=True)
+    assert len(read) == steps
+    right = [raw == pytest.approx(whole, rel=1e-4) for raw, whole in zip(read, wholes, strict=True)]
+    return right, list(looked)
+
+
+def test_where_nobody_clips_most_readings_need_no_hooks_on_parameters(read_of, desk):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    right, looked = train(model, optimizer, read_of(model), FIRST + 2 * CHECK_EVERY)
+    assert all(right)
+    assert [at for at, look in enumerate(looked) if look] == [
+        *range(FIRST),
+        FIRST - 1 + CHECK_EVERY,
+        FIRST - 1 + 2 * CHECK_EVERY,
+    ]
+    assert desk.faults == []
+
+
+def test_clipping_that_begins_unseen_is_missed_for_one_reading_and_never_wrong(read_of, desk):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    parameters = read_of(model)
+    train(model, optimizer, parameters, FIRST + 1)
+    right, looked = train(model, optimizer, parameters, 6, lambda p: clip_grad_norm_(p, 1e-3))
+    assert looked == right == [False] + 5 * [True]
+    first = parameters[0][1]
+    assert np.isnan(first.raw_gradient_norms).all()  # not known, rather than wrong
+    right, looked = train(model, optimizer, parameters, AFTER_CHANGE + 1)
+    assert all(right)
+    assert looked == AFTER_CHANGE * [True] + [False]
+    assert desk.faults == []
+
+
+def test_gradients_that_are_exchanged_are_met_by_the_readings_that_look(read_of):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    parameters = read_of(model)
+    train(model, optimizer, parameters, FIRST + 1)
+    right, looked = train(model, optimizer, parameters, CHECK_EVERY + 4, exchanged)
+    assert right[-5:] == looked[-5:] == 5 * [True]
+
+
+def test_readings_far_apart_always_look():
+    now = [0.0]
+    clipping = Clipping(lambda: now[0])
+    assert all(clipping.look() for _ in range(FIRST))
+    assert not clipping.look()
+    now[0] += 2 * RARE_S
+    assert clipping.look()
 
 
 def test_accumulated_gradients_are_read_once_at_the_step(read_of):
