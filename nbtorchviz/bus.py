@@ -50,15 +50,6 @@ class Subscription(Generic[E]):
         self.cancel()
 
 
-class Interest:
-    """Whether anyone would hear an event of one type; kept up to date by the bus."""
-
-    __slots__ = ("wanted",)
-
-    def __init__(self) -> None:
-        self.wanted = False
-
-
 class EventBus:
     """Calls every handler subscribed to an event's type, in the order of subscription.
 
@@ -88,7 +79,7 @@ class EventBus:
         """Taken again by one thread: a garbage collection inside may cancel a subscription."""
         # Tuples, replaced as a whole: publishing reads them without the lock.
         self._handlers: dict[type, tuple[Subscription[Any], ...]] = {}
-        self._interests: dict[type, Interest] = {}
+        self._interests: list[tuple[type, Callable[[bool], object]]] = []
         self._queue: deque[tuple[Subscription[Any], Any]] = deque()
         self._ready = threading.Condition(self._lock)
         self._busy = False
@@ -133,16 +124,15 @@ class EventBus:
         """Whether anyone would hear an event of this very type."""
         return any(kind in self._handlers for kind in event_type.__mro__)
 
-    def interest(self, event_type: type) -> Interest:
-        """Return the answer of ``wants`` for one who asks very often: it stays true."""
+    def tell_interest(self, event_type: type, changed: Callable[[bool], object]) -> None:
+        """Call ``changed`` with what ``wants`` returns, now and whenever that may have changed."""
         with self._lock:
-            found = self._interests.setdefault(event_type, Interest())
-            self._changed()
-            return found
+            self._interests.append((event_type, changed))
+            changed(self.wants(event_type))
 
     def _changed(self) -> None:
-        for event_type, interest in self._interests.items():
-            interest.wanted = self.wants(event_type)
+        for event_type, changed in self._interests:
+            changed(self.wants(event_type))
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until every queued event was handled; False if that took too long."""

@@ -77,7 +77,7 @@ class Guarding:
         self._must_be_open()
         self._nonfinite.arm(action, every_step=every_step)
         armed = action is not None
-        self._scalars.alarm = self._nonfinite.logged if armed else None
+        self._scalars.sound(self._nonfinite.logged if armed else None)
         if armed:
             self._hold_fully()
 

@@ -73,11 +73,13 @@ class ScalarLog:
         place: Callable[[], tuple[int, int]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.alarm: Callable[[str, float], None] | None = None
-        """Called with each number that is not finite, by the thread that logged it."""
         self._metrics, self._bus = metrics, bus
         self._tally, self._where = tally, place
-        self._interest = bus.interest(ScalarLogged)
+        self._alarm: Callable[[str, float], None] | None = None
+        self._heard = False
+        """Whether anybody subscribed to logged numbers."""
+        self._plain = True
+        """Whether numbers need only be queued: nobody hears them, and there is no alarm."""
         self._place = _Place()
         """Of numbers that are logged with nothing but their names."""
         self._clock, self._began = clock, clock()
@@ -86,6 +88,16 @@ class ScalarLog:
         self._queue: deque[_Entry] = deque()
         metrics.settle()  # of an earlier session whose curves go on here
         metrics.settle = self.settle
+        bus.tell_interest(ScalarLogged, self._listen)
+
+    def sound(self, alarm: Callable[[str, float], None] | None) -> None:
+        """Call ``alarm`` with each number that is not finite, on the thread that logs it."""
+        self._alarm = alarm
+        self._listen(self._heard)
+
+    def _listen(self, heard: bool) -> None:
+        self._heard = heard
+        self._plain = not heard and self._alarm is None
 
     @property
     def epoch(self) -> float | None:
@@ -100,8 +112,7 @@ class ScalarLog:
         metrics: dict[str, object],
     ) -> None:
         """Record ``metrics``, all or none; a tensor on another device is cloned and read later."""
-        plain = step is None and phase is None and epoch is None
-        if not plain or self._interest.wanted or self.alarm is not None:
+        if not (self._plain and step is None and phase is None and epoch is None):
             self._log(step, phase, epoch, metrics)
             return
         # As in most loops. This runs cold, so every line of it and every object it touches costs.
@@ -109,8 +120,11 @@ class ScalarLog:
         entries: tuple[_Entry, ...] = ()
         for name, value in metrics.items():
             number: object = value
-            if type(value) is Tensor and value.is_cpu and not value.ndim:
-                number = value.item()
+            if type(value) is Tensor and value.is_cpu:
+                try:
+                    number = value.item()
+                except RuntimeError:  # of several values
+                    number = None
             if type(number) is not float:
                 self._log(step, phase, epoch, metrics)
                 return
@@ -133,7 +147,7 @@ class ScalarLog:
         metrics: dict[str, object],
     ) -> None:
         """Record whatever may be logged, at any step."""
-        began, heard = self._clock(), self._interest.wanted
+        began, heard = self._clock(), self._heard
         at = self._tally.count if step is None else as_step(step)
         phase = "train" if phase is None else as_phase(phase)
         epoch = self.epoch if epoch is None else as_epoch(epoch)
@@ -147,10 +161,10 @@ class ScalarLog:
             self.settle(wait=False)
         elif not waiting:
             self._metrics.touch()
-        if self.alarm is not None:
+        if self._alarm is not None:
             for _, _, name, value, _ in entries:
                 if isinstance(value, float) and not math.isfinite(value):
-                    self.alarm(name, value)
+                    self._alarm(name, value)
         self._cost_s += self._clock() - began
 
     def take_cost_s(self) -> float:

@@ -103,7 +103,7 @@ def browser_state(session: Session, pick: Selection, event: LayerCaptured | None
 
 def _flags(history: MetricHistory, steps: Sequence[int]) -> list[dict[str, Any]]:
     """What happened among the kept steps of this run; older flags would open a later picture."""
-    current = history.current_run
+    current = history.newest_run
     seen = [f for f in history.flags if steps and f.run == current and f.step >= steps[0]]
     return [
         {"step": flag.step, "text": flag.text[:WORDS], "kind": flag.kind}

@@ -52,7 +52,7 @@ def session_state(session: Session, successor: str | None = None) -> dict[str, A
     return {
         "model": session.model_name,
         "parameters": session.tap.parameters,
-        "run": session.metrics.current_run,
+        "run": session.metrics.newest_run,
         "step": session.step,
         "phase": "eval" if facts.unmatched else "train",
         "epoch": session.epoch,
