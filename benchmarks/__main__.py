@@ -8,6 +8,7 @@ from importlib import import_module
 NAMES = {
     "step-time": "step_time",
     "frame": "frame_cost",
+    "controls": "controls",
     "curve": "curve_cost",
     "cache": "cache_cost",
     "attach": "attach",
