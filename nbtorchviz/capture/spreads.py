@@ -2,6 +2,7 @@
 
 import math
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,12 @@ class _Read:
     copy: Copy
     batch: Copy | None = None
     gradient: Copy | None = None
+    same: "_Read | None" = None
+    """Of the layer that put out this very tensor: what comes to it comes here."""
+
+    def came(self) -> Copy | None:
+        """What was read of the gradient."""
+        return self.gradient if self.same is None else self.same.came()
 
 
 class RowsClock:
@@ -80,6 +87,8 @@ class Spreads:
         self._fault = fault
         self._read: dict[str, _Read] = {}
         self._open, self._hooked = True, False
+        self._last: tuple[weakref.ref[Tensor], int, _Read] | None = None
+        """The tensor that was read last, its version, and what was read."""
         self._by_torch = False
         """Whether any copy may still be on its way; those of numpy never are."""
         self._rows, self._clock = rows or RowsClock(), clock
@@ -91,6 +100,12 @@ class Spreads:
         """Read some values of one call's output, and its gradient when that comes."""
         if key in self._read:
             return
+        if self._last is not None:
+            ref, version, last = self._last
+            if ref() is tensor and _version(tensor) == version:
+                # A block puts out what its last layer did, a dropout of 0 what it was given.
+                self._read[key] = _Read(key, last.count, training, last.copy, last.batch, same=last)
+                return
         values = as_numpy(tensor)
         copy = copied(tensor, values)
         if copy is None:
@@ -100,7 +115,9 @@ class Spreads:
             batch = rows_of(tensor) if values is None else rows_in(values)
         self._by_torch = self._by_torch or isinstance(copy, HostCopy)
         count = tensor.numel() if values is None else values.size
-        self._read[key] = _Read(key, count, training, copy, batch)
+        read = self._read[key] = _Read(key, count, training, copy, batch)
+        written = _version(tensor)
+        self._last = None if written is None else (weakref.ref(tensor), written, read)
         if tensor.requires_grad and not tensor.is_nested:
             tensor.register_hook(SpreadHook(self, key))  # type: ignore[no-untyped-call]
             self._hooked = True
@@ -153,18 +170,18 @@ class Spreads:
             scale: factor by which a ``GradScaler`` multiplied the loss, taken out of gradients.
         """
         reads = list(self._read.values())
-        came = [read for read in reads if read.gradient is not None]
+        gradients = [read.came() for read in reads]
+        came = [at for at, gradient in enumerate(gradients) if gradient is not None]
         vectors = [vector_of(read.copy) for read in reads]
-        for read in came:
-            assert read.gradient is not None
-            vector = vector_of(read.gradient)
+        for gradient in gradients:
+            if gradient is None:
+                continue
+            vector = vector_of(gradient)
             vectors.append(vector if scale in (None, 1.0) else vector / np.float32(scale or 1.0))
-        counts = [read.count for read in reads] + [read.count for read in came]
+        counts = [read.count for read in reads] + [reads[at].count for at in came]
         statistics, histograms = summarise_many(vectors, counts)
         total, places = len(reads), np.full(len(reads), -1)
-        places[[at for at, read in enumerate(reads) if read.gradient is not None]] = np.arange(
-            total, len(vectors)
-        )
+        places[came] = np.arange(total, len(vectors))
         norms = np.where(places < 0, math.nan, _norms(statistics, vectors)[places])
         spreads = _spreads_over_batch([read.batch for read in reads])
         if self._with_rows and total:
@@ -183,6 +200,14 @@ class Spreads:
             training=tuple([read.training for read in reads]),
             batch_spreads=batch_spreads,
         )
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often it was written in place; None where torch does not count that."""
+    try:
+        return tensor._version
+    except RuntimeError:  # made in inference mode
+        return None
 
 
 def _norms(table: StatisticsTable, vectors: Sequence[NDArray[Any]]) -> NDArray[np.float64]:

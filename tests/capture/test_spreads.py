@@ -40,6 +40,54 @@ def test_gradient_norms_are_those_of_autograd(tap_on, desk):
     assert desk.faults == []
 
 
+class Residual(nn.Module):
+    """Its output is its last layer's, its dropout of 0 gives back what it is given, and its ReLU
+    writes over what the layer before put out."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.0))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return x + self.relu(self.block(x))
+
+
+def test_a_tensor_that_several_layers_put_out_is_read_once_for_all_of_them(tap_on, desk):
+    model, hooks = nn.Sequential(Residual(), nn.Linear(4, 2)), []
+    tap_on(model, plan=Plan(statistics=True))
+    inputs, register = torch.randn(5, 4), torch.Tensor.register_hook
+    hidden = model[0].block(inputs).detach().requires_grad_()
+    model[1](inputs + hidden.relu()).square().sum().backward()
+    torch.Tensor.register_hook = lambda *args: (hooks.append(args[0]), register(*args))[1]
+    try:
+        run(model, inputs, loss=lambda out: out.square().sum())
+    finally:
+        torch.Tensor.register_hook = register
+    found = desk.catch.statistics
+    at = {name: number for number, name in enumerate(found.layers)}
+    same = [at[name] for name in ("0.block.0", "0.block.1", "0.block")]
+    for number in same:
+        assert found.statistics[number].minimum == pytest.approx(hidden.min().item())
+        assert found.gradient_norms[number] == pytest.approx(hidden.grad.norm().item(), rel=1e-5)
+        assert found.gradients[number] == found.gradients[same[0]] is not None
+    assert found.statistics[at["0.relu"]].minimum == 0.0
+    assert found.gradient_norms[at["0.relu"]] > found.gradient_norms[same[0]]
+    assert len(hooks) == 4  # block, relu, the sum, and the last layer, which is the whole's output
+    assert desk.faults == []
+
+
+def test_what_inference_mode_puts_out_is_read_each_time():
+    kept = spreads.Spreads(pytest.fail)
+    with torch.inference_mode():
+        output = torch.linspace(-1, 1, 6).reshape(2, 3)
+        kept.take("linear", output, training=False)
+        kept.take("relu", output.relu_(), training=False)
+    found = kept.develop(summarise_many, None)
+    assert found.statistics[0].minimum == -1.0
+    assert found.statistics[1].minimum == 0.0
+
+
 def test_norm_of_a_sampled_gradient_is_close(tap_on, desk):
     model = nn.Sequential(nn.Linear(64, 512), nn.Linear(512, 1))
     tap_on(model, plan=Plan(statistics=True))
