@@ -105,8 +105,7 @@ class EventBus:
             raise TypeError(f"subscribe() needs a callable handler, got {handler!r}")
         subscription = Subscription(self, event_type, handler, inline)
         with self._lock:
-            self._handlers[event_type] = (*self._handlers.get(event_type, ()), subscription)
-            self._changed()
+            self._change(event_type, lambda before: (*before, subscription))
         return subscription
 
     def publish(self, event: object) -> None:
@@ -154,14 +153,25 @@ class EventBus:
 
     def _remove(self, subscription: Subscription[Any]) -> None:
         with self._lock:
-            left = tuple(
-                s for s in self._handlers.get(subscription.event_type, ()) if s is not subscription
+            self._change(
+                subscription.event_type,
+                lambda before: tuple(s for s in before if s is not subscription),
             )
-            if left:
-                self._handlers[subscription.event_type] = left
-            else:
-                self._handlers.pop(subscription.event_type, None)
-            self._changed()
+
+    def _change(
+        self,
+        event_type: type,
+        change: Callable[[tuple[Subscription[Any], ...]], tuple[Subscription[Any], ...]],
+    ) -> None:
+        while True:
+            before = self._handlers.get(event_type, ())
+            after = change(before)
+            if self._handlers.get(event_type, ()) is before:
+                break  # else a garbage collection in between cancelled one
+        self._handlers[event_type] = after
+        if not after:
+            del self._handlers[event_type]
+        self._changed()
 
     def _call(self, subscription: Subscription[Any], event: object) -> None:
         try:

@@ -174,3 +174,22 @@ def test_publishing_without_subscribers_does_no_work():
     bus, event = EventBus(), loss()
     per_call_s = min(timeit.repeat(lambda: bus.publish(event), number=1000, repeat=5)) / 1000
     assert per_call_s < 20e-6  # the bar, 1 us, is printed by the benchmark; this catches a blunder
+
+
+def test_a_subscription_that_the_garbage_collector_cancels_while_another_is_made_stays_cancelled():
+    bus, heard = EventBus(), []
+    first = bus.subscribe(ScalarLogged, heard.append)
+
+    class Handlers(dict):
+        def get(self, *args):
+            found = super().get(*args)
+            if bus.collect:
+                bus.collect = False
+                first.cancel()
+            return found
+
+    bus.collect, bus._handlers = True, Handlers(bus._handlers)
+    second = bus.subscribe(ScalarLogged, lambda event: None)
+    assert (first.active, second.active) == (False, True)
+    second.cancel()
+    assert not bus.wants(ScalarLogged)

@@ -1,5 +1,6 @@
 """Know when a step begins and when it is finished: two process-wide optimizer hooks."""
 
+import inspect
 import sys
 import weakref
 from collections.abc import Iterator
@@ -82,13 +83,15 @@ class _Dispatcher:
         if _may_nest(type(optimizer)):
             return
         with self._lock:
-            for ref in self._alive(listener):
-                other = ref()
-                if other is not None and not other.ignores(optimizer):
-                    return
-            left = {key: other for key, other in self._tallies.items() if other.left}
+            listeners = [other for ref in self._listeners if (other := ref()) is not None]
+            others = [other for other in listeners if other is not listener]
+            if len(others) == len(listeners):
+                return  # it left just now
+            if not all(other.ignores(optimizer) for other in others):
+                return
+            left = {k: t for k, t in self._tallies.items() if t is not tally and t.left}
             self._tallies = {**left, id(optimizer): tally}
-            self._quiet = len(self._listeners) == 1
+            self._quiet = not others
 
     def tell_all(self) -> None:
         """Tell every listener of the very next step again. Any thread may call it."""
@@ -190,9 +193,10 @@ class _Dispatcher:
 
 
 def _may_nest(kind: type[Optimizer]) -> bool:
-    """Whether a step of this class may call a step of a parent for which torch calls hooks too."""
-    steps = {vars(base).get("step") for base in kind.__mro__}
-    return sum(hasattr(step, "hooked") for step in steps) > 1
+    """Whether a step of this class may call a step of a parent, for which torch may call hooks."""
+    own = kind.__mro__[: kind.__mro__.index(Optimizer)]
+    steps = {inspect.unwrap(vars(base)["step"]) for base in own if "step" in vars(base)}
+    return len(steps) > 1
 
 
 dispatcher = _Dispatcher()

@@ -17,10 +17,9 @@ class Clipping:
     """Says for each reading whether to look at gradients before they are clipped, too.
 
     A hook on each parameter, put on and taken off at every step, took as long as all the rest of
-    a reading. A gradient that nothing has changed in place is the one that the backward left, so
-    most readings can tell without hooks whether it was clipped (``clip_grad_norm_`` and
-    ``clip_grad_value_`` write in place even where they change nothing); gradients that were
-    exchanged for others are met by the readings that look.
+    a reading. So readings in quick succession look only now and then, until one finds gradients
+    that were changed: a look sees it whatever way they were, and the others see what is written in
+    place (``clip_grad_norm_``, ``clip_grad_value_``). What was not looked at is not known.
 
     Args:
         clock: seconds.

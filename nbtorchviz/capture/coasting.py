@@ -50,6 +50,7 @@ class Coasting(StepListener):
     def attend(self) -> None:
         """Hear the very next step again, from any thread."""
         self._coasting = False
+        self._steps.tally.left = 0  # another thread may be putting it back in its place
         dispatcher.tell_all()
 
     def _coasts_over(self, optimizer: Optimizer) -> bool:

@@ -56,8 +56,7 @@ class ParameterReader:
     Args:
         root: the model.
         optimizers: those that are known to train it.
-        raw: also read gradients before clipping, by hooks on the parameters. Without, gradients
-            that nothing has changed in place are as the backward left them.
+        raw: also read gradients before clipping, by hooks on the parameters.
         hooks: whether hooks on parameters are allowed at all; those that no known optimizer trains
             have one, because nothing else reads their gradients.
         weight_norms: kept from one reader to the next.
@@ -94,11 +93,9 @@ class ParameterReader:
         self._updates: dict[int, HostCopy] = {}
         """Differences where numpy cannot read the weights; else ``_before`` and ``_after``."""
         self._awaited: list[HostCopy | Norms] = []
-        self._untouched: set[int] = set()
-        """Read by an optimizer's hook, and not changed in place since the backward made them."""
         self.changed = False
-        """Whether gradients were changed between the backward and the optimizer, as clipping does;
-        known once developed."""
+        """Whether gradients were seen to be changed between the backward and the optimizer, as
+        clipping does; all that is to be seen of it is known once this is developed."""
         self.step: int | None = None
         """The step that was read, once it finished."""
         self.cost_s = 0.0
@@ -235,9 +232,8 @@ class ParameterReader:
         raw = {at: vector_of(copy) for at, copy in self._raw.items()}
         norms = _values(self._gradient_norms)
         same = same_values(raw, clipped)
-        unread = norms.keys() - raw.keys()
-        self.changed = len(same) < len(raw.keys() & norms.keys()) or not unread <= self._untouched
-        found = {at: norms[at] for at in (*same, *(unread & self._untouched)) if at in norms}
+        self.changed |= len(same) < len(raw.keys() & norms.keys())
+        found = {at: norms[at] for at in same if at in norms}
         rest = [at for at in raw if at not in found]
         after = [clipped.get(at, _NOTHING) for at in rest]
         both = zip(rest, lengths([raw[at] for at in rest]), lengths(after), strict=True)
@@ -297,8 +293,8 @@ class ParameterReader:
             if gradient is None:
                 self._words[at] = "unused"
                 continue
-            if not gradient._version:
-                self._untouched.add(at)
+            if at not in self._raw and (gradient.is_inference() or gradient._version):
+                self.changed = True  # written in place
             gradient = gradient.detach()
             # Of a sharded one, as a norm of the whole would be a collective.
             if type(gradient) is not Tensor and hasattr(gradient, "to_local"):

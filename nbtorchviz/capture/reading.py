@@ -139,6 +139,7 @@ class Reading:
                 parameters=numbers is not None,
                 weights=() if pictures is None else self._wants,
             ),
+            halved=True,  # it may be; nothing tells here
         )
 
     def counted(self) -> None:

@@ -48,6 +48,8 @@ class Steps:
         """Steps of other optimizers that own parameters, since the last step that counted."""
         self._rivalled = False
         """Whether there are any."""
+        self._rivalled_at = 0
+        """Count when the newest of them was."""
         self._root = root
         self._born = generation()
         self._given: tuple[weakref.ref[Optimizer], ...] = ()
@@ -104,10 +106,10 @@ class Steps:
         return list(dict.fromkeys([*self.known, *owners]))
 
     def ignores(self, optimizer: Optimizer) -> bool:
-        """Whether a step of ``optimizer`` changes nothing here."""
-        if self.given:
-            return self._given[0]() is not optimizer
-        return not self._owned(optimizer)
+        """Whether a step of ``optimizer`` changes nothing here. From any thread; keeps nothing."""
+        if self._given and self._given[0]() is optimizer:
+            return False
+        return not self._found_in(optimizer)
 
     def trains(self, optimizer: Optimizer) -> bool:
         """Whether ``optimizer`` owns parameters of this model."""
@@ -126,11 +128,14 @@ class Steps:
             if chosen is not optimizer:
                 if not self._owned(optimizer):
                     return False
-                self._rivalled = True
+                if self._rivalled_at != self.count:  # steps that were just counted lie between
+                    self._rivals.clear()
+                self._rivalled, self._rivalled_at = True, self.count
                 steps = self._rivals[optimizer] = self._rivals.get(optimizer, 0) + 1
                 if chosen is not None and steps < PATIENCE:
                     return False
                 self._chosen = weakref.ref(optimizer)
+                self.tally.left = 0  # which was of the other's steps
         self.tally.count += 1
         if self._rivalled:  # to ask the dictionary takes as long as all the rest
             self._rivalled = False
@@ -159,12 +164,15 @@ class Steps:
         known = self._owns.get(optimizer)
         if known is not None and known[0] == size:
             return known[1]
+        owned = self._found_in(optimizer)
+        self._owns[optimizer] = (size, owned)
+        return owned
+
+    def _found_in(self, optimizer: Optimizer) -> bool:
         root = self._root()
         mine = {id(parameter) for parameter in root.parameters()} if root is not None else set()
-        owned = any(
+        return any(
             id(parameter) in mine
             for group in optimizer.param_groups
             for parameter in group["params"]
         )
-        self._owns[optimizer] = (size, owned)
-        return owned

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from nbtorchviz.session.series import Row
 LONGEST_QUEUE = 1024
 """Numbers that may wait; nobody reads them in a script."""
 COST_EVERY = 17
-"""At every such step it is measured what a call costs."""
+"""At every so-manyth call it is measured what one costs."""
 
 
 class Counter(Protocol):
@@ -30,17 +30,9 @@ class Counter(Protocol):
         ...
 
 
-class _Place(NamedTuple):
-    """What numbers that are logged one after the other mostly have in common."""
-
-    phase: str = "train"
-    epoch: float | None = None
-    heard: bool = False
-    """Whether anybody had subscribed to logged numbers by then."""
-    forward: int = 0
-    """This and ``micro`` are known of those that were heard."""
-    micro: int = 0
-
+_Place = tuple[str, float | None, bool, int, int]
+"""What numbers that are logged one after the other mostly have in common: phase and epoch; whether
+anybody had subscribed to them by then; forward and micro, known of those that were heard."""
 
 _Entry = tuple[int, float, str, float | Tensor, _Place]
 """Step, clock, name and value of one number, and its place.
@@ -75,15 +67,18 @@ class ScalarLog:
     ) -> None:
         self._metrics, self._bus = metrics, bus
         self._tally, self._where = tally, place
+        self._choosing = threading.RLock()
+        """Of the next three; taken while the bus holds its own."""
         self._alarm: Callable[[str, float], None] | None = None
         self._heard = False
         """Whether anybody subscribed to logged numbers."""
         self._plain = True
         """Whether numbers need only be queued: nobody hears them, and there is no alarm."""
-        self._place = _Place()
+        self._place: _Place = ("train", None, False, 0, 0)
         """Of numbers that are logged with nothing but their names."""
         self._clock, self._began = clock, clock()
         self._cost_s = 0.0
+        self._calls = 0
         self._lock = threading.RLock()
         self._queue: deque[_Entry] = deque()
         metrics.settle()  # of an earlier session whose curves go on here
@@ -92,17 +87,19 @@ class ScalarLog:
 
     def sound(self, alarm: Callable[[str, float], None] | None) -> None:
         """Call ``alarm`` with each number that is not finite, on the thread that logs it."""
-        self._alarm = alarm
-        self._listen(self._heard)
+        with self._choosing:
+            self._alarm = alarm
+            self._plain = not self._heard and alarm is None
 
     def _listen(self, heard: bool) -> None:
-        self._heard = heard
-        self._plain = not heard and self._alarm is None
+        with self._choosing:
+            self._heard = heard
+            self._plain = not heard and self._alarm is None
 
     @property
     def epoch(self) -> float | None:
         """The last epoch that was logged."""
-        return self._place.epoch
+        return self._place[1]
 
     def log(
         self,
@@ -130,13 +127,14 @@ class ScalarLog:
                 return
             entries += ((at, began, name, number, place),)
         queue = self._queue
-        waiting = len(queue)
         queue.extend(entries)
-        if not waiting:
+        waiting = len(queue)  # afterwards: a reader may empty it at any time
+        if waiting <= len(entries):
             self._metrics.touch()
         elif waiting >= LONGEST_QUEUE:
             self.settle(wait=False)
-        if not at % COST_EVERY:
+        self._calls += 1
+        if not self._calls % COST_EVERY:
             self._cost_s += COST_EVERY * (self._clock() - began)
 
     def _log(
@@ -151,15 +149,15 @@ class ScalarLog:
         at = self._tally.count if step is None else as_step(step)
         phase = "train" if phase is None else as_phase(phase)
         epoch = self.epoch if epoch is None else as_epoch(epoch)
-        place = _Place(phase, epoch, heard, *self._where())
+        place = (phase, epoch, heard, *self._where())
         entries = [(at, began, name, _taken(name, value), place) for name, value in metrics.items()]
         if epoch != self.epoch:
-            self._place = _Place(epoch=epoch)
-        waiting = len(self._queue)
+            self._place = ("train", epoch, False, 0, 0)
         self._queue.extend(entries)
+        waiting = len(self._queue)
         if heard or waiting >= LONGEST_QUEUE:
             self.settle(wait=False)
-        elif not waiting:
+        elif waiting <= len(entries):
             self._metrics.touch()
         if self._alarm is not None:
             for _, _, name, value, _ in entries:
@@ -182,7 +180,7 @@ class ScalarLog:
             return
         with self._lock, self._metrics.quiet():
             entries = self._take(wait)
-            heard = any(entry[-1].heard for entry in entries)
+            heard = any(place[2] for *_, place in entries)
             if heard or not self._metrics.extend(self._columns(entries)):
                 for entry in entries:
                     self._keep(*entry)
@@ -190,26 +188,27 @@ class ScalarLog:
     def _take(self, wait: bool) -> list[_Entry]:
         """Empty the queue; what was logged last and must be waited for may stay behind."""
         entries = [self._queue.popleft() for _ in range(len(self._queue))]
-        while not wait and entries and isinstance(entries[-1][-1], Tensor):
+        while not wait and entries and isinstance(entries[-1][3], Tensor):
             self._queue.appendleft(entries.pop())
         return entries
 
     def _keep(self, step: int, at: float, name: str, value: float | Tensor, place: _Place) -> None:
         """Keep one number, and publish it if anybody had subscribed when it was logged."""
+        phase, epoch, heard, forward, micro = place
         run, number, elapsed_s = self._metrics.newest_run, float(value), at - self._began
-        if not place.heard:
-            self._metrics.put(run, name, place.phase, step, number, place.epoch, elapsed_s)
+        if not heard:
+            self._metrics.put(run, name, phase, step, number, epoch, elapsed_s)
             return
         event = ScalarLogged(
             name=name,
             value=number,
             run=run,
-            epoch=place.epoch,
+            epoch=epoch,
             step=step,
-            forward=place.forward,
-            micro=place.micro,
+            forward=forward,
+            micro=micro,
             elapsed_s=elapsed_s,
-            phase=place.phase,
+            phase=phase,
         )
         self._metrics.add(event)
         self._bus.publish(event)
@@ -218,8 +217,9 @@ class ScalarLog:
         """Sort values by metric, in the order of logging."""
         columns: dict[tuple[str, str], list[Row]] = {}
         for step, at, name, value, place in entries:
-            row = step, float(value), place.epoch, at - self._began
-            columns.setdefault((name, place.phase), []).append(row)
+            phase, epoch, *_ = place
+            row = step, float(value), epoch, at - self._began
+            columns.setdefault((name, phase), []).append(row)
         return columns
 
 

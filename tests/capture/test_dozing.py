@@ -345,3 +345,93 @@ def test_a_listener_that_the_garbage_collector_ends_while_another_joins_stops_no
     step(other, optimizer)
     assert staying.step == 1
     assert heard == []
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_of_two_optimizers_that_alternate_unnamed_only_one_is_counted(tap_on, wrapped):
+    model, _ = make()
+    inner = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    other = torch.optim.SGD(model[2].parameters(), lr=0.1)
+
+    class Around(torch.optim.Optimizer):
+        def step(self, closure=None):
+            inner.step()
+
+    around = Around(model.parameters(), {}) if wrapped else None
+    tap = tap_on(model)
+    tap.rest()
+    for number in range(100):
+        model(torch.ones(2, 4)).sum().backward()
+        if wrapped:
+            around.step()
+        else:
+            inner.step()
+            other.step()
+        if number % 25 == 5:
+            tap.coast(15)
+    assert tap.step == 100
+
+
+def test_an_optimizer_that_lost_its_role_is_not_counted_nor_another_in_its_place(tap_on):
+    model, first = make()
+    second = torch.optim.SGD(model.parameters(), lr=0.1)
+    tap = tap_on(model)
+    coasting(tap, model, first, 1_000)
+    for _ in range(3):
+        step(model, second)
+    tap.coast(1_000)
+    before = tap.step
+    for _ in range(5):
+        step(model, first)
+        step(model, second)
+    assert tap.step == before + 5
+    assert id(first) not in dispatcher._tallies
+
+
+def test_a_parents_step_that_torch_hooks_later_is_not_counted_too(tap_on):
+    class Parent(torch.optim.Optimizer):
+        def __init__(self, parameters):
+            super().__init__(parameters, {})
+
+        def step(self, closure=None):
+            pass
+
+    class Child(Parent):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    model, _ = make()
+    optimizer = Child(model.parameters())
+    tap = tap_on(model)
+    coasting(tap, model, optimizer)
+    Parent(nn.Linear(1, 1).parameters())  # from now on torch calls hooks for Parent.step
+    for _ in range(4):
+        step(model, optimizer)
+    assert tap.step == 5
+
+
+def test_a_session_whose_named_optimizer_is_gone_hears_of_the_other_at_once(tap_on):
+    model, optimizer = make()
+    named = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    whole, part = tap_on(model), tap_on(model[0])
+    whole.watch_optimizer([optimizer])
+    part.watch_optimizer([named])
+    part.rest()
+    coasting(whole, model, optimizer)
+    del named
+    step(model, optimizer)
+    assert (whole.step, part.step) == (2, 1)
+
+
+def test_who_attends_while_another_session_begins_to_coast_is_heard(tap_on):
+    (one, first), (other, second) = make(), make()
+    tap, beside = tap_on(one), tap_on(other)
+    coasting(tap, one, first, 100)
+    dispatcher_tallies = dispatcher._tallies
+    tap.attend()
+    dispatcher._tallies = dispatcher_tallies  # as if put back by the other thread just now
+    heard = told(tap)
+    step(one, first)
+    assert heard == [first]
+    step(other, second)
+    assert (tap.step, beside.step) == (2, 1)

@@ -1,5 +1,7 @@
 """Numbers queue up and are kept in batches: the result is as if each had been kept at once."""
 
+from collections import deque
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.steps import Tally
 from nbtorchviz.events import ScalarLogged
 from nbtorchviz.session.metrics import MetricHistory
-from nbtorchviz.session.scalar_log import ScalarLog
+from nbtorchviz.session.scalar_log import COST_EVERY, LONGEST_QUEUE, ScalarLog
 
 
 def tally_at(step):
@@ -98,3 +100,61 @@ def test_tensors_of_any_real_type_are_numbers(dtype):
     log.log(None, None, None, {"loss": torch.tensor(2, dtype=dtype), "one": torch.ones(1, 1)})
     assert metrics.latest("loss").value == 2.0
     assert metrics.latest("one").value == 1.0
+
+
+class OnDevice(torch.Tensor):
+    """Stands for a tensor whose step may still be running."""
+
+    is_cpu = property(lambda self: False)
+    waited = 0
+
+    def __float__(self):
+        OnDevice.waited += 1
+        return 1.0
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_tensor_on_a_device_is_never_waited_for_where_it_is_logged(heard):
+    OnDevice.waited, bus = 0, EventBus()
+    if heard:
+        bus.subscribe(ScalarLogged, lambda event: None)
+    log = ScalarLog(MetricHistory(), bus, Tally(), lambda: (0, 0))
+    for _ in range(LONGEST_QUEUE + 6):
+        log.log(None, None, None, {"loss": torch.ones(()).as_subclass(OnDevice)})
+    assert OnDevice.waited == 0
+    log.settle()
+    assert OnDevice.waited >= LONGEST_QUEUE + 6
+
+
+def test_whoever_reads_while_a_number_is_queued_is_told_of_the_next():
+    metrics, told = MetricHistory(), []
+    log = ScalarLog(metrics, EventBus(), Tally(), lambda: (0, 0))
+
+    class Queue(deque):
+        read = False
+
+        def extend(self, entries):
+            if self.read:
+                metrics.views()
+                told.clear()
+            super().extend(entries)
+
+    metrics.listen(lambda: told.append(1))
+    log._queue = Queue()
+    log.log(None, None, None, {"loss": 1.0})
+    Queue.read = True
+    log.log(None, None, None, {"loss": 2.0})
+    assert told
+
+
+def test_what_logging_costs_is_booked_once_whatever_the_step():
+    now = [0.0]
+
+    def clock():
+        now[0] += 1.0
+        return now[0]
+
+    log = ScalarLog(MetricHistory(), EventBus(), Tally(), lambda: (0, 0), clock)
+    for _ in range(10 * COST_EVERY):
+        log.log(None, None, None, {"loss": 1.0})
+    assert log.take_cost_s() == 10 * COST_EVERY
