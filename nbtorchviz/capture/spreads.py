@@ -54,7 +54,7 @@ class _Read:
     batch: Copy | None = None
     gradient: Copy | None = None
     same: "_Read | None" = None
-    """Of the layer that put out this very tensor: what comes to it comes here."""
+    """Of the layer that put out this very tensor before: the gradient that comes is of both."""
 
     def came(self) -> Copy | None:
         """What was read of the gradient."""
@@ -100,12 +100,6 @@ class Spreads:
         """Read some values of one call's output, and its gradient when that comes."""
         if key in self._read:
             return
-        if self._last is not None:
-            ref, version, last = self._last
-            if ref() is tensor and _version(tensor) == version:
-                # A block puts out what its last layer did, a dropout of 0 what it was given.
-                self._read[key] = _Read(key, last.count, training, last.copy, last.batch, same=last)
-                return
         values = as_numpy(tensor)
         copy = copied(tensor, values)
         if copy is None:
@@ -116,8 +110,13 @@ class Spreads:
         self._by_torch = self._by_torch or isinstance(copy, HostCopy)
         count = tensor.numel() if values is None else values.size
         read = self._read[key] = _Read(key, count, training, copy, batch)
-        written = _version(tensor)
-        self._last = None if written is None else (weakref.ref(tensor), written, read)
+        version = _version(tensor)
+        if self._last is not None and self._last[0]() is tensor and self._last[1] == version:
+            # A block puts out what its last layer did, a dropout of 0 what it was given. The values
+            # are read again all the same: what writes them through ``.data`` raises no version.
+            read.same = self._last[2]
+            return
+        self._last = None if version is None else (weakref.ref(tensor), version, read)
         if tensor.requires_grad and not tensor.is_nested:
             tensor.register_hook(SpreadHook(self, key))  # type: ignore[no-untyped-call]
             self._hooked = True

@@ -77,6 +77,20 @@ def test_a_tensor_that_several_layers_put_out_is_read_once_for_all_of_them(tap_o
     assert desk.faults == []
 
 
+def test_a_layer_that_writes_over_its_input_unnoticed_shows_its_own_values(tap_on, desk):
+    class Halved(nn.Module):
+        def forward(self, x):
+            x.data.mul_(0.5)
+            return x
+
+    model = nn.Sequential(nn.Linear(3, 3), Halved())
+    tap_on(model, plan=Plan(statistics=True))
+    run(model, torch.randn(2, 3))
+    before, after = desk.catch.statistics.statistics
+    assert after.maximum == pytest.approx(before.maximum / 2)
+    assert desk.catch.statistics.gradients[0] == desk.catch.statistics.gradients[1] is not None
+
+
 def test_what_inference_mode_puts_out_is_read_each_time():
     kept = spreads.Spreads(pytest.fail)
     with torch.inference_mode():
