@@ -109,42 +109,9 @@ class ScalarLog:
         metrics: dict[str, object],
     ) -> None:
         """Record ``metrics``, all or none; a tensor on another device is cloned and read later."""
-        if not (self._plain and step is None and phase is None and epoch is None):
-            self._log(step, phase, epoch, metrics)
+        plain = self._plain and step is None and phase is None and epoch is None
+        if plain and self._queued(metrics):
             return
-        # As in most loops. This runs cold, so every line of it and every object it touches costs.
-        began, at, place = self._clock(), self._tally.count, self._place
-        entries: tuple[_Entry, ...] = ()
-        for name, value in metrics.items():
-            number: object = value
-            if type(value) is Tensor and value.is_cpu:
-                try:
-                    number = value.item()
-                except RuntimeError:  # of several values
-                    number = None
-            if type(number) is not float:
-                self._log(step, phase, epoch, metrics)
-                return
-            entries += ((at, began, name, number, place),)
-        queue = self._queue
-        queue.extend(entries)
-        waiting = len(queue)  # afterwards: a reader may empty it at any time
-        if waiting <= len(entries):
-            self._metrics.touch()
-        elif waiting >= LONGEST_QUEUE:
-            self.settle(wait=False)
-        self._calls += 1
-        if not self._calls % COST_EVERY:
-            self._cost_s += COST_EVERY * (self._clock() - began)
-
-    def _log(
-        self,
-        step: int | None,
-        phase: str | None,
-        epoch: float | None,
-        metrics: dict[str, object],
-    ) -> None:
-        """Record whatever may be logged, at any step."""
         began, heard = self._clock(), self._heard
         at = self._tally.count if step is None else as_step(step)
         phase = "train" if phase is None else as_phase(phase)
@@ -164,6 +131,35 @@ class ScalarLog:
                 if isinstance(value, float) and not math.isfinite(value):
                     self._alarm(name, value)
         self._cost_s += self._clock() - began
+
+    def _queued(self, metrics: dict[str, object]) -> bool:
+        """Queue plain numbers, as most loops log them; False, with nothing done, for others.
+
+        This runs cold, so every line of it and every object it touches costs.
+        """
+        began, at, place = self._clock(), self._tally.count, self._place
+        entries: tuple[_Entry, ...] = ()
+        for name, value in metrics.items():
+            number: object = value
+            if type(value) is Tensor and value.is_cpu:
+                try:
+                    number = value.item()
+                except RuntimeError:  # of several values
+                    return False
+            if type(number) is not float:
+                return False
+            entries += ((at, began, name, number, place),)
+        queue = self._queue
+        queue.extend(entries)
+        waiting = len(queue)  # afterwards: a reader may empty it at any time
+        if waiting <= len(entries):
+            self._metrics.touch()
+        elif waiting >= LONGEST_QUEUE:
+            self.settle(wait=False)
+        self._calls += 1
+        if not self._calls % COST_EVERY:
+            self._cost_s += COST_EVERY * (self._clock() - began)
+        return True
 
     def take_cost_s(self) -> float:
         """Return the seconds spent in ``log`` since this was last asked."""
