@@ -1,7 +1,15 @@
-"""Know whether gradients are clipped, so that they need not be read twice at every step."""
+"""Gradients before the user clips them: when to look at those, and the hooks that do."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from nbtorchviz.capture.hooks import ParameterHook
+from nbtorchviz.capture.samples import Copy, floats_of, vector_of
+from nbtorchviz.capture.tensors import HostCopy
 
 FIRST = 4
 """The first few readings look."""
@@ -46,3 +54,56 @@ class Clipping:
         """Hear whether a reading found gradients that were changed after the backward."""
         if changed:
             self._left = AFTER_CHANGE
+
+
+class RawGradients:
+    """Some values of each gradient, as the backward left it; of micro-batches the last counts.
+
+    Args:
+        parameters: of the model.
+        fault: called with (where, exception).
+    """
+
+    def __init__(
+        self, parameters: Sequence[Tensor], fault: Callable[[str, BaseException], None]
+    ) -> None:
+        self.copies: dict[int, Copy] = {}
+        """By the place of the parameter."""
+        self.cost_s = 0.0
+        """Seconds that the hooks took."""
+        self._parameters, self._fault = parameters, fault
+        self._handles: dict[int, RemovableHandle] = {}
+
+    def look(self, places: Iterable[int]) -> None:
+        """Put hooks on the parameters at these places."""
+        for at in places:
+            parameter = self._parameters[at]
+            if at not in self._handles and parameter.requires_grad and parameter.is_leaf:
+                self._handles[at] = parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                    ParameterHook(self, str(at))
+                )
+
+    def accumulated(self, name: str, parameter: Tensor) -> None:
+        """Read some of a gradient; called by the hooks."""
+        began, gradient = time.monotonic(), parameter.grad
+        try:
+            if gradient is not None and (copy := floats_of(gradient)) is not None:
+                self.copies[int(name)] = copy
+        except Exception as error:  # raised into the backward it would end the training
+            self._fault("gradient of a parameter", error)
+        self.cost_s += time.monotonic() - began
+
+    @property
+    def ready(self) -> bool:
+        """True when no copy is still on its way from the device."""
+        return all(copy.ready for copy in self.copies.values() if isinstance(copy, HostCopy))
+
+    def overflowed(self) -> bool:
+        """Whether any is infinite or NaN. Waits for no device."""
+        return not all(np.isfinite(vector_of(copy)).all() for copy in self.copies.values())
+
+    def close(self) -> None:
+        """Take every hook off."""
+        handles, self._handles = self._handles, {}
+        for handle in handles.values():
+            handle.remove()

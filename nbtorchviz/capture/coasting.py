@@ -12,7 +12,7 @@ class Coasting(StepListener):
     """What any thread may ask of a course that runs on the training thread."""
 
     def __init__(self, steps: Steps) -> None:
-        self.looking = False
+        self.closed = self.looking = False
         self.dozing = False
         """The root hooks are off although somebody looks: steps are heard, forwards are not."""
         self._steps = steps
@@ -36,6 +36,10 @@ class Coasting(StepListener):
         dispatcher.tally(self, optimizer, self._steps.tally)
         if not self.unseeing or self._steps.counting is not counting:
             self.attend()  # a widget was opened just now, the hooks were woken, another was named
+
+    def ignores(self, optimizer: Optimizer) -> bool:
+        """Whether steps of this optimizer mean nothing here."""
+        return self.closed or (not self.reading and self._steps.ignores(optimizer))
 
     @property
     def unseeing(self) -> bool:

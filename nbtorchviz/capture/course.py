@@ -43,7 +43,6 @@ class Course(Coasting):
     ) -> None:
         super().__init__(steps)
         self.forward = self.micro = 0
-        self.closed = False
         self.last: Inputs | None = None
         self._subject, self._source, self._sink = subject, source, sink
         self._fault, self._clock = fault, subject.setting.clock
@@ -249,10 +248,6 @@ class Course(Coasting):
     def reading(self) -> bool:
         """Whether the optimizers' steps are to be read."""
         return self._reading.busy
-
-    def ignores(self, optimizer: Optimizer) -> bool:
-        """Whether steps of this optimizer mean nothing here."""
-        return self.closed or (not self.reading and self._steps.ignores(optimizer))
 
     def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
         """Read gradients and weights before a step (called by the process-wide hook)."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
-from nbtorchviz.capture.hooks import ParameterHook
+from nbtorchviz.capture.clipping import RawGradients
 from nbtorchviz.capture.parameter_norms import Norms, WeightNorms, lengths, same_values
 from nbtorchviz.capture.reductions import spread
-from nbtorchviz.capture.samples import LIMIT, Copy, as_numpy, copied, vector_of
+from nbtorchviz.capture.samples import (
+    LIMIT,
+    Copy,
+    as_numpy,
+    copied,
+    dense_floats,
+    floats_of,
+    vector_of,
+)
 from nbtorchviz.capture.spreads import SummariseMany
 from nbtorchviz.capture.tensors import HostCopy
 from nbtorchviz.events import Histogram
 
-_FLOATS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
 _NOTHING = np.empty(0)
 
 
@@ -73,7 +78,6 @@ class ParameterReader:
         weight_norms: WeightNorms | None = None,
         fault: Callable[[str, BaseException], None] = lambda where, error: None,
     ) -> None:
-        self._fault = fault
         self._weight_norms = weight_norms or WeightNorms()
         self._named = [
             (name, parameter)
@@ -87,7 +91,6 @@ class ParameterReader:
         self._norms: dict[int, tuple[Norms, int]] = {}
         self._gradient_norms: dict[int, tuple[Norms, int]] = {}
         self._gradients: dict[int, Copy] = {}
-        self._raw: dict[int, Copy] = {}
         self._before: dict[int, Tensor | NDArray[Any]] = {}
         self._after: dict[int, NDArray[Any]] = {}
         self._updates: dict[int, HostCopy] = {}
@@ -98,44 +101,29 @@ class ParameterReader:
         clipping does; all that is to be seen of it is known once this is developed."""
         self.step: int | None = None
         """The step that was read, once it finished."""
-        self.cost_s = 0.0
-        """Seconds that reading took."""
+        self._cost_s = 0.0
         for optimizer in optimizers:
             self._learn(optimizer)
-        self._hooks_allowed = hooks
-        self._handles: dict[int, RemovableHandle] = {}
-        self._look(at for at in range(len(self._named)) if raw or at not in self._rates)
+        self._raw = RawGradients([p for _, p in self._named], fault)
+        if hooks:
+            self._raw.look(at for at in range(len(self._named)) if raw or at not in self._rates)
+        self._hooks = hooks
 
     def look(self) -> None:
         """Read gradients before clipping from now on: the backward that counts is still to come."""
-        if not self._read:
-            self._look(range(len(self._named)))
+        if self._hooks and not self._read:
+            self._raw.look(range(len(self._named)))
 
-    def _look(self, places: Iterable[int]) -> None:
-        for at in places:
-            parameter = self._named[at][1]
-            if not self._hooks_allowed or at in self._handles:
-                continue
-            if parameter.requires_grad and parameter.is_leaf:
-                self._handles[at] = parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                    ParameterHook(self, str(at))
-                )
+    @property
+    def cost_s(self) -> float:
+        """Seconds that reading took."""
+        return self._cost_s + self._raw.cost_s
 
     # Called by the hooks
 
-    def accumulated(self, name: str, parameter: Tensor) -> None:
-        """Read some of a gradient before anybody clips it; the last micro-batch counts."""
-        began, gradient = time.monotonic(), parameter.grad
-        try:
-            if gradient is not None and (copy := self._some(gradient)) is not None:
-                self._raw[int(name)] = copy
-        except Exception as error:  # raised into the backward it would end the training
-            self._fault("gradient of a parameter", error)
-        self.cost_s += time.monotonic() - began
-
     def before_step(self, optimizer: Optimizer, *, closure: bool) -> None:
         """Read weights, and unless a closure computes them later also gradients."""
-        self._unhook()
+        self._raw.close()
         self._learn(optimizer)
         dense: dict[int, Tensor] = {}
         for at in self._mine(optimizer) - self._norms.keys():
@@ -169,11 +157,11 @@ class ParameterReader:
         """Add what the body takes to ``cost_s``."""
         began = clock()
         yield
-        self.cost_s += clock() - began
+        self._cost_s += clock() - began
 
     def close(self) -> None:
         """Take every hook off."""
-        self._unhook()
+        self._raw.close()
 
     @property
     def complete(self) -> bool:
@@ -183,11 +171,11 @@ class ParameterReader:
     @property
     def ready(self) -> bool:
         """True when no copy is still on its way from the device."""
-        return all(copy.ready for copy in self._awaited)
+        return self._raw.ready and all(copy.ready for copy in self._awaited)
 
     def overflowed(self) -> bool:
         """Whether a gradient before clipping was infinite or NaN. Waits for no device."""
-        return not all(np.isfinite(vector_of(copy)).all() for copy in self._raw.values())
+        return self._raw.overflowed()
 
     def develop(
         self, summarise_many: SummariseMany, scale: float | None, *, skipped: bool = False
@@ -229,7 +217,7 @@ class ParameterReader:
 
         Reading all values twice would take as long again as everything else here.
         """
-        raw = {at: vector_of(copy) for at, copy in self._raw.items()}
+        raw = {at: vector_of(copy) for at, copy in self._raw.copies.items()}
         norms = _values(self._gradient_norms)
         same = same_values(raw, clipped)
         self.changed |= len(same) < len(raw.keys() & norms.keys())
@@ -293,7 +281,7 @@ class ParameterReader:
             if gradient is None:
                 self._words[at] = "unused"
                 continue
-            if at not in self._raw and (gradient.is_inference() or gradient._version):
+            if at not in self._raw.copies and (gradient.is_inference() or gradient._version):
                 self.changed = True  # written in place
             gradient = gradient.detach()
             # Of a sharded one, as a norm of the whole would be a collective.
@@ -309,20 +297,10 @@ class ParameterReader:
             self._gradient_norms.update({at: (norms, place) for place, at in enumerate(dense)})
 
     def _some(self, tensor: Tensor) -> Copy | None:
-        """Copy some values; None where it is not dense or not of floats."""
-        values, copy = as_numpy(tensor), None
-        if values is not None and values.dtype.kind == "f":
-            copy = copied(tensor, values)
-        elif _dense(tensor):
-            copy = HostCopy(spread(tensor.detach(), LIMIT))
+        copy = floats_of(tensor)
         if isinstance(copy, HostCopy):
             self._awaited.append(copy)
         return copy
-
-    def _unhook(self) -> None:
-        handles, self._handles = self._handles, {}
-        for handle in handles.values():
-            handle.remove()
 
 
 def _held(tensor: Tensor) -> Tensor | NDArray[Any] | None:
@@ -332,7 +310,7 @@ def _held(tensor: Tensor) -> Tensor | NDArray[Any] | None:
         copy = copied(tensor, values)
         if isinstance(copy, np.ndarray):
             return copy
-    return spread(tensor.detach(), LIMIT).clone() if _dense(tensor) else None
+    return spread(tensor.detach(), LIMIT).clone() if dense_floats(tensor) else None
 
 
 def _values(norms: Mapping[int, tuple[Norms, int]]) -> dict[int, float]:
@@ -345,8 +323,3 @@ def _column(total: int, values: Mapping[int, float]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # beyond float32: infinite
         column[list(values)] = list(values.values())
     return column
-
-
-def _dense(tensor: Tensor) -> bool:
-    plain = tensor.layout is torch.strided and not hasattr(tensor, "device_mesh")
-    return plain and tensor.dtype in _FLOATS and tensor.device.type != "meta"

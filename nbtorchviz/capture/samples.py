@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nbtorchviz.capture.leaves import refusal
-from nbtorchviz.capture.reductions import spread_any, stride_of
+from nbtorchviz.capture.reductions import spread, spread_any, stride_of
 from nbtorchviz.capture.tensors import HostCopy
 
 LIMIT = 512
@@ -18,6 +18,7 @@ LIMIT = 512
 _SAMPLES, _PLACES = 8, 64
 """Samples and positions that are compared to tell whether an output depends on its input."""
 
+_FLOATS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
 _PLAIN = (Tensor, nn.Parameter)
 
 Copy = HostCopy | NDArray[Any]
@@ -47,6 +48,20 @@ def copied(tensor: Tensor, values: NDArray[Any] | None) -> Copy | None:
             return values.reshape(-1)[::step].copy()
     part = spread_any(tensor, LIMIT)
     return None if part is None else HostCopy(part)
+
+
+def floats_of(tensor: Tensor) -> Copy | None:
+    """Copy some values; None where it is not dense or not of floats."""
+    values = as_numpy(tensor)
+    if values is not None and values.dtype.kind == "f":
+        return copied(tensor, values)
+    return HostCopy(spread(tensor.detach(), LIMIT)) if dense_floats(tensor) else None
+
+
+def dense_floats(tensor: Tensor) -> bool:
+    """Whether torch can read some values of it: no shard, not sparse, and not without values."""
+    plain = tensor.layout is torch.strided and not hasattr(tensor, "device_mesh")
+    return plain and tensor.dtype in _FLOATS and tensor.device.type != "meta"
 
 
 def rows_in(values: NDArray[Any]) -> NDArray[Any] | None:

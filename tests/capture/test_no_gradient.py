@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nbtorchviz.capture import parameters, spreads
+from nbtorchviz.capture import clipping, spreads
 from nbtorchviz.capture.plans import Plan, Want
 
 
@@ -88,7 +88,7 @@ def test_what_no_gradient_reached_has_none(tap_on, desk):
     ("plan", "where", "name"),
     [
         (Plan(statistics=True), spreads, "as_numpy"),
-        (Plan(parameters=True), parameters, "as_numpy"),
+        (Plan(parameters=True), clipping, "floats_of"),
     ],
 )
 def test_a_fault_of_ours_during_the_backward_is_told_and_training_goes_on(
