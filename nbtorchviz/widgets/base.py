@@ -7,6 +7,7 @@ does in the browser comes back as messages, which only leave notes for others to
 import itertools
 import json
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,13 +78,13 @@ class ObserverWidget(anywidget.AnyWidget):
 
     # For subclasses ---------------------------------------------------------------------------
 
+    @abstractmethod
     def summary(self) -> str:
         """Return what the widget shows as stable text, without ids or times."""
-        raise NotImplementedError
 
+    @abstractmethod
     def snapshot(self) -> bytes:
         """Return what the widget shows as a PNG, drawn without a browser."""
-        raise NotImplementedError
 
     def _bind(self, session: Session) -> None:
         """Show ``session`` from now on. Subclasses add their streams and subscriptions."""

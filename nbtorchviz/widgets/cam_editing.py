@@ -1,5 +1,6 @@
 """Painting on an image of a GradCAMViewer: one editor at a time, shown under the viewer."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +122,9 @@ class CamEditing(CamStreams):
         else:
             super()._on_action(action)
 
+    @abstractmethod
     def _take(self, changes: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Take over choices made in the browser or by another widget."""
 
     def _state(self) -> dict[str, Any]:
         editor = self._editor

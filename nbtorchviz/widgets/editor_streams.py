@@ -1,6 +1,7 @@
 """What an InputEditor sends to its view: the pad's pixels, and what painting did."""
 
 import threading
+from abc import abstractmethod
 
 import numpy as np
 import torch
@@ -38,9 +39,9 @@ class EditorStreams(ObserverWidget):
         self._result_stream.mark(urgent=True)
         self._state_stream.mark(urgent=True)
 
+    @abstractmethod
     def _outcome(self) -> Outcome | None:
         """What the model makes of the picture."""
-        raise NotImplementedError
 
     def _bind(self, session: Session) -> None:
         super()._bind(session)

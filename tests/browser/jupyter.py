@@ -101,7 +101,8 @@ class Jupyter:
                 self.base = f"http://127.0.0.1:{self.port}"
                 self.request("/api/status")
                 return self.port
-            time.sleep(0.05)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.05)
         self.close()
         raise RuntimeError(f"the server did not start:\n{self.log()[-3000:]}")
 

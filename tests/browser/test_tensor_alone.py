@@ -10,6 +10,7 @@ from nbtorchviz.analysis.tensor_batch import tensor_batch
 from nbtorchviz.analysis.tensor_packet import tensor_parts
 from nbtorchviz.widgets.base import BUNDLE
 from tests.browser.alone import sent, show_alone
+from tests.browser.loops import SETUP
 
 ROOT = ".nbtv-tensor-view"
 
@@ -107,12 +108,8 @@ def test_jupyter_takes_no_key_from_a_control(show):
 
 
 def test_in_a_notebook_it_shows_and_pages_while_a_cell_runs(open_notebook, loop):
-    setup = "import torch\nimport nbtorchviz as nbv\ntorch.manual_seed(0)\n"
-    cell = setup + "view = nbv.show(torch.rand(300, 4, 40, 40), title='noise')\nview"
-    running = "from pathlib import Path\nimport time\n"
-    running += f"Path('{loop.name}.begun').touch()\n"
-    running += f"while not Path('{loop.name}.end').exists():\n    time.sleep(0.01)\nprint('ended')"
-    page = open_notebook([cell, running])
+    cell = SETUP + "view = nbv.show(torch.rand(300, 4, 40, 40), title='noise')\nview"
+    page = open_notebook([cell, loop.cell("pass")])
     page.run_all()
     loop.begun()
     view = page.page.locator(ROOT)

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -48,13 +47,6 @@ def controls_of(widget):
     return state["controls"]
 
 
-def until(true):
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, "never true"
-        time.sleep(0.002)
-
-
 @pytest.fixture
 def training():
     torch.manual_seed(0)
@@ -64,8 +56,18 @@ def training():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     session = nbv.watch(model, optimizer, every=1)
     controls = nbv.TrainingControls(session)
-    end = threading.Event()
+    end, news = threading.Event(), threading.Condition()
     steps = iter(range(10**9))
+
+    def tell(*_):
+        with news:
+            news.notify_all()
+
+    def until(true):
+        with news:
+            assert news.wait_for(true, PATIENCE_S), "never true"
+
+    session.gate.listen(tell)
 
     def fit():
         while not end.is_set():
@@ -74,16 +76,18 @@ def training():
             loss.backward()
             session.log(loss=float(next(steps)))
             optimizer.step()
-            time.sleep(0.001)
+            end.wait(0.001)
+            tell()
 
     yield SimpleNamespace(
         model=model, optimizer=optimizer, session=session, controls=controls,
-        view=Asking(controls), start=lambda: session.train_in_background(fit), end=end,
+        view=Asking(controls), start=lambda: session.train_in_background(fit), end=end, until=until,
     )  # fmt: skip
     end.set()
     session.gate.resume()
     if session.run is not None:
-        until(lambda: not session.running)
+        session.run.join(PATIENCE_S)
+        assert not session.running
     controls.close()
     session.close()
 
@@ -104,23 +108,24 @@ def test_before_training_only_what_waits_for_it_can_be_asked(training):
 
 def test_pause_step_and_stop_a_background_run(training):
     run, session, view = training.start(), training.session, training.view
-    until(lambda: session.step > 2)
+    training.until(lambda: session.step > 2)
     assert controls_of(training.controls)["phase"] == "running"
     asked_at = session.step
     assert view.ask("pause") == ""
-    until(lambda: session.gate.state == "paused")
+    training.until(lambda: session.gate.state == "paused")
     held = session.step
     assert held <= asked_at + 2  # the step under way; one may end between the two lines above
     assert controls_of(training.controls)["title"] == f"Paused at step {held}"
     assert view.ask("step", 3) == ""
-    until(lambda: session.step == held + 3 and session.gate.state == "paused")
+    training.until(lambda: session.step == held + 3 and session.gate.state == "paused")
     assert "whole number from 1 on" in view.ask("step", "ten")
     assert view.ask("resume") == ""
-    until(lambda: session.step > held + 5)
+    training.until(lambda: session.step > held + 5)
     assert view.ask("stop") == ""
-    until(lambda: not run.running)
+    run.join(PATIENCE_S)
+    assert not run.running
     assert run.exception is None
-    until(lambda: "was stopped after step" in controls_of(training.controls)["why"])
+    assert "was stopped after step" in controls_of(training.controls)["why"]
     assert session.faults == []
 
 
@@ -128,7 +133,7 @@ def test_a_breakpoint_from_the_view_holds_the_run_and_resume_goes_on(training):
     session, view = training.session, training.view
     assert view.ask("break", "loss >= 20") == ""
     training.start()
-    until(lambda: session.gate.state == "paused")
+    training.until(lambda: session.gate.state == "paused")
     found = controls_of(training.controls)
     assert found["title"] == f"Paused at step {session.step}"
     assert found["why"] == "loss = 20 >= 20"
@@ -137,7 +142,7 @@ def test_a_breakpoint_from_the_view_holds_the_run_and_resume_goes_on(training):
     assert "paused at step" not in controls_of(training.controls)["why"]
     held = session.step
     view.ask("resume")
-    until(lambda: session.step > held + 2)
+    training.until(lambda: session.step > held + 2)
     assert view.ask("unbreak", row["id"]) == ""
     assert controls_of(training.controls)["breakpoints"] == []
     assert session.faults == []
@@ -146,16 +151,16 @@ def test_a_breakpoint_from_the_view_holds_the_run_and_resume_goes_on(training):
 def test_run_to_a_step_stops_there_once(training):
     session, view = training.session, training.view
     training.start()
-    until(lambda: session.step > 2)
+    training.until(lambda: session.step > 2)
     view.ask("pause")
-    until(lambda: session.gate.state == "paused")
+    training.until(lambda: session.gate.state == "paused")
     goal = session.step + 7
     assert "is behind" in view.ask("run_to", session.step)
     assert view.ask("run_to", goal) == ""
-    until(lambda: session.step == goal and session.gate.state == "paused")
+    training.until(lambda: session.step == goal and session.gate.state == "paused")
     assert session.breakpoints == ()
     view.ask("resume")
-    until(lambda: session.step > goal + 2)
+    training.until(lambda: session.step > goal + 2)
 
 
 def test_a_knob_is_turned_at_the_next_step_and_marked_on_the_curve(training):
@@ -165,7 +170,7 @@ def test_a_knob_is_turned_at_the_next_step_and_marked_on_the_curve(training):
     assert controls_of(training.controls)["waiting"] == [["lr", "all", "lr 0.01"]]
     assert group["lr"] == 0.05  # nothing trains: it waits
     training.start()
-    until(lambda: session.knob_changes)
+    training.until(lambda: session.knob_changes)
     assert group["lr"] == 0.01
     (change,) = controls_of(training.controls)["changes"]
     assert change["text"] == "lr 0.05 → 0.01"
@@ -176,26 +181,26 @@ def test_a_knob_is_turned_at_the_next_step_and_marked_on_the_curve(training):
 
     assert view.ask("freeze", {"layer": "0", "frozen": True}) == ""
     assert view.ask("knob", {"knob": "dropout", "target": "", "value": "0.5"}) == ""
-    until(lambda: len(session.knob_changes) == 3)
+    training.until(lambda: len(session.knob_changes) == 3)
     found = controls_of(training.controls)
     assert found["frozen"] == ["0.0"]
     assert found["dropout"][0]["value"] == "0.5"
     assert not training.model[0][0].weight.requires_grad
     assert view.ask("freeze", {"layer": "", "frozen": False}) == ""
-    until(lambda: training.model[0][0].weight.requires_grad)
+    training.until(lambda: training.model[0][0].weight.requires_grad)
     assert session.faults == []
 
 
 def test_the_first_knob_of_all_counts_at_once_if_turned_while_held(training):
     session, view = training.session, training.view
     training.start()
-    until(lambda: session.step > 2)
+    training.until(lambda: session.step > 2)
     view.ask("pause")
-    until(lambda: session.gate.state == "paused")
+    training.until(lambda: session.gate.state == "paused")
     held = session.step
     view.ask("knob", {"knob": "lr", "target": "all", "value": "0.01"})
     view.ask("step", 1)
-    until(lambda: session.step == held + 1 and session.gate.state == "paused")
+    training.until(lambda: session.step == held + 1 and session.gate.state == "paused")
     assert [change.step for change in session.knob_changes] == [held]
 
 
@@ -269,7 +274,7 @@ def test_traits_are_written_by_the_sender_alone(training):
 
 def test_a_process_group_is_a_reason_for_every_control_but_stop(training, monkeypatch):
     training.start()
-    until(lambda: training.session.step > 2)
+    training.until(lambda: training.session.step > 2)
     monkeypatch.setattr(gate, "_in_process_group", lambda: True)
     can = controls_of(training.controls)["can"]
     assert can.pop("stop") == ""
