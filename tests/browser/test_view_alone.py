@@ -244,6 +244,23 @@ def test_flags_above_the_step_slider_are_opened_by_keys_and_by_a_click(show, rec
     assert page.get_by_role("slider", name="Step", exact=True).count() == 1
 
 
+def test_a_flag_that_moves_under_the_pointer_is_opened_where_it_was_pressed(show, recorded):
+    flags = [{"step": 2, "text": "loss rises", "kind": "finding"}]
+    state = recorded[0]["state"] | {"step": 40}
+    browser = state["browser"] | {"flags": flags, "kept_steps": [1, 2, 4]}
+    page = show(state=state | {"browser": browser})
+    flag = page.get_by_role("button", name="step 2: loss rises")
+    flag.hover()
+    page.mouse.down()
+    x = flag.bounding_box()["x"]
+    more = browser | {"kept_steps": [1, 2, *range(4, 41)]}
+    page.evaluate("(state) => model.set('state', state)", state | {"browser": more})
+    assert flag.bounding_box()["x"] < x - 40
+    page.mouse.up()
+    chosen = [said["value"] for said in sent(page, "intent") if said["name"] == "step"]
+    assert chosen == [2]
+
+
 def test_a_saved_picture_shows_the_input_that_made_it(show):
     page = show()
     page.evaluate(

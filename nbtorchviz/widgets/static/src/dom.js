@@ -28,6 +28,12 @@ export function setUnlessHeld(input, value) {
   if (input.dataset.held !== "true" && input.value !== String(value)) input.value = value;
 }
 
+/** Act when `el` is pressed: it may move as a run goes on, and a click ends where it began. */
+export function onPress(el, act) {
+  el.onpointerdown = ({ button }) => { if (!button && !el.disabled) act(); };
+  el.onclick = ({ detail }) => { if (!detail) act(); }; // by keys or by a screen reader
+}
+
 /** A labelled native slider: {el, input, out}; `moved(value)` on every move. */
 export function slider(name, moved) {
   const input = h("input", { type: "range", min: 0, max: 0, step: 1, value: 0, "aria-label": name, ...KEYS });

@@ -1,7 +1,7 @@
 // Header (what, when, how) and foot (the sliders Step and Layer) of the gradient views.
 
 import { chipOf } from "./chip.js";
-import { KEYS, h, slider } from "./dom.js";
+import { KEYS, h, onPress, slider } from "./dom.js";
 import { columnAt, stepWords } from "./gradient_packet.js";
 import { ago } from "./map_math.js";
 
@@ -85,7 +85,7 @@ export function footOf(view) {
         flag.style.left = `${place(s)}%`;
         flag.title = `step ${s}: ${text}`;
         flag.setAttribute("aria-label", flag.title);
-        flag.onclick = () => view.step(s);
+        onPress(flag, () => view.step(s));
       });
     }
     flags.hidden = !some;

@@ -1,7 +1,7 @@
 // The plot with its flag lane, read-out and overview: painting and everything the pointer and
 // the keyboard do there.
 
-import { KEYS, h, oneStop, taken } from "./dom.js";
+import { KEYS, h, onPress, oneStop, taken } from "./dom.js";
 import { lineSample } from "./loss_dom.js";
 import { lineEnds, paint, paintOverview, paletteOf, pointsAt, scalesOf } from "./loss_draw.js";
 import { emptiest, formatValue, lowerBound } from "./loss_math.js";
@@ -93,7 +93,7 @@ export function plotArea(host, { compact = false } = {}) {
       el.lastChild.style.maxWidth = `${words ? Math.max(room, 60) : 0}px`;
       el.title = `${flag.text} (step ${flag.step})`;
       el.setAttribute("aria-label", `${flag.text}, step ${flag.step}`);
-      el.onclick = () => { setCursor(flag.step, header.current); host.step(flag.step, flag.target); };
+      onPress(el, () => { setCursor(flag.step, header.current); host.step(flag.step, flag.target); });
       free = x + 14;
       if (words) free = Math.max(free, x + Math.min(el.offsetWidth, room + 14));
     });

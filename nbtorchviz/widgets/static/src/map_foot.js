@@ -1,6 +1,6 @@
 // The sliders: Step over kept frames with flags, Layer over the visible list, Call, Slice, Channel, Sample.
 
-import { KEYS, h, oneStop, slider } from "./dom.js";
+import { KEYS, h, onPress, oneStop, slider } from "./dom.js";
 
 /** Make the foot; `view.choose(changes)` hears every move, `view.say(text)` which flag has the focus. */
 export function footOf(view) {
@@ -93,7 +93,7 @@ export function footOf(view) {
       el.title = `step ${at}: ${text}`;
       el.setAttribute("aria-label", el.title);
       el.disabled = scene.gone;
-      el.onclick = () => go(first);
+      onPress(el, () => go(first));
     });
     settle();
   }
