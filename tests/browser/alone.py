@@ -130,3 +130,36 @@ def serious(page: Any) -> list[tuple[str, list[str]]]:
         for violation in found.response["violations"]
         if violation["impact"] in ("serious", "critical")
     ]
+
+
+def crowded(page, root):
+    """List controls that reach out of ``root`` to a side or lie upon each other."""
+    return page.evaluate(
+        """(root) => {
+          const top = document.querySelector(root), place = top.getBoundingClientRect(), found = [];
+          const inSight = (el) => { // what a scrolled list shows of it
+            let { left, right, top: high, bottom } = el.getBoundingClientRect();
+            for (let up = el.parentElement; up !== top; up = up.parentElement) {
+              if (getComputedStyle(up).overflowY === "visible") continue;
+              const box = up.getBoundingClientRect();
+              [high, bottom] = [Math.max(high, box.top), Math.min(bottom, box.bottom)];
+            }
+            return { left, right, top: high, bottom };
+          };
+          const all = [...document.querySelectorAll(`${root} :is(button, select, input, output)`)]
+            .filter((el) => el.checkVisibility({ checkVisibilityCSS: true }))
+            .filter((el) => !el.closest(".nbtv-flags"))
+            .map((el) => [el.ariaLabel || el.textContent, inSight(el)])
+            .filter(([, box]) => box.right > box.left && box.bottom > box.top);
+          all.forEach(([name, a], i) => {
+            if (a.left < place.left || a.right > place.right) found.push(`${name} reaches out`);
+            for (const [other, b] of all.slice(i + 1)) {
+              const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+              const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+              if (wide > 1 && high > 1) found.push(`${name} upon ${other}`);
+            }
+          });
+          return found;
+        }""",
+        root,
+    )

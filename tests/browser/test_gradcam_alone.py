@@ -11,7 +11,7 @@ from nbtorchviz.analysis.cam_frame import CamFrame, cam_layer
 from nbtorchviz.analysis.images import input_image
 from nbtorchviz.widgets.base import BUNDLE
 from nbtorchviz.widgets.cam_packet import frame_packet, images_packet
-from tests.browser.alone import darken, frames, sent, serious, show_alone
+from tests.browser.alone import crowded, darken, frames, sent, serious, show_alone
 
 ROOT = ".nbtv-gradcam-viewer"
 LIMIT_MS = 16
@@ -322,3 +322,13 @@ def test_axe_finds_nothing_serious(show, width, dark):
         painted(page, "layer", layer)
         assert serious(page) == []
         page.get_by_role("slider", name="Layer").press("End")
+
+
+@pytest.mark.parametrize("width", [280, 400, 742, 900])
+def test_every_control_is_in_sight_and_apart_from_the_others(show, width):
+    names = [f"golden retriever {number}" for number in range(1_000)]
+    known = replace(frame(), classes_known=len(names))
+    page = show(known, width=width, options={"names": names})
+    painted(page, "layer", "relu2")
+    frames(page)
+    assert crowded(page, ROOT) == []

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
-from tests.browser.alone import frames, press_at_once, sent, show_alone, wait_count
+from tests.browser.alone import crowded, frames, press_at_once, sent, show_alone, wait_count
 from tests.widgets.view import View
 
 ROOT = ".nbtv-activation-browser"
@@ -259,6 +259,13 @@ def test_a_flag_that_moves_under_the_pointer_is_opened_where_it_was_pressed(show
     page.mouse.up()
     chosen = [said["value"] for said in sent(page, "intent") if said["name"] == "step"]
     assert chosen == [2]
+
+
+@pytest.mark.parametrize("width", [280, 320, 400, 742, 900])
+def test_every_control_is_in_sight_and_apart_from_the_others(show, width):
+    page = show(width=width)
+    frames(page)
+    assert crowded(page, ROOT) == []
 
 
 def test_a_saved_picture_shows_the_input_that_made_it(show):

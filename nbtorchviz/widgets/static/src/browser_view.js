@@ -22,7 +22,7 @@ import { treeOf } from "./map_tree.js";
 import { LISTED, valuesOf } from "./map_values.js";
 import { watchTheme } from "./theme.js";
 
-const NARROW_PX = 700, MIDDLE_PX = 860; // JupyterLab's output is 768 wide beside its file browser
+const TINY_PX = 360, NARROW_PX = 740, MIDDLE_PX = 860; // JupyterLab's output is 768 wide beside its file browser
 const ALL = "overview", BROKEN = "nonfinite"; // what "Show" calls all layers, and the first NaN
 const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", overview: "", hold: false, step: null };
 
@@ -297,6 +297,7 @@ export function render({ model, el }) {
     middling = !narrow && entry.contentRect.width < MIDDLE_PX;
     root.classList.toggle("nbtv-middling-map", middling);
     root.classList.toggle("nbtv-narrow-map", narrow);
+    root.classList.toggle("nbtv-tiny-map", entry.contentRect.width < TINY_PX);
     if (narrow) fold.before(foot.layer.el);
     else foot.row.prepend(foot.layer.el);
     if (narrow) count.after(show.el);

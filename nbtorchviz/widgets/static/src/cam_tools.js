@@ -59,7 +59,7 @@ export function toolsOf(view) {
     compare.setAttribute("aria-pressed", String(Boolean(besides)));
     const count = frame.header.classes_known || 0, query = search.value.trim().toLowerCase();
     search.hidden = count < SEARCHED_FROM || !names.length;
-    search.placeholder = `Search ${count.toLocaleString("en")}`;
+    search.title = `Search ${count.toLocaleString("en")} classes`;
     const own = frame.rows[0].cls === OWN;
     if (made.frame !== frame || made.query !== query || made.names !== names) made = { frame, query, names, ...listed(frame, names, query, count) };
     const { groups } = made, value = pick.target === null || pick.target === undefined ? "" : String(pick.target);

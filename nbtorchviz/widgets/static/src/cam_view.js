@@ -21,7 +21,7 @@ import { connect } from "./link.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { watchTheme } from "./theme.js";
 
-const NARROW_PX = 700, INSET_PX = 32;
+const NARROW_PX = 740, INSET_PX = 32;
 const FIRST = { layer: "", target: null, contrast: null, method: "gradcam", opacity: 0.5, contour: 0.5, colormap: "viridis", sign: "positive", step: null };
 
 export function render({ model, el }) {
