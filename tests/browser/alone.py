@@ -148,7 +148,7 @@ def crowded(page, root):
           };
           const all = [...document.querySelectorAll(`${root} :is(button, select, input, output)`)]
             .filter((el) => el.checkVisibility({ checkVisibilityCSS: true }))
-            .filter((el) => !el.closest(".nbtv-flags"))
+            .filter((el) => !el.closest(".nbtv-flags, .l-flag"))
             .map((el) => [el.ariaLabel || el.textContent, inSight(el)])
             .filter(([, box]) => box.right > box.left && box.bottom > box.top);
           all.forEach(([name, a], i) => {

@@ -8,7 +8,7 @@ from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.widgets.base import BUNDLE
-from tests.browser.alone import frames, sent, show_alone
+from tests.browser.alone import crowded, frames, sent, show_alone
 
 DEAF = "this host reads controls only when the cell ends"
 ONE_WAY = {
@@ -205,3 +205,10 @@ def test_it_fits_and_axe_finds_nothing_serious(context, traits, width, dark):
         for violation in found.response["violations"]
         if violation["impact"] in ("serious", "critical")
     ] == []
+
+
+@pytest.mark.parametrize("width", [280, 400, 642, 900])
+def test_every_control_is_in_sight_and_apart_from_the_others(context, traits, width):
+    page = show(context, traits, width=width)
+    frames(page)
+    assert crowded(page, ".nbtv-training-controls") == []

@@ -9,7 +9,7 @@ import torch
 from nbtorchviz.analysis.painting import Painting, Stroke
 from nbtorchviz.widgets.base import BUNDLE
 from nbtorchviz.widgets.editor_state import Change, Outcome, result_packet
-from tests.browser.alone import darken, frames, sent, serious, show_alone
+from tests.browser.alone import crowded, darken, frames, sent, serious, show_alone
 
 ROOT = ".nbtv-input-editor"
 EVIL = "<img src=x onerror='window.harmed=1'>"
@@ -215,3 +215,10 @@ def test_axe_finds_nothing_serious(show, dark):
     page = show()
     darken(page, ROOT, dark=dark)
     assert serious(page) == []
+
+
+@pytest.mark.parametrize("width", [280, 400, 762, 900])
+def test_every_control_is_in_sight_and_apart_from_the_others(show, width):
+    page = show(width=width)
+    frames(page)
+    assert crowded(page, ROOT) == []

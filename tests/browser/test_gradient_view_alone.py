@@ -10,7 +10,7 @@ from nbtorchviz.analysis.packets import pack
 from nbtorchviz.events import EXPONENTS, Histogram, LayerInfo
 from nbtorchviz.widgets.base import BUNDLE
 from nbtorchviz.widgets.gradient_packet import STATES, GradientHistory, Strip, gradient_parts
-from tests.browser.alone import frames, press_at_once, sent, show_alone, wait_count
+from tests.browser.alone import crowded, frames, press_at_once, sent, show_alone, wait_count
 from tests.browser.slow import quick_browser
 
 ROOT = ".nbtv-gradient-inspector"
@@ -373,3 +373,12 @@ def test_names_from_a_model_are_text(show):
         turn_to(page, name)
     assert page.locator(f"{ROOT} img").count() == 0
     assert page.evaluate("() => window.harmed") is None
+
+
+@pytest.mark.parametrize("width", [280, 400, 702, 768, 900])
+def test_every_control_is_in_sight_and_apart_from_the_others(show, width):
+    page = show(width=width, gradients={"findings": [FINDING], "rules": 12})
+    for name in ("flow", "over time", "ratio", "histograms"):
+        turn_to(page, name)
+        frames(page)
+        assert crowded(page, ROOT) == [], name

@@ -6,8 +6,9 @@ import json
 import pytest
 
 import nbtorchviz as nbv
-from tests.browser.alone import press_at_once, sent, show_alone
+from tests.browser.alone import crowded, frames, press_at_once, sent, show_alone
 
+ROOT = ".nbtv-live-loss-plot"
 FOCUSED = "() => document.activeElement.getAttribute('aria-label')"
 
 
@@ -74,3 +75,14 @@ def test_what_was_chosen_last_outlives_a_rebuilt_view(page):
     page.wait_for_selector(".nbtv-live-loss-plot[data-seq='1'] .l-flag")
     chosen = page.get_by_role("button", name="log", exact=True)
     assert chosen.get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("width", [280, 400, 642, 900])
+def test_every_control_is_in_sight_and_apart_from_the_others(page, width):
+    page.evaluate(
+        "([root, width]) => { document.querySelector(root).parentElement.style.width = width; }",
+        [ROOT, f"{width}px"],
+    )
+    frames(page)
+    assert page.locator(ROOT).bounding_box()["width"] == width
+    assert crowded(page, ROOT) == []

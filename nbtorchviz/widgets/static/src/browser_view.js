@@ -1,6 +1,6 @@
 // The ActivationBrowser: holds what the user selected, and paints at most once per animation frame.
 
-import { KEYS, combobox, h, segmented } from "./dom.js";
+import { KEYS, TINY_PX, combobox, h, segmented } from "./dom.js";
 import { connect } from "./link.js";
 import { COLORMAPS } from "./map_colours.js";
 import { footOf } from "./map_foot.js";
@@ -22,7 +22,7 @@ import { treeOf } from "./map_tree.js";
 import { LISTED, valuesOf } from "./map_values.js";
 import { watchTheme } from "./theme.js";
 
-const TINY_PX = 360, NARROW_PX = 740, MIDDLE_PX = 860; // JupyterLab's output is 768 wide beside its file browser
+const NARROW_PX = 740, MIDDLE_PX = 860; // JupyterLab's output is 768 wide beside its file browser
 const ALL = "overview", BROKEN = "nonfinite"; // what "Show" calls all layers, and the first NaN
 const FIRST = { layer: "", path: "", sample: 0, channel: 0, slice: 0, show: "activation", colormap: "viridis", normalize: "channel", order: "index", overview: "", hold: false, step: null };
 
@@ -297,7 +297,7 @@ export function render({ model, el }) {
     middling = !narrow && entry.contentRect.width < MIDDLE_PX;
     root.classList.toggle("nbtv-middling-map", middling);
     root.classList.toggle("nbtv-narrow-map", narrow);
-    root.classList.toggle("nbtv-tiny-map", entry.contentRect.width < TINY_PX);
+    root.classList.toggle("nbtv-tiny", entry.contentRect.width < TINY_PX);
     if (narrow) fold.before(foot.layer.el);
     else foot.row.prepend(foot.layer.el);
     if (narrow) count.after(show.el);

@@ -23,6 +23,9 @@ export function taken(event) {
   event.stopPropagation();
 }
 
+/** Narrower than this a view leaves out what it can: class nbtv-tiny. */
+export const TINY_PX = 360;
+
 /** Keep `value` out of `input` while the user's pointer holds it. */
 export function setUnlessHeld(input, value) {
   if (input.dataset.held !== "true" && input.value !== String(value)) input.value = value;

@@ -17,7 +17,7 @@ import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { decode } from "./packet.js";
 import { watchTheme } from "./theme.js";
 
-const ROOM_PX = 224, SMALL_PX = 168, BESIDE_PX = 112, WIDE_PX = 820, NARROW_PX = 560, MIDDLE = 127, LEVELS = 252;
+const ROOM_PX = 224, SMALL_PX = 168, BESIDE_PX = 112, WIDE_PX = 820, NARROW_PX = 760, MIDDLE = 127, LEVELS = 252;
 const TOOLS = [["brush", "Brush"], ["erase", "Erase"], ["rectangle", "Occlude"]];
 const tell = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 

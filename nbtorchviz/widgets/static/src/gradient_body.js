@@ -91,7 +91,7 @@ export function bodyOf({ tree, axis, side, lines, histogram, maps, of, open, ste
     const flow = {
       rows, axis: decades(reach.ends, now), zone, aim: ratio ? ((packet.header.zones || {}).ratio || {}).aim : null, column: scene.column, columns: packet.columns, steps: packet.steps,
       chosen: chosen ? chosen.id : "", hovered: scene.hovered, open, of: valueOf,
-      titles: ratio ? [narrow ? "update ÷ weight, log" : "norm of update ÷ norm of weights, log", "effective lr", "ratio so far"] : [narrow ? "gradient norm, log" : "norm of the gradient, log", narrow ? "upd ÷ w" : "update ÷ weight", "norm so far"],
+      titles: titlesOf(ratio, width < 230 ? 2 : narrow ? 1 : 0),
     };
     draw(axis, width, AXIS_PX, palette, (ctx) => paintAxis(ctx, flow, layout, palette));
     draw(tree.canvas, width, height, palette, (ctx) => paintRows(ctx, flow, layout, palette, { top: tree.el.scrollTop, height, width }));
@@ -165,4 +165,10 @@ export function bodyOf({ tree, axis, side, lines, histogram, maps, of, open, ste
   }
 
   return { values, paint, stepAt, wordsOf };
+}
+
+/** Of the three columns of a flow; `short` 0 to 2 as they are narrower. */
+function titlesOf(ratio, short) {
+  if (ratio) return [["norm of update ÷ norm of weights, log", "update ÷ weight, log", "upd ÷ w, log"][short], short > 1 ? "eff. lr" : "effective lr", "ratio so far"];
+  return [["norm of the gradient, log", "gradient norm, log", "norm, log"][short], short ? "upd ÷ w" : "update ÷ weight", "norm so far"];
 }

@@ -6,7 +6,7 @@
 // what is in FIRST}. Sends an intent for everything in FIRST that is chosen, acks stream "gradients".
 
 import { hearAsked } from "./cockpit_show.js";
-import { combobox, h, segmented } from "./dom.js";
+import { TINY_PX, combobox, h, segmented } from "./dom.js";
 import { bodyOf, isBeside, isHeat, stepsZoom } from "./gradient_body.js";
 import { findingsOf, markedBy, ranked, viewOf } from "./gradient_findings.js";
 import { footOf, headOf } from "./gradient_head.js";
@@ -322,6 +322,7 @@ export function render({ model, el }) {
     narrow = entry.contentRect.width < NARROW_PX - 2;
     middling = entry.contentRect.width < MIDDLE_PX;
     root.classList.toggle("g-narrow", narrow);
+    root.classList.toggle("nbtv-tiny", entry.contentRect.width < TINY_PX);
     ask();
   });
   resizes.observe(root);

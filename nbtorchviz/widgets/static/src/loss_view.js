@@ -1,7 +1,7 @@
 // The view of LiveLossPlot: header, legend, controls, plot, note, and its states.
 
 import { chipOf } from "./chip.js";
-import { KEYS, h } from "./dom.js";
+import { KEYS, TINY_PX, h } from "./dom.js";
 import { connect } from "./link.js";
 import { duration } from "./loss_dom.js";
 import { plotArea } from "./loss_plot.js";
@@ -48,7 +48,7 @@ export function render({ model, el }) {
   const link = connect({ model, el: root, onVisible: (visible) => visible && schedule() });
   link.onKernel(schedule);
   const stopTheme = watchTheme(root, (dark) => { root.classList.toggle("nbtv-dark", dark); schedule(); });
-  const resized = new ResizeObserver(() => { root.classList.toggle("l-narrow", root.clientWidth < 600); schedule(); });
+  const resized = new ResizeObserver(() => { root.classList.toggle("l-narrow", root.clientWidth < 600); root.classList.toggle("nbtv-tiny", root.clientWidth < TINY_PX); schedule(); });
   resized.observe(root);
 
   function toggle(key, solo) {
