@@ -81,7 +81,7 @@ export function bodyOf({ tree, axis, side, lines, histogram, maps, of, open, ste
   }
 
   function paintFlow(scene, { shows, zone, valueOf }) {
-    const { packet, rows, pick, chosen, narrow, palette } = scene, width = room(scene), height = tree.el.clientHeight, layout = layoutOf(width), ratio = pick.view === "ratio";
+    const { packet, rows, pick, chosen, narrow, palette } = scene, width = room(scene), height = tree.el.clientHeight, layout = layoutOf(width), ratio = pick.view === "ratio", tight = width < 230;
     const key = [packet.header.seq, pick.view, ...rows.map(({ id }) => id)].join("\n");
     if (reach.key !== key || reach.packet !== packet) {
       const norms = rows.flatMap((row) => [shows.main, shows.ring, shows.raw].filter(Boolean).flatMap((name) => Array.from(packet.series(row, name))));
@@ -91,7 +91,7 @@ export function bodyOf({ tree, axis, side, lines, histogram, maps, of, open, ste
     const flow = {
       rows, axis: decades(reach.ends, now), zone, aim: ratio ? ((packet.header.zones || {}).ratio || {}).aim : null, column: scene.column, columns: packet.columns, steps: packet.steps,
       chosen: chosen ? chosen.id : "", hovered: scene.hovered, open, of: valueOf,
-      titles: titlesOf(ratio, width < 230 ? 2 : narrow ? 1 : 0),
+      titles: ratio ? [narrow ? (tight ? "upd ÷ w, log" : "update ÷ weight, log") : "norm of update ÷ norm of weights, log", tight ? "eff. lr" : "effective lr", "ratio so far"] : [narrow ? (tight ? "norm, log" : "gradient norm, log") : "norm of the gradient, log", narrow ? "upd ÷ w" : "update ÷ weight", "norm so far"],
     };
     draw(axis, width, AXIS_PX, palette, (ctx) => paintAxis(ctx, flow, layout, palette));
     draw(tree.canvas, width, height, palette, (ctx) => paintRows(ctx, flow, layout, palette, { top: tree.el.scrollTop, height, width }));
@@ -165,10 +165,4 @@ export function bodyOf({ tree, axis, side, lines, histogram, maps, of, open, ste
   }
 
   return { values, paint, stepAt, wordsOf };
-}
-
-/** Of the three columns of a flow; `short` 0 to 2 as they are narrower. */
-function titlesOf(ratio, short) {
-  if (ratio) return [["norm of update ÷ norm of weights, log", "update ÷ weight, log", "upd ÷ w, log"][short], short > 1 ? "eff. lr" : "effective lr", "ratio so far"];
-  return [["norm of the gradient, log", "gradient norm, log", "norm, log"][short], short ? "upd ÷ w" : "update ÷ weight", "norm so far"];
 }
