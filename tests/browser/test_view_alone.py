@@ -261,9 +261,10 @@ def test_a_flag_that_moves_under_the_pointer_is_opened_where_it_was_pressed(show
     assert chosen == [2]
 
 
+@pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("width", [280, 320, 400, 742, 900])
-def test_every_control_is_in_sight_and_apart_from_the_others(show, width):
-    page = show(width=width)
+def test_every_control_is_in_sight_and_apart_from_the_others(show, recorded, width, compact):
+    page = show(width=width, options=recorded[0]["options"] | {"compact": compact})
     frames(page)
     assert crowded(page, ROOT) == []
 
