@@ -113,6 +113,7 @@ def test_tools_are_told_to_python(show):
     page.get_by_role("button", name="Occlude").click()
     page.get_by_role("button", name="Brush").click()
     size = page.get_by_role("slider", name="Size")
+    page.wait_for_selector("input[aria-label=Size]:enabled")  # painted anew with the brush
     size.press("ArrowRight")
     page.get_by_role("slider", name="Value").press("Home")
     for name in ("Blank", "Undo", "Reset", "Close"):
