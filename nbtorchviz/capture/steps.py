@@ -12,6 +12,12 @@ from nbtorchviz.capture.hooks import generation
 PATIENCE = 3
 """Root forwards without a matching step after which the forward itself is the boundary."""
 
+PATIENCE_NAMED = 10
+"""Steps of others in a row after which the optimizer that was named is taken to have been left for
+them. More than a critic makes for each of its generator's."""
+RETIRED_AFTER = 50
+"""Counted steps after which an optimizer that makes none any more trains the model no longer."""
+
 MOST_ACCUMULATED = 256
 
 
@@ -33,7 +39,8 @@ class Steps:
     """Counts the steps of the one optimizer that matters to a model.
 
     The first optimizer given counts; without one, the first seen to own parameters of this model.
-    When that one is gone, or silent while another keeps stepping, the other takes its place.
+    When that one is gone, or silent while another keeps stepping, the other takes its place. One
+    that was given takes it back with its next step.
     """
 
     def __init__(self, root: "weakref.ref[nn.Module]", optimizers: Iterable[Optimizer]) -> None:
@@ -54,6 +61,11 @@ class Steps:
         self._born = generation()
         self._given: tuple[weakref.ref[Optimizer], ...] = ()
         self._chosen: weakref.ref[Optimizer] | None = None
+        self._deposed = False
+        """Whether the chosen one counts although one that was named is alive."""
+        self._others: dict[int, tuple[weakref.ref[Optimizer], int]] = {}
+        """By id: other optimizers that own parameters, and the count at their newest step.
+        Replaced as a whole: other threads read it."""
         self._owns: weakref.WeakKeyDictionary[Optimizer, tuple[int, bool]] = (
             weakref.WeakKeyDictionary()
         )
@@ -62,7 +74,7 @@ class Steps:
     def give(self, optimizers: Iterable[Optimizer]) -> None:
         """Name the optimizers; the first one's steps are counted."""
         self._given = tuple(weakref.ref(optimizer) for optimizer in optimizers)
-        self._chosen = None
+        self._chosen, self._deposed = None, False
 
     @property
     def count(self) -> int:
@@ -77,7 +89,7 @@ class Steps:
     @property
     def counting(self) -> "weakref.ref[Optimizer] | None":
         """The optimizer whose steps are counted; None while none was seen."""
-        return self._given[0] if self.given else self._chosen
+        return self._given[0] if self.given and not self._deposed else self._chosen
 
     @property
     def learning_rate(self) -> float | None:
@@ -95,9 +107,12 @@ class Steps:
 
     @property
     def known(self) -> list[Optimizer]:
-        """The optimizers that were named, or the one that was found."""
-        refs = self._given or ((self._chosen,) if self._chosen is not None else ())
-        return [optimizer for ref in refs if (optimizer := ref()) is not None]
+        """The optimizers that were named, the one that counts, and others that step beside it."""
+        found = () if self._chosen is None else (self._chosen,)
+        late = self.count - RETIRED_AFTER
+        others = [ref for ref, at in self._others.values() if at >= late]
+        living = [each for ref in (*self._given, *found, *others) if (each := ref()) is not None]
+        return list(dict.fromkeys(living))
 
     @property
     def seen(self) -> list[Optimizer]:
@@ -119,23 +134,9 @@ class Steps:
         """Count this step if it is one that counts."""
         if self._born != generation():
             return False
-        known = self._given[0]() if self._given else None
-        if known is not None:
-            if known is not optimizer:
-                return False
-        else:
-            chosen = self._chosen() if self._chosen is not None else None
-            if chosen is not optimizer:
-                if not self._owned(optimizer):
-                    return False
-                if self._rivalled_at != self.count:  # steps that were just counted lie between
-                    self._rivals.clear()
-                self._rivalled, self._rivalled_at = True, self.count
-                steps = self._rivals[optimizer] = self._rivals.get(optimizer, 0) + 1
-                if chosen is not None and steps < PATIENCE:
-                    return False
-                self._chosen = weakref.ref(optimizer)
-                self.tally.left = 0  # which was of the other's steps
+        ref = self.counting
+        if (None if ref is None else ref()) is not optimizer and not self._succeeds(optimizer):
+            return False
         self.tally.count += 1
         if self._rivalled:  # to ask the dictionary takes as long as all the rest
             self._rivalled = False
@@ -144,6 +145,36 @@ class Steps:
             self._accumulated = self.silent
         self.silent = self.forwards = 0
         return True
+
+    def _succeeds(self, optimizer: Optimizer) -> bool:
+        """Let ``optimizer`` count from this step on, if the one that counted was left for it."""
+        named = self._given[0]() if self._given else None
+        if named is not optimizer:
+            if not self._owned(optimizer):
+                return False
+            if self._rivalled_at != self.count:  # steps that were just counted lie between
+                self._rivals.clear()
+            self._rivalled, self._rivalled_at = True, self.count
+            steps = self._rivals[optimizer] = self._rivals.get(optimizer, 0) + 1
+            counting = self.counting
+            if counting is not None and counting() is not None:
+                patience = PATIENCE if named is None or self._deposed else PATIENCE_NAMED
+                if steps < patience:
+                    self._note(optimizer)
+                    return False
+            self._chosen = weakref.ref(optimizer)
+        self._deposed = named is not None and named is not optimizer
+        self.tally.left = 0  # which was of the other's steps
+        return True
+
+    def _note(self, optimizer: Optimizer) -> None:
+        late = self.count - RETIRED_AFTER
+        others = {
+            key: (ref, at)
+            for key, (ref, at) in self._others.items()
+            if ref() is not None and at >= late
+        }
+        self._others = {**others, id(optimizer): (weakref.ref(optimizer), self.count)}
 
     def skipped(self) -> None:
         """Note that the forwards since the last step belong to one that a scaler skipped."""

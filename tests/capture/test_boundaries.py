@@ -3,6 +3,7 @@ import os
 import weakref
 
 import pytest
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import optimizer as optim_module
@@ -318,3 +319,69 @@ def test_a_long_stretch_without_steps_is_not_taken_for_accumulation(tap_on, mode
     for _ in range(4):
         model(torch.ones(1, 2))
     assert [boundary.kind for boundary in desk.boundaries] == ["forward"]
+
+
+def two(model):
+    """Optimizers of one half of the model each."""
+    return torch.optim.SGD(model[0].parameters(), 0.1), torch.optim.SGD(model[2].parameters(), 0.1)
+
+
+@pytest.mark.parametrize("named", [0, 1, 2])
+def test_optimizers_that_step_side_by_side_are_all_known(tap_on, model, desk, named):
+    both = two(model)
+    tap = tap_on(model, plan=Plan(parameters=True), optimizers=both[:named])
+    for _ in range(4):
+        forward_backward(model)
+        for optimizer in both:
+            optimizer.step()
+    forward_backward(model)
+    assert tap.step == 4
+    assert set(tap.optimizers) == set(both)
+    read = desk.parameters[-1][1]
+    assert read.states == ("",) * 4
+    assert np.isfinite(read.gradient_norms).all()
+
+
+def test_a_named_optimizer_that_was_left_is_succeeded_and_comes_back(tap_on, model):
+    body, head = two(model)
+    tap = tap_on(model, optimizers=[body])
+    for optimizer, counted in ((body, 2), (head, 2 + 15 - 9), (body, 2 + 6 + 15)):
+        for _ in range(2 if tap.step == 0 else 15):
+            forward_backward(model)
+            optimizer.step()
+        assert tap.step == counted
+
+
+def test_a_critic_that_steps_more_often_than_what_was_named_does_not_count(tap_on, model):
+    generator, critic = two(model)
+    tap = tap_on(model, optimizers=[generator])
+    for _ in range(3):
+        for optimizer in (*[critic] * 5, generator):
+            forward_backward(model)
+            optimizer.step()
+    assert tap.step == 3
+
+
+def test_the_successor_of_a_named_optimizer_that_is_gone_is_known(tap_on, model):
+    first = sgd(model)
+    tap = tap_on(model, optimizers=[first])
+    forward_backward(model)
+    first.step()
+    del first
+    gc.collect()
+    second = sgd(model)
+    forward_backward(model)
+    second.step()
+    assert tap.optimizers == [second]
+
+
+def test_an_optimizer_that_steps_no_more_is_known_no_more(tap_on, model):
+    body, head = two(model)
+    tap = tap_on(model)
+    for count in (1, 60):
+        for _ in range(count):
+            forward_backward(model)
+            body.step()
+            if count == 1:
+                head.step()
+        assert (head in tap.optimizers) is (count == 1)
