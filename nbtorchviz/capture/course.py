@@ -252,6 +252,7 @@ class Course(Coasting):
     def optimizer_steps(self, optimizer: Optimizer, *, closure: bool) -> None:
         """Read gradients and weights before a step (called by the process-wide hook)."""
         if not self.closed:
+            self._subject.setting.find_scaler()
             self._reading.before_step(optimizer, closure=closure)
 
     def optimizer_stepped(self, optimizer: Optimizer) -> None:
@@ -288,6 +289,8 @@ class Course(Coasting):
         began = self._clock()
         catch = None
         try:
+            if kind == "step":
+                self._subject.setting.find_scaler()
             if self._reading.busy:
                 if kind == "step":
                     self._reading.counted()

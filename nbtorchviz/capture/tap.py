@@ -93,10 +93,10 @@ class ModelTap(Known):
         report = Reporter(sink)
         self._scaler = Scaler()
         book = LayoutBook(infer_layout, root_batch, layout)
-        scale = self._scaler.scale
+        scale, find = self._scaler.scale, self._scaler.find
 
         def setting(root: nn.Module) -> Setting:
-            return Setting(Tree(root), book, summarise, summarise_many, report, scale, clock)
+            return Setting(Tree(root), book, summarise, summarise_many, report, scale, find, clock)
 
         self._subject = Subject(model, setting, compiled)
         self._steps = Steps(self._subject.root, optimizers)
@@ -135,10 +135,6 @@ class ModelTap(Known):
         """Read labels from this loss module; anything but a module is left alone."""
         self._criterion = weakref.ref(criterion) if isinstance(criterion, nn.Module) else None
         self._look_again()
-
-    def set_scaler(self, scaler: object) -> None:
-        """Divide gradients by the scale of this ``GradScaler``."""
-        self._scaler.take(scaler)
 
     def set_layout(self, layout: Mapping[str, Sequence[str]] | None) -> None:
         """Replace the axes given per layer name."""

@@ -42,6 +42,8 @@ class Setting:
     fault: Fault
     scale: Callable[[], float | None] = lambda: None
     """Factor by which a GradScaler multiplied the loss; None when no scaler is known."""
+    find_scaler: Callable[[], None] = lambda: None
+    """Called in the optimizer's hooks: the scaler may be what makes this step."""
     clock: Callable[[], float] = time.monotonic
     """Measures cost."""
     rows: RowsClock = field(default_factory=RowsClock)

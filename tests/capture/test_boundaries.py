@@ -2,8 +2,8 @@ import gc
 import os
 import weakref
 
-import pytest
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.optim import optimizer as optim_module
@@ -203,7 +203,6 @@ def test_a_step_inside_the_backward_counts_at_the_next_forward(tap_on, model, de
 def test_steps_skipped_by_a_gradscaler_are_no_boundaries(tap_on, model, desk):
     tap = tap_on(model)
     scaler, optimizer = torch.amp.GradScaler("cpu", init_scale=4.0), sgd(model)
-    tap.set_scaler(scaler)
     desk.plan = Plan((Want("2", gradient=True),))
     for factor in (float("inf"), 1.0):
         loss = model(torch.ones(3, 2)).sum() * factor
@@ -216,15 +215,35 @@ def test_steps_skipped_by_a_gradscaler_are_no_boundaries(tap_on, model, desk):
 
 
 def test_scaled_gradients_are_divided_when_the_scaler_is_known(tap_on, model, desk):
-    tap = tap_on(model, plan=Plan((Want("2", gradient=True),)))
+    tap_on(model, plan=Plan((Want("2", gradient=True),)))
     scaler, optimizer = torch.amp.GradScaler("cpu", init_scale=1024.0), sgd(model)
-    tap.set_scaler(scaler)
     scaler.scale(model(torch.ones(3, 2)).sum()).backward()
     scaler.step(optimizer)
     gradient = of(desk.catch, "2").gradient
     assert gradient.values.tolist() == [1.0]
     assert gradient.statistics.maximum == 1.0
     assert "divided by the GradScaler's 1024" in gradient.notes
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("unscaled", [False, True])
+def test_parameter_gradients_are_those_without_the_scale(tap_on, model, desk, fused, unscaled):
+    tap_on(model, plan=Plan(parameters=True))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4096.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        forward_backward(model)
+        wanted = [parameter.grad.norm().item() for parameter in model.parameters()]
+        optimizer.zero_grad()
+        scaler.scale(model(torch.ones(3, 2)).sum()).backward()
+        if unscaled:
+            scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        read = desk.parameters[-1][1]
+        assert read.gradient_norms.tolist() == pytest.approx(wanted)
+        assert read.raw_gradient_norms.tolist() == pytest.approx(wanted)
 
 
 def test_scaled_gradients_are_marked_when_it_is_not_known(tap_on, model, desk):
