@@ -218,9 +218,10 @@ class ParameterStatisticsCaptured(Event):
     raw_gradient_norms: FloatArray = field(default_factory=_no_numbers)
     """Before clipping; NaN where not known."""
     norms: FloatArray = field(default_factory=_no_numbers)
-    """L2 of the weights before the step."""
+    """L2 of the weights before the step; with ``every=None`` at most a second older."""
     update_norms: FloatArray = field(default_factory=_no_numbers)
-    """L2 of (after the step - before); NaN where not measured this time."""
+    """L2 of (after the step - before), estimated from some values; NaN where not measured this
+    time, or where none of those had a gradient (a large embedding, few of whose rows are used)."""
     learning_rates: FloatArray = field(default_factory=_no_numbers)
     """Of the parameter's group; NaN: in no optimizer."""
     counts: NDArray[np.int64] = field(default_factory=_no_counts)

@@ -1,7 +1,9 @@
 """Norms of many tensors in one call and one copy to the host, and of many vectors in one pass."""
 
+import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,28 +55,55 @@ def _norm(tensor: Tensor) -> Tensor:
     return norm.float()
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    parameter: weakref.ref[Tensor]
+    norms: Norms
+    place: int
+    at_s: float
+
+    def of(self, parameter: Tensor) -> bool:
+        # A weight that was zero is one that has only begun to grow.
+        grown = self.norms.ready and self.norms.values()[self.place] > 0
+        return grown and self.parameter() is parameter
+
+
 class WeightNorms:
-    """Norms of the weights, which change slowly: each is computed at every tenth reading."""
+    """Norms of the weights, which change slowly: those of the last second will do.
 
-    EVERY = 10
+    Args:
+        clock: seconds, monotonic.
+    """
 
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[weakref.ref[Tensor], Norms, int]] = {}
-        self._ages: dict[int, int] = {}
+    KEPT_S = 1.0
 
-    def norms(self, parameters: Mapping[int, Tensor]) -> dict[int, tuple[Norms, int]]:
-        """Return where the norm of each is, by the same number, at most nine readings old."""
-        stale = []
-        for at, parameter in parameters.items():
-            kept, age = self._kept.get(at), self._ages.get(at, 0)
-            if kept is None or kept[0]() is not parameter or age >= self.EVERY - 1:
-                stale.append(at)
-            self._ages[at] = age + 1
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[int, _Kept] = {}
+
+    def norms(
+        self, parameters: Mapping[int, Tensor], *, exact: bool = False
+    ) -> dict[int, tuple[Norms, int]]:
+        """Return where the norm of each is, by the same number.
+
+        Args:
+            parameters: by any number.
+            exact: none may be older than this call.
+        """
+        now = self._clock()
+        stale = [
+            at
+            for at, parameter in parameters.items()
+            if exact
+            or (kept := self._kept.get(at)) is None
+            or now - kept.at_s >= self.KEPT_S
+            or not kept.of(parameter)
+        ]
         if stale:
             norms = Norms([parameters[at].detach() for at in stale])
             for place, at in enumerate(stale):
-                self._kept[at], self._ages[at] = (weakref.ref(parameters[at]), norms, place), 0
-        return {at: self._kept[at][1:] for at in parameters}
+                self._kept[at] = _Kept(weakref.ref(parameters[at]), norms, place, now)
+        return {at: (self._kept[at].norms, self._kept[at].place) for at in parameters}
 
 
 def same_values(one: Mapping[int, NDArray[Any]], other: Mapping[int, NDArray[Any]]) -> list[int]:

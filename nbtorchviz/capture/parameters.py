@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class ParameterReader:
 
     Gradients are read in the step-pre hook, accumulated and after the user's clipping; those of
     an optimizer with a closure (LBFGS) after its step, because it computes them inside. Norms
-    are exact (those of the weights at most nine readings old); updates, histograms and the norms
+    are exact (those of the weights may be a second old); updates, histograms and the norms
     before clipping come from at most ``LIMIT`` values of each parameter. On the CPU nothing
     waits; on another device the copies are asynchronous.
 
@@ -65,6 +65,7 @@ class ParameterReader:
         hooks: whether hooks on parameters are allowed at all; those that no known optimizer trains
             have one, because nothing else reads their gradients.
         weight_norms: kept from one reader to the next.
+        exact: weights are not to be older than the step.
         fault: called with (where, exception).
     """
 
@@ -76,9 +77,10 @@ class ParameterReader:
         raw: bool = True,
         hooks: bool = True,
         weight_norms: WeightNorms | None = None,
+        exact: bool = False,
         fault: Callable[[str, BaseException], None] = lambda where, error: None,
     ) -> None:
-        self._weight_norms = weight_norms or WeightNorms()
+        self._weight_norms, self.exact = weight_norms or WeightNorms(), exact
         self._named = [
             (name, parameter)
             for name, parameter in root.named_parameters()
@@ -91,6 +93,8 @@ class ParameterReader:
         self._norms: dict[int, tuple[Norms, int]] = {}
         self._gradient_norms: dict[int, tuple[Norms, int]] = {}
         self._gradients: dict[int, Copy] = {}
+        self._scaled: list[tuple[HostCopy, Collection[int]]] = []
+        """Scales of a ``GradScaler`` that a fused optimizer divides by itself, and which."""
         self._before: dict[int, Tensor | NDArray[Any]] = {}
         self._after: dict[int, NDArray[Any]] = {}
         self._updates: dict[int, HostCopy] = {}
@@ -132,7 +136,7 @@ class ParameterReader:
                 dense[at] = parameter
                 if parameter.requires_grad:
                     self._before[at] = held
-        norms = self._weight_norms.norms(dense)
+        norms = self._weight_norms.norms(dense, exact=self.exact)
         self._norms.update(norms)
         self._awaited += {found for found, _ in norms.values()}
         if not closure:
@@ -190,18 +194,25 @@ class ParameterReader:
         """
         total, counts = len(self._named), [p.numel() for _, p in self._named]
         read = sorted(self._gradients)
-        vectors = [vector_of(self._gradients[at]) for at in read]
-        numbers, histograms = summarise_many(vectors, [counts[at] for at in read])
+        vectors = {at: vector_of(self._gradients[at]) for at in read}
+        factors = {at: float(copy.host()) for copy, places in self._scaled for at in places}
+        plain = [vectors[at] / np.float32(factors.get(at, 1.0)) for at in read]
+        numbers, histograms = summarise_many(plain, [counts[at] for at in read])
         rows, nonfinite = np.full(total, -1), np.zeros(total, np.int64)
         rows[read] = np.arange(len(read))
         nonfinite[read] = numbers.nonfinite()
-        norms = self._raw_norms(dict(zip(read, vectors, strict=True)), counts)
+        gradients = _values(self._gradient_norms)
+        zeros = (numbers.numbers[:, -1] == 1) & (numbers.sampled < numbers.counts)
+        unmet = {read[at] for at in np.flatnonzero(zeros).tolist() if gradients[read[at]] > 0}
+        norms = self._raw_norms(vectors, gradients, unmet, counts)
         return ParameterStatistics(
             parameters=tuple([name for name, _ in self._named]),
-            gradient_norms=_column(total, _values(self._gradient_norms)),
+            gradient_norms=_column(
+                total, {at: norm / factors.get(at, 1.0) for at, norm in gradients.items()}
+            ),
             raw_gradient_norms=_column(total, norms) / np.float32(scale or 1.0),
             norms=_column(total, _values(self._norms)),
-            update_norms=_column(total, self._update_norms(counts)),
+            update_norms=_column(total, self._update_norms(counts, unmet)),
             learning_rates=_column(total, self._rates),
             counts=np.array(counts, np.int64),
             states=tuple([self._word(at, skipped=skipped) for at in range(total)]),
@@ -211,14 +222,24 @@ class ParameterReader:
         )
 
     def _raw_norms(
-        self, clipped: Mapping[int, NDArray[Any]], counts: Sequence[int]
+        self,
+        clipped: Mapping[int, NDArray[Any]],
+        norms: Mapping[int, float],
+        unmet: Collection[int],
+        counts: Sequence[int],
     ) -> dict[int, float]:
         """Norms before clipping, which scaled the values that were read as it scaled the others.
 
         Reading all values twice would take as long again as everything else here.
+
+        Args:
+            clipped: values that were read of the gradients that the optimizers found.
+            norms: of those gradients.
+            unmet: where only zeros were read though there is more.
+            counts: elements of each parameter.
         """
-        raw = {at: vector_of(copy) for at, copy in self._raw.copies.items()}
-        norms = _values(self._gradient_norms)
+        copies = self._raw.copies.items()
+        raw = {at: vector_of(copy) for at, copy in copies if at not in unmet}
         same = same_values(raw, clipped)
         self.changed |= len(same) < len(raw.keys() & norms.keys())
         found = {at: norms[at] for at in same if at in norms}
@@ -232,9 +253,11 @@ class ParameterReader:
                 found[at] = norms[at]
             else:
                 found[at] = norms[at] * before / length if length > 0 else before
+        if not self.changed:
+            found.update({at: norms[at] for at in unmet if at in self._raw.copies})
         return found
 
-    def _update_norms(self, counts: Sequence[int]) -> dict[int, float]:
+    def _update_norms(self, counts: Sequence[int], unmet: Collection[int]) -> dict[int, float]:
         moved = {at: copy.host().numpy() for at, copy in self._updates.items()}
         with np.errstate(over="ignore", invalid="ignore"):
             for at, after in self._after.items():
@@ -242,7 +265,7 @@ class ParameterReader:
         return {
             at: length * math.sqrt(counts[at] / moved[at].size)
             for at, length in zip(moved, lengths(list(moved.values())), strict=True)
-            if moved[at].size
+            if moved[at].size and at not in unmet
         }
 
     def _word(self, at: int, *, skipped: bool) -> str:
@@ -291,6 +314,9 @@ class ParameterReader:
                 self._words[at], gradient = "sparse", gradient.coalesce().values()
             if (copy := self._some(gradient)) is not None:
                 dense[at], self._gradients[at] = gradient, copy
+        if isinstance(scale := getattr(optimizer, "grad_scale", None), Tensor):
+            self._scaled.append((HostCopy(scale.detach().reshape(())), list(dense)))
+            self._awaited.append(self._scaled[-1][0])
         if dense:
             norms = Norms(list(dense.values()))
             self._awaited.append(norms)

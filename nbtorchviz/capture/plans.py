@@ -64,6 +64,8 @@ class Plan:
     """Norms of all parameters, their gradients and updates, at the step of this forward."""
     weights: tuple[WeightWant, ...] = ()
     """Parameters to read whole, at the same step."""
+    exact: bool = False
+    """Norms of weights are those of this step; else they may be a second old."""
 
 
 @dataclass(frozen=True, slots=True)

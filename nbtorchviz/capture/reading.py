@@ -29,7 +29,7 @@ class Reading:
     ) -> None:
         self._subject, self._steps, self._sink, self._fault = subject, steps, sink, fault
         self._clock = subject.setting.clock
-        self._weight_norms = WeightNorms()
+        self._weight_norms = WeightNorms(self._clock)
         self._clipping = Clipping(self._clock)
         self._numbers: ParameterReader | None = None
         self._pictures: WeightReader | None = None
@@ -59,6 +59,7 @@ class Reading:
                 raw=self._clipping.look() or halved,
                 hooks=self._subject.compiled_how is None,  # one would recompile the model
                 weight_norms=self._weight_norms,
+                exact=plan.exact,
                 fault=self._fault,
             )
         if plan.weights and self._pictures is None:
@@ -137,6 +138,7 @@ class Reading:
             root,
             Plan(
                 parameters=numbers is not None,
+                exact=numbers is not None and numbers.exact,
                 weights=() if pictures is None else self._wants,
             ),
             halved=True,  # it may be; nothing tells here

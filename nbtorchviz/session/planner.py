@@ -132,7 +132,7 @@ class Planner:
         extra = self._extra() if looks else 0
         plan = make_plan(looks, layers, kept.visited(), extra, survey=survey)
         exact = self.every is not None  # every number of that step
-        return replace(plan, statistics=exact, parameters=exact, weights=weights)
+        return replace(plan, statistics=exact, parameters=exact, weights=weights, exact=exact)
 
     def _due(self, count: int) -> bool:
         if self.every is not None:
