@@ -1,13 +1,17 @@
 """Gradients before the user clips them: when to look at those, and the hooks that do."""
 
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from nbtorchviz.capture.hooks import ParameterHook
+from nbtorchviz.capture.parameter_norms import lengths, same_values
 from nbtorchviz.capture.samples import Copy, floats_of, vector_of
 from nbtorchviz.capture.tensors import HostCopy
 
@@ -19,6 +23,7 @@ CHECK_EVERY = 16
 """Of the others, every so-manyth looks all the same."""
 RARE_S = 0.5
 """A reading that comes so long after the last one always looks: it is too rare to cost much."""
+_NOTHING = np.empty(0)
 
 
 class Clipping:
@@ -101,6 +106,45 @@ class RawGradients:
     def overflowed(self) -> bool:
         """Whether any is infinite or NaN. Waits for no device."""
         return not all(np.isfinite(vector_of(copy)).all() for copy in self.copies.values())
+
+    def norms(
+        self,
+        clipped: Mapping[int, NDArray[Any]],
+        norms: Mapping[int, float],
+        unmet: Collection[int],
+        counts: Sequence[int],
+    ) -> tuple[dict[int, float], bool]:
+        """Norms before clipping, which scaled the values that were read as it scaled the others.
+
+        Reading all values twice would take as long again as everything else in a reading.
+
+        Args:
+            clipped: values that were read of the gradients that the optimizers found.
+            norms: of those gradients.
+            unmet: where only zeros were read though there is more.
+            counts: elements of each parameter.
+
+        Returns:
+            The norms, and whether any gradient was seen to be changed.
+        """
+        copies = self.copies.items()
+        raw = {at: vector_of(copy) for at, copy in copies if at not in unmet}
+        same = same_values(raw, clipped)
+        changed = len(same) < len(raw.keys() & norms.keys())
+        found = {at: norms[at] for at in same if at in norms}
+        rest = [at for at in raw if at not in found]
+        after = [clipped.get(at, _NOTHING) for at in rest]
+        both = zip(rest, lengths([raw[at] for at in rest]), lengths(after), strict=True)
+        for at, before, length in both:
+            if at not in norms:  # no optimizer: nothing else was read
+                found[at] = before * math.sqrt(counts[at] / max(1, raw[at].size))
+            elif before == length:
+                found[at] = norms[at]
+            else:
+                found[at] = norms[at] * before / length if length > 0 else before
+        if not changed:
+            found.update({at: norms[at] for at in unmet if at in self.copies})
+        return found, changed
 
     def close(self) -> None:
         """Take every hook off."""

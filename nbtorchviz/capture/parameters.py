@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from nbtorchviz.capture.clipping import RawGradients
-from nbtorchviz.capture.parameter_norms import Norms, WeightNorms, lengths, same_values
+from nbtorchviz.capture.parameter_norms import Norms, WeightNorms, lengths
 from nbtorchviz.capture.reductions import spread
 from nbtorchviz.capture.samples import (
     LIMIT,
@@ -29,7 +29,6 @@ from nbtorchviz.capture.spreads import SummariseMany
 from nbtorchviz.capture.tensors import HostCopy
 from nbtorchviz.events import Histogram
 
-_NOTHING = np.empty(0)
 
 
 @dataclass(slots=True)
@@ -204,13 +203,14 @@ class ParameterReader:
         gradients = _values(self._gradient_norms)
         zeros = (numbers.numbers[:, -1] == 1) & (numbers.sampled < numbers.counts)
         unmet = {read[at] for at in np.flatnonzero(zeros).tolist() if gradients[read[at]] > 0}
-        norms = self._raw_norms(vectors, gradients, unmet, counts)
+        raw, changed = self._raw.norms(vectors, gradients, unmet, counts)
+        self.changed |= changed
         return ParameterStatistics(
             parameters=tuple([name for name, _ in self._named]),
             gradient_norms=_column(
                 total, {at: norm / factors.get(at, 1.0) for at, norm in gradients.items()}
             ),
-            raw_gradient_norms=_column(total, norms) / np.float32(scale or 1.0),
+            raw_gradient_norms=_column(total, raw) / np.float32(scale or 1.0),
             norms=_column(total, _values(self._norms)),
             update_norms=_column(total, self._update_norms(counts, unmet)),
             learning_rates=_column(total, self._rates),
@@ -220,42 +220,6 @@ class ParameterReader:
             histograms=histograms.select(rows),
             skipped=skipped,
         )
-
-    def _raw_norms(
-        self,
-        clipped: Mapping[int, NDArray[Any]],
-        norms: Mapping[int, float],
-        unmet: Collection[int],
-        counts: Sequence[int],
-    ) -> dict[int, float]:
-        """Norms before clipping, which scaled the values that were read as it scaled the others.
-
-        Reading all values twice would take as long again as everything else here.
-
-        Args:
-            clipped: values that were read of the gradients that the optimizers found.
-            norms: of those gradients.
-            unmet: where only zeros were read though there is more.
-            counts: elements of each parameter.
-        """
-        copies = self._raw.copies.items()
-        raw = {at: vector_of(copy) for at, copy in copies if at not in unmet}
-        same = same_values(raw, clipped)
-        self.changed |= len(same) < len(raw.keys() & norms.keys())
-        found = {at: norms[at] for at in same if at in norms}
-        rest = [at for at in raw if at not in found]
-        after = [clipped.get(at, _NOTHING) for at in rest]
-        both = zip(rest, lengths([raw[at] for at in rest]), lengths(after), strict=True)
-        for at, before, length in both:
-            if at not in norms:  # no optimizer: nothing else was read
-                found[at] = before * math.sqrt(counts[at] / max(1, raw[at].size))
-            elif before == length:
-                found[at] = norms[at]
-            else:
-                found[at] = norms[at] * before / length if length > 0 else before
-        if not self.changed:
-            found.update({at: norms[at] for at in unmet if at in self._raw.copies})
-        return found
 
     def _update_norms(self, counts: Sequence[int], unmet: Collection[int]) -> dict[int, float]:
         moved = {at: copy.host().numpy() for at, copy in self._updates.items()}
