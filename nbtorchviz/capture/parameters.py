@@ -30,7 +30,6 @@ from nbtorchviz.capture.tensors import HostCopy
 from nbtorchviz.events import Histogram
 
 
-
 @dataclass(slots=True)
 class ParameterStatistics:
     """Numbers of all parameters at one step; every column is as long as ``parameters``."""
