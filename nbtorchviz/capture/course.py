@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nbtorchviz.capture.blindness import UNSEEN, Blindness
+from nbtorchviz.capture.blindness import Blindness
 from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.coasting import Coasting
 from nbtorchviz.capture.compiled import eager
@@ -57,7 +57,7 @@ class Course(Coasting):
         self._late = False
         """A step happened inside a backward; the next root forward is its boundary."""
         self._steps_in_backward = False
-        self._blindness = Blindness()
+        self._blindness = Blindness(subject)
         self._seen_forward = 0
         self._alone = False
         """Whether the end of the present root forward is a boundary."""
@@ -344,6 +344,8 @@ class Course(Coasting):
         if not self.looking or kind != "step":
             return
         unseen, self._seen_forward = self.forward == self._seen_forward, self.forward
-        blind = self._blindness.stepped(self._window, unseen=unseen)
-        if blind and self._subject.compiled_how is None:
-            self._subject.note_compiled(UNSEEN)
+        if self._blindness.stepped(self._window, unseen=unseen) and not self.dozing:
+            plan, root = self._source.next_plan("train"), self._subject.root()
+            if plan is not None and root is not None:  # parameters tell without a forward
+                self._reading.arm(root, plan)
+                dispatcher.announce()

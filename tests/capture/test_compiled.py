@@ -117,3 +117,20 @@ def test_names_carry_no_wrapper_prefix(tap_on):
     assert names == ["input", "conv1", "relu1", "conv2", "relu2", "pool", "fc"]
     assert unwrap(compiled) is model
     assert unwrap(nn.DataParallel(compiled)) is model
+
+
+def test_parameters_are_read_though_model_compile_hides_the_forwards(tap_on, desk):
+    model = nn.Linear(2, 1)
+    model.compile(backend="eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    tap_on(model, plan=Plan((Want("input"),), statistics=True, parameters=True))
+    for _ in range(6):
+        optimizer.zero_grad()
+        model(torch.ones(3, 2)).sum().backward()
+        gradients = [parameter.grad.norm().item() for parameter in model.parameters()]
+        optimizer.step()
+    step, read = desk.parameters[-1]
+    assert step == 6
+    assert read.gradient_norms.tolist() == pytest.approx(gradients)
+    assert read.norms[0] > 0
+    assert desk.faults == []
