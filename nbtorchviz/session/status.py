@@ -60,9 +60,9 @@ def describe(facts: Facts) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the chip and the status (None when the picture speaks for itself)."""
     status = _status(facts)
     mode = facts.mode
-    if status is not None and status["code"] in _CHIP_OF:
+    if status is not None and status["code"] in _CHIP_OF and not _unheard(facts):
         mode = _CHIP_OF[status["code"]]
-    elif facts.forward_age_s is None:
+    elif facts.forward_age_s is None and not _unheard(facts):
         mode = "waiting"
     elif _ended(facts):
         mode = "finished" if facts.ended else "idle"
@@ -87,6 +87,11 @@ _CHIP_OF = {
     "fault": "error",
     "run_failed": "error",
 }
+
+
+def _unheard(facts: Facts) -> bool:
+    """Whether steps are seen and forwards are not: nothing can be shown of layers."""
+    return facts.forward_age_s is None and facts.step > 0 and facts.compiled is not None
 
 
 def _ended(facts: Facts) -> bool:
@@ -135,6 +140,9 @@ def _status(facts: Facts) -> dict[str, Any] | None:
         )
     if facts.paused:
         return _block("paused", "info", f"Paused at step {facts.step}.")
+    if _unheard(facts):
+        title = f"{facts.model} trains, step {facts.step}, but its forwards go unheard."
+        return _block("waiting", "info", title, [f"{facts.compiled}."])
     if facts.forward_age_s is None:
         return _block(
             "waiting",

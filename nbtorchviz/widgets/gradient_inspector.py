@@ -168,7 +168,8 @@ class GradientInspector(HearingWidget):
         norms = [norm for norm in self.norms().values() if not math.isnan(norm)]
         newest = self.session.statistics.newest_parameters
         if newest is None:
-            return f"{title}: no step yet"
+            step = self.session.step
+            return f"{title}: {f'nothing read by step {step}' if step else 'no step yet'}"
         total = math.sqrt(math.fsum(norm * norm for norm in norms))
         over = f"over {len(norms)} parameters, step {newest.step}"
         text = f"{title}: gradient norm {total:.4g} {over}"

@@ -32,6 +32,11 @@ def test_training_that_is_seen_live_needs_no_words():
             "waiting",
             "Waiting for the first step of Net.",
         ),
+        (
+            {"forward_age_s": None, "compiled": "model.compile(): it hides its batches"},
+            "live",
+            "Net trains, step 468, but its forwards go unheard.",
+        ),
         ({"paused": True}, "paused", "Paused at step 468."),
         (
             {"unmatched": 20, "matched_age_s": 0.5},
