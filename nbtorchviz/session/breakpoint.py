@@ -1,7 +1,7 @@
 """One breakpoint: a condition, whether it was true before, and what it found."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nbtorchviz.analysis.conditions import Condition, Reading
 from nbtorchviz.session.breakpoint_callable import CallableCondition
@@ -37,11 +37,14 @@ class Breakpoint:
         condition: Condition | CallableCondition,
         *,
         once: bool,
+        unattended: bool = False,
         remove: Callable[[int], object],
     ) -> None:
         self.id = id
         self.text = condition.text
         self.once = once
+        self.unattended = unattended
+        """Whether it holds training where nobody is known who could resume it."""
         self.hits = 0
         self.last: Hit | None = None
         """The newest hit."""
@@ -76,6 +79,11 @@ class Breakpoint:
             return f"true since step {self.last.step}"
         return f"waiting for {', '.join(self.waiting_for)}" if self.waiting_for else "armed"
 
+    @property
+    def last_step(self) -> int | None:
+        """Of the newest hit."""
+        return None if self.last is None else self.last.step
+
     def remove(self) -> None:
         """Forget this breakpoint."""
         self._remove(self.id)
@@ -105,6 +113,13 @@ class Breakpoint:
         """Count a hit."""
         self.hits += 1
         self.last = Hit(id=self.id, step=step, why=why, refused=refused)
+        return self.last
+
+    def let_go(self, refused: str) -> Hit:
+        """Note that its newest hit holds training no longer, and why."""
+        if self.last is None:
+            raise ValueError(f"{self!r} has not held training.")
+        self.last = replace(self.last, refused=refused)
         return self.last
 
     def _unknown(self, reading: Reading) -> Iterator[str]:

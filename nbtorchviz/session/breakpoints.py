@@ -55,6 +55,7 @@ class Breakpoints:
         self._all: tuple[Breakpoint, ...] = ()
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
+        self._holding: tuple[Breakpoint, ...] = ()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -74,7 +75,11 @@ class Breakpoints:
         return needs
 
     def add(
-        self, condition: str | Callable[[FactsView], object], *, once: bool = False
+        self,
+        condition: str | Callable[[FactsView], object],
+        *,
+        once: bool = False,
+        unattended: bool = False,
     ) -> Breakpoint:
         """Pause when ``condition`` becomes true.
 
@@ -86,6 +91,7 @@ class Breakpoints:
             condition: such as ``"grad_norm(conv1) > 100"``, or a function of the facts that
                 returns whether to pause; a text that it returns is shown as the reason.
             once: forget it after its first hit: ``add("step() >= 500", once=True)``.
+            unattended: hold also where nobody is known who could resume.
 
         Raises:
             ConditionError: the text is no condition, or names no finding; it says what is
@@ -97,7 +103,13 @@ class Breakpoints:
         with self._lock:
             if len(self._all) >= MOST:
                 raise ConditionError(f"There are {MOST} breakpoints already; remove some first.")
-            added = Breakpoint(next(self._ids), understood, once=once, remove=self.remove)
+            added = Breakpoint(
+                next(self._ids),
+                understood,
+                once=once,
+                unattended=unattended,
+                remove=self.remove,
+            )
             self._all = (*self._all, added)
         return added
 
@@ -115,12 +127,15 @@ class Breakpoints:
         for each in self._all:
             self.remove(each.id)
 
-    def at_boundary(self, pause: Callable[[], None]) -> tuple[Hit, ...]:
+    def at_boundary(
+        self, hold: Callable[[], None], pause: Callable[[], None] | None = None
+    ) -> tuple[Hit, ...]:
         """Look at all, on the training thread at the end of a step.
 
         Args:
-            pause: asked to hold training when one became true; may refuse with
+            hold: asked to hold training when one became true; may refuse with
                 ``RunRefusedError``.
+            pause: asked instead where one of them holds unattended.
 
         Returns:
             Those that became true. A condition that raises is disabled, and training goes on.
@@ -133,15 +148,22 @@ class Breakpoints:
             return ()
         refused = ""
         try:
-            pause()
+            insists = any(each.unattended for each, _ in risen)
+            (pause if pause is not None and insists else hold)()
         except RunRefusedError as error:
             refused = str(error)
+        self._holding = () if refused else tuple(each for each, _ in risen)
         step = self._facts.step()
         hits = tuple(each.hit(step, why, refused) for each, why in risen)
         for each, _ in risen:
             if each.once:
                 self.remove(each.id)
         return hits
+
+    def let_go(self, refused: str) -> tuple[Hit, ...]:
+        """Note why the hits of this step hold training no longer; return them so changed."""
+        holding, self._holding, step = self._holding, (), self._facts.step()
+        return tuple(each.let_go(refused) for each in holding if each.last_step == step)
 
     def _look(self, each: Breakpoint, reading: Reading) -> str:
         if each.fault:

@@ -49,7 +49,9 @@ class Diagnosis:
         position: fields that every event carries, for now.
         facts: what breakpoints may ask for.
         fail: called as ``fail(where, error)`` with failures of ours.
-        pause: holds training at this boundary.
+        hold: holds training at this boundary, where somebody could resume it.
+        pause: holds it anyway.
+        asked: told how that went: ``""``, or in words why training was not held.
         spent: told what this costs, as ``spent(channel, seconds)``.
         clock: seconds, monotonic.
     """
@@ -62,7 +64,9 @@ class Diagnosis:
         position: Callable[[], dict[str, Any]],
         facts: SessionFacts,
         fail: Callable[[str, BaseException], None],
+        hold: Callable[[], None],
         pause: Callable[[], None],
+        asked: Callable[[str], None],
         spent: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,7 +76,8 @@ class Diagnosis:
         """Why a breakpoint paused training last."""
         self._engine = Findings()
         self._bus, self._metrics, self._facts = bus, metrics, facts
-        self._position, self._pause, self._spent, self._clock = position, pause, spent, clock
+        self._position, self._spent, self._clock = position, spent, clock
+        self._hold, self._pause, self._asked = hold, pause, asked
         self._looked_at, self._fail = clock(), fail
         self._judged: dict[tuple[int, str], int] = {}
         for kind in HEARD:
@@ -98,12 +103,21 @@ class Diagnosis:
         if len(self.breakpoints):
             began = self._clock()
             try:
-                for hit in self.breakpoints.at_boundary(self._pause):
-                    self.last_hit = hit
-                    self._metrics.flag(self._facts.step(), hit.text, kind="change")
+                for hit in self.breakpoints.at_boundary(self._hold, self._pause):
+                    self._tell(hit)
             except Exception as error:
                 self._fail("breakpoints", error)
             self._spent("breakpoints", self._clock() - began)
+
+    def let_go(self, reason: str) -> None:
+        """Note that what held training at this step holds it no longer, and why."""
+        for hit in self.breakpoints.let_go(reason):
+            self._tell(hit)
+
+    def _tell(self, hit: Hit) -> None:
+        self.last_hit = hit
+        self._metrics.flag(self._facts.step(), hit.text, kind="change")
+        self._asked(hit.text if hit.refused else "")
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, ActivationCaptured) and event.channel_zero is None:

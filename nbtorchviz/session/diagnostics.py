@@ -22,6 +22,7 @@ from nbtorchviz.session.facts import SessionFacts
 from nbtorchviz.session.flight_recorder import FlightRecorder, Incident
 from nbtorchviz.session.guarding import Guarding
 from nbtorchviz.session.knobs import Change, Knobs, KnobValue
+from nbtorchviz.session.line import Line
 from nbtorchviz.session.linking import Linking
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pinned import check_probe
@@ -39,6 +40,7 @@ class Diagnostics(Guarding):
     bus: EventBus
     budget: Budget
     gate: PauseGate
+    line: Line
     linking: Linking
     metrics: MetricHistory
     recorder: Recorder
@@ -62,7 +64,9 @@ class Diagnostics(Guarding):
             position=self._common,
             facts=facts,
             fail=self.fault,
+            hold=self.gate.hold,
             pause=self.gate.pause,
+            asked=self.line.attendance.asked,
             spent=self.budget.spent,
             clock=clock,
         )
@@ -73,6 +77,7 @@ class Diagnostics(Guarding):
         """What the knobs did so far, with notes; the newest last."""
         self._begin_guarding(clock)
         self._knobs = Knobs(lambda: self.tap.model, lambda: self.tap.optimizers)
+        self.gate.when_let_go(self._let_go)
         self.recorder.hold, self._pausing = self._pause_only, True
 
     @property
@@ -153,17 +158,26 @@ class Diagnostics(Guarding):
         return self.diagnosis.breakpoints.all
 
     def pause_when(
-        self, condition: str | Callable[[FactsView], object], *, once: bool = False
+        self,
+        condition: str | Callable[[FactsView], object],
+        *,
+        once: bool = False,
+        unattended: bool = False,
     ) -> Breakpoint:
         """Pause training at the end of the step in which ``condition`` becomes true.
 
         Statistics in it are those of sampled steps, up to ten a second within the budget, whether
         anybody looks or not; with ``every=1`` of each step. Logged numbers are always the newest.
 
+        Where nobody could resume, in a script or a notebook that nbclient runs, training is not
+        held: the reason is printed once and kept in ``last.refused`` and the curve's marks.
+
         Args:
             condition: such as ``"grad_norm(conv1) > 100"``, ``"isnan(loss)"`` or
                 ``"finding(dead_relu)"``; or a function of the facts.
             once: forget it after its first hit.
+            unattended: hold all the same. Your program then has to call
+                ``TrainingControls(session).resume()``, from another thread than the training's.
 
         Returns:
             The breakpoint: ``state``, ``hits``, ``last``, ``remove()``.
@@ -173,7 +187,7 @@ class Diagnostics(Guarding):
             LayerNotFoundError: it names a layer that does not exist.
             TypeError: it is neither a text nor a function of one argument.
         """
-        added = self.diagnosis.breakpoints.add(condition, once=once)
+        added = self.diagnosis.breakpoints.add(condition, once=once, unattended=unattended)
         self.recorder.recording.demand(-added.id, partial(self._waits_for_statistics, added))
         self.tap.look()
         self._hold_fully()
@@ -204,6 +218,11 @@ class Diagnostics(Guarding):
         self._turn_waiting()
         if self.tap.looking and not len(self.audience):
             self._rest_if_idle()  # the last breakpoint may be gone
+
+    def _let_go(self, reason: str) -> None:
+        """Training goes on although nobody resumed it: nobody could."""
+        self.diagnosis.let_go(reason)
+        self._nonfinite.let_go(reason)
 
     def _pause_only(self) -> None:
         """Pause and stop here: all there is to do before a knob or a breakpoint is used."""

@@ -10,6 +10,7 @@ from nbtorchviz.capture.tap import ModelTap
 from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.nonfinite import NonFiniteReport
 from nbtorchviz.session.budget import Budget
+from nbtorchviz.session.line import Line
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.nonfinite import NonFiniteWatch
 from nbtorchviz.session.recorder import Recorder
@@ -22,6 +23,7 @@ class Guarding:
     bus: EventBus
     budget: Budget
     gate: PauseGate
+    line: Line
     metrics: MetricHistory
     recorder: Recorder
     tap: ModelTap
@@ -33,6 +35,7 @@ class Guarding:
             self.bus,
             lambda: self.tap,
             hold=self.gate,
+            asked=self.line.attendance.asked,
             boundary=lambda: self.recorder.hold(),
             runs=lambda: self.run_active,
             flag=partial(self.metrics.flag, kind="finding"),
@@ -62,8 +65,9 @@ class Guarding:
 
         Args:
             action: ``"stop"`` ends a background run or a ``live()`` block cleanly and pauses a
-                plain loop; ``"raise"`` raises ``NonFiniteError`` out of ``optimizer.step()``;
-                ``"tell"`` lets training go on; None looks no more.
+                plain loop, which goes on, with a warning, where nobody could resume it (a script,
+                a notebook that nbclient runs); ``"raise"`` raises ``NonFiniteError`` out of
+                ``optimizer.step()``; ``"tell"`` lets training go on; None looks no more.
             every_step: guard every step, not only some a second: what happens in one step is then
                 found in that step. That takes about 0.25 ms and one pass over the gradients:
                 1.36x of a step of 0.7 ms, lost in the noise (1.00x and 1.01x) of steps of 120 and

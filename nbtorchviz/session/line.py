@@ -6,6 +6,7 @@ from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.live.host import detect, kernel_loop_call
 from nbtorchviz.live.mode import ModeFacts, ModeReport, no_view_text, observe, report
 from nbtorchviz.live.sender import Sender
+from nbtorchviz.session.attendance import Attendance
 from nbtorchviz.session.audience import Audience
 
 
@@ -32,7 +33,6 @@ class Line:
         on_last: Callable[[], None] = _nothing,
     ) -> None:
         self.host = detect()
-        self.gate = PauseGate(self._why_not)
         self.sender = Sender(
             on_fault=fail,
             threaded=not self.host.drops_thread_updates,
@@ -42,6 +42,10 @@ class Line:
         self.audience = Audience(
             hearing=lambda: self.sender.hearing, on_first=on_first, on_last=on_last
         )
+        self.attendance = Attendance(
+            self.host, self.sender, background=background, widgets=lambda: len(self.audience)
+        )
+        self.gate = PauseGate(self._why_not, watch=self.attendance)
         self._background = background
         self._was_live = False
 

@@ -35,8 +35,8 @@ RULE = "first_nonfinite"
 class Hold(Protocol):
     """How training is held."""
 
-    def pause(self) -> None:
-        """Hold it at the next boundary."""
+    def hold(self) -> None:
+        """Hold it at the next boundary, where somebody could resume it."""
 
     def stop(self) -> None:
         """End it at the next boundary."""
@@ -51,7 +51,8 @@ class NonFiniteWatch:
     Args:
         bus: of the session; statistics are heard and the report is published there.
         tap: knows the model.
-        hold: pauses and stops training.
+        hold: holds and stops training.
+        asked: told how a hold went: ``""``, or in words why training goes on.
         boundary: called where no step was finished for long: what ``hold`` was asked takes effect.
         runs: whether a run is active that a stop can end cleanly.
         flag: marks a step, as ``flag(step, text)``.
@@ -67,6 +68,7 @@ class NonFiniteWatch:
         tap: Callable[[], ModelTap],
         *,
         hold: Hold,
+        asked: Callable[[str], None],
         boundary: Callable[[], None],
         runs: Callable[[], bool],
         flag: Callable[[int, str], None],
@@ -81,7 +83,9 @@ class NonFiniteWatch:
         self.waiting = False
         """Whether the action is to be taken at this boundary."""
         self._bus, self._tap, self._runs = bus, tap, runs
-        self._hold, self._boundary = hold, boundary
+        self._hold, self._asked, self._boundary = hold, asked, boundary
+        self._held_at: int | None = None
+        """The step after which it asked to hold a loop."""
         self._flag, self._position, self._fail, self._cost = flag, position, fail, cost
         self._pace = Pace(SHARE, PERIOD_S, clock=clock)
         self._sentinel: Sentinel | None = None
@@ -141,9 +145,21 @@ class NonFiniteWatch:
             if self._runs():
                 self._hold.stop()
             else:
-                self._hold.pause()
+                self._hold.hold()
+                self._held_at = self.step()
+                self._asked("")
         except RunRefusedError as error:
-            self._flag(report.step, f"Training goes on: {error}")
+            self._go_on(report, str(error))
+
+    def let_go(self, reason: str) -> None:
+        """Note that training is held no longer, if it was held for this at this step, and why."""
+        held_at, self._held_at = self._held_at, None
+        if self.report is not None and held_at == self.step():
+            self._go_on(self.report, reason)
+
+    def _go_on(self, report: NonFiniteReport, reason: str) -> None:
+        self._flag(report.step, f"Training goes on: {reason}")
+        self._asked(f"{report.title} Training goes on: {reason}")
 
     def logged(self, name: str, value: float) -> None:
         """Hear of a logged number that is not finite, on the thread that logged it."""

@@ -235,6 +235,7 @@ class Session(Runs, Diagnostics, Pins):
     def _close_rest(self) -> None:
         self._nonfinite.close()
         self.tap.close()
+        self.gate.reset()  # a loop that is held must not wait for a session that is gone
         self.sender.close()
         self.bus.close()
         self.recorder.unpin()

@@ -67,6 +67,7 @@ def controls_state(
     changes = session.knob_changes[-MOST_CHANGES:]
     return {
         **_phase(session, shared),
+        "not_held": session.line.attendance.not_held,
         "can": _can(session, shared),
         "breakpoints": _breakpoints(session),
         "settings": settings_of(session.knob_settings),
@@ -98,7 +99,7 @@ def _phase(session: Session, shared: Mapping[str, Any]) -> dict[str, Any]:
         head, _, why = text.partition(": ")
         return {"phase": "paused", "title": _sentence(head), "why": why}
     if control["state"] == "running":
-        refused = hit.text if hit is not None and hit.refused else ""
+        refused = session.line.attendance.not_held
         goals = [
             each.text for each in session.breakpoints if each.once and "step() >=" in each.text
         ]
@@ -107,6 +108,8 @@ def _phase(session: Session, shared: Mapping[str, Any]) -> dict[str, Any]:
     if control["pause"]["reason"] == DEAF:
         return {"phase": "one-way", "title": "Running.", "why": f"{_sentence(DEAF)}."}
     last = f"The last run {_ENDINGS[session.ended]} step {session.step}. " if session.ended else ""
+    if session.line.attendance.not_held:
+        last += f"{_sentence(session.line.attendance.not_held)} "
     why = f"{last}Breakpoints and knobs can be set now; they act once training runs."
     return {"phase": "idle", "title": "Nothing is training.", "why": why}
 

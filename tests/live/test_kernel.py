@@ -104,3 +104,37 @@ print('handled', sum(handled.acquire(timeout=120) for _ in range(5)), 'during th
         move(client, comm_id, value, subshell_id)
     assert "handled 5 during the cell []" in output(client, busy, until="\0")
     assert "after it [True]" in run(client, "print('after it', ran)")
+
+
+UNATTENDED = """
+import os, sys
+sys.path.insert(0, {root!r})
+for name in list(os.environ):  # this kernel's parent may have been started by a front end
+    if name.startswith(("JPY_", "VSCODE_")):
+        del os.environ[name]
+import torch
+import nbtorchviz as nbv
+model = torch.nn.Linear(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+session = nbv.watch(model, optimizer)
+controls = nbv.TrainingControls(session)
+display(controls)
+session.pause_when("step() >= 5")
+session.on_nonfinite("stop", every_step=True)
+"""
+LOOP = """
+for step in range(20):
+    optimizer.zero_grad()
+    model(torch.full((3, 4), float("nan") if step == 9 else 1.0)).mean().backward()
+    optimizer.step()
+print("trained", session.step)
+print(controls.summary())
+"""
+
+
+def test_a_kernel_that_no_front_end_looks_at_is_not_held(client):
+    run(client, UNATTENDED.format(root=client.root))
+    text = run(client, LOOP)  # two minutes without a word would fail
+    assert "trained 20" in text
+    assert text.count("nbtorchviz: not paused at step 5") == 1
+    assert "Training goes on: No front end has answered in this kernel" in text

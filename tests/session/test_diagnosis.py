@@ -73,7 +73,7 @@ def test_history_of_the_statistics_is_kept(sick):
 
 def test_a_breakpoint_pauses_at_its_step(sick):
     model, optimizer, session = sick
-    added = session.pause_when("step() >= 4")
+    added = session.pause_when("step() >= 4", unattended=True)
 
     def body():
         train(model, optimizer, session, 10)

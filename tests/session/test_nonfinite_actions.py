@@ -147,7 +147,7 @@ def test_stop_pauses_a_plain_loop(sick):
     model, optimizer, session = sick
     held = []
     session.gate.listen(lambda state: (held.append(state), session.gate.resume()))
-    session.gate._refuse = lambda action: ""  # as with a browser that can resume
+    session.sender.message_in("a view")  # a browser that can resume
     session.on_nonfinite("stop", every_step=True)
     train(model, optimizer)
     assert "pausing" in held
