@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbtorchviz.arguments import whole
-from nbtorchviz.errors import NbTorchVizError
+from nbtorchviz.errors import NbTorchVizError, RunRefusedError
 from nbtorchviz.session import Session
 
 REFUSALS = (NbTorchVizError, TypeError, ValueError)
@@ -38,12 +38,14 @@ def request(session: Session, name: str, value: Any) -> None:
         value: see there.
 
     Raises:
+        SessionClosedError: the session was closed.
         RunRefusedError, ConditionError, LayerNotFoundError, ModelGoneError: as the session's own
             methods, which see.
         TypeError, ValueError: the value is not accepted; the message says what is.
     """
     if name not in _ASKED:
         raise ValueError(f"There is no request {name!r}.")
+    session._must_be_open()
     _ASKED[name](session, value)
 
 
@@ -56,8 +58,9 @@ def _run_to(session: Session, value: Any) -> None:
     if step <= now:
         raise ValueError(f"Step {step} is behind: {now} steps are finished.")
     if reason := session.gate.refusal("pause"):
-        raise ValueError(reason)
-    session.pause_when(f"step() >= {step}", once=True)
+        raise RunRefusedError(reason)
+    # Somebody asked for this step by name, and will ask for what comes after it.
+    session.pause_when(f"step() >= {step}", once=True, unattended=True)
     session.gate.resume()
 
 

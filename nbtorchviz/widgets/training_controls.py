@@ -9,6 +9,7 @@ from traitlets import Dict as DictTrait
 from traitlets import Int
 
 from nbtorchviz.analysis.controls_picture import controls_picture, hits_text
+from nbtorchviz.arguments import whole
 from nbtorchviz.events import RunEnded
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
@@ -30,7 +31,8 @@ class TrainingControls(ObserverWidget):
     """Pause, step, stop, run to a step; breakpoints; learning rate and the other knobs.
 
     Everything takes effect at the end of a step, on the training thread. Each change is marked
-    on the loss curve and listed in ``session.knob_changes``.
+    on the loss curve and listed in ``session.knob_changes``. The methods do what the buttons do,
+    also in a script, where nothing is drawn.
 
     Args:
         model_or_session: a model, or the session that ``watch(model)`` returned.
@@ -54,12 +56,71 @@ class TrainingControls(ObserverWidget):
 
     # What a user asks for ---------------------------------------------------------------------
 
+    def pause(self) -> None:
+        """Hold training at the end of the step under way, as the button does. From any thread.
+
+        A program that asks by name is obeyed in a script too, and has to call ``resume`` itself,
+        from another thread than the one that is held. Asked while nothing trains, it holds a plain
+        loop at the end of its first step; ``live()`` and background runs begin anew.
+
+        Raises:
+            RunRefusedError: a pause could not be ended (one-way host), or would hang other ranks.
+            SessionClosedError: the session was closed.
+        """
+        self._ask("pause")
+
+    def resume(self) -> None:
+        """Let training go on, now; does nothing where it is not held.
+
+        Raises:
+            SessionClosedError: the session was closed.
+        """
+        self._ask("resume")
+
+    def step(self, n: int = 1) -> None:
+        """Let ``n`` more steps finish, then hold. A step that is under way is the first of them.
+
+        Raises:
+            TypeError, ValueError: ``n`` is no whole number from 1 on.
+            RunRefusedError, SessionClosedError: as ``pause``.
+        """
+        self._ask("step", whole("n", n, least=1))
+
+    def run_to(self, step: int) -> None:
+        """Let training go on and hold it once, when ``step`` optimizer steps are finished.
+
+        It is a breakpoint that is forgotten after its hit: ``session.breakpoints`` lists it.
+
+        Raises:
+            TypeError, ValueError: ``step`` is no whole number, or lies behind.
+            RunRefusedError, SessionClosedError: as ``pause``.
+        """
+        self._ask("run_to", whole("step", step, least=1))
+
+    def stop(self) -> None:
+        """End training at the end of the step under way, held or not.
+
+        A background run and a ``session.live()`` block end cleanly. Out of a plain loop
+        ``StopTraining`` is raised by ``optimizer.step()``.
+
+        Raises:
+            SessionClosedError: the session was closed.
+        """
+        self._ask("stop")
+
+    def _ask(self, name: str, value: Any = None) -> None:
+        request(self.session, name, value)
+        self._state_stream.mark(urgent=True)
+
     def summary(self) -> str:
         """Return the state, the breakpoints and the knobs as stable text."""
         controls = self._state()["controls"]
         why = f": {controls['why']}" if controls["phase"] == "paused" and controls["why"] else ""
         title = controls["title"].rstrip(".")
         lines = [f"TrainingControls of {self.session.model_name}: {title}{why}"]
+        not_held = controls["not_held"]
+        if not_held and all(each["state"] != not_held for each in controls["breakpoints"]):
+            lines.append(not_held)
         lines += [
             f"breakpoint {each['text']}: {hits_text(each['hits'])}, {each['state']}"
             for each in controls["breakpoints"]
