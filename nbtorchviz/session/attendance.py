@@ -63,6 +63,8 @@ class Attendance:
         self._host, self._line = host, line
         self._background, self._widgets = background, widgets
         self._said: set[str] = set()
+        self._waited = False
+        """Whether a pause was in vain once; another is not, before a word has come."""
         self.not_held = ""
         """Why training was not held when a condition asked for it last; empty when it was."""
 
@@ -72,17 +74,19 @@ class Attendance:
         Args:
             held_s: how long training has been held; 0 asks before.
         """
-        flow = self._line.flow
+        flow, waited = self._line.flow, self._waited or held_s >= PATIENCE_S
         if flow.ever_heard:
-            waited = held_s >= PATIENCE_S and not flow.heard_during_run
-            return DEAF if waited and self._blocks() else ""
+            deaf = waited and not flow.heard_during_run and self._blocks()
+            self._waited = self._waited or deaf
+            return DEAF if deaf else ""
         if not self._host.front_end:
             return NO_FRONT_END if self._host.kernel else SCRIPT
         if self._background() or not _on_main_thread():
             return ""  # a cell can be run beside it
         if not self._widgets():
             return NO_WIDGET
-        return NO_ANSWER if held_s >= PATIENCE_S else ""
+        self._waited = waited
+        return NO_ANSWER if waited else ""
 
     def held_itself(self) -> None:
         """Note that the training thread paused itself: where nobody was heard, that is said."""

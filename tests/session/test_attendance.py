@@ -65,6 +65,15 @@ def test_somebody_who_may_come_back_is_waited_for(there, held_s):
     assert there.why_nobody(held_s) == ""
 
 
+@pytest.mark.parametrize("there", [attendance(LAB), attendance(COLAB, heard=True)])
+def test_what_was_waited_for_in_vain_is_waited_for_once(there):
+    assert there.why_nobody(0.0) == ""
+    assert there.why_nobody(PATIENCE_S) == there.why_nobody(0.0) != ""
+    there._line.flow.boundary(0.0)
+    there._line.flow.message_in(0.0)
+    assert there.why_nobody(1e6) == ""
+
+
 @pytest.mark.parametrize("there", [attendance(COLAB, heard=True), attendance(LAB, widgets=0)])
 def test_a_loop_on_a_thread_of_its_own_keeps_no_message_out(there):
     said = []
@@ -104,6 +113,19 @@ def unattended(session):
     finally:
         timer.cancel()
     assert not overdue, "training was held"
+
+
+def resumed_elsewhere(session, resume):
+    """Resume once from another thread; return the list that gets the step of the hold."""
+    held = []
+
+    def answer(state):
+        if state == "paused" and not held:  # told again while it is being resumed
+            held.append(session.step)
+            threading.Thread(target=resume).start()
+
+    session.gate.listen(answer)
+    return held
 
 
 def test_a_breakpoint_of_a_script_does_not_hold_it_and_says_so_once(small, caplog):
@@ -178,18 +200,12 @@ def test_a_hold_that_nobody_answers_ends_and_its_hit_says_so(small, monkeypatch,
 
 
 def test_unattended_holds_until_another_thread_resumes(small, caplog):
-    session, held = small.session, []
+    session = small.session
     controls = nbv.TrainingControls(session)
     added = session.pause_when("step() >= 2", unattended=True)
-
-    def answer(state):
-        if state == "paused":
-            held.append(session.step)
-            threading.Thread(target=controls.resume).start()
-
-    session.gate.listen(answer)
+    held = resumed_elsewhere(session, controls.resume)
     small.train(4)
-    assert set(held) == {2}
+    assert held == [2]
     assert added.last.refused == ""
     assert session.step == 4
     assert "paused itself" in caplog.text  # its own thread asked: a hang would be silent
@@ -200,13 +216,9 @@ def test_a_view_that_has_spoken_holds_and_resumes(small, caplog):
     session = small.session
     session.sender.message_in("a view")
     added = session.pause_when("step() >= 2")
-
-    def answer(state):
-        if state == "paused":
-            threading.Thread(target=session.gate.resume).start()
-
-    session.gate.listen(answer)
+    held = resumed_elsewhere(session, session.gate.resume)
     small.train(4)
+    assert held == [2]
     assert added.last.text == "paused at step 2: step() = 2 >= 2"
     assert caplog.records == []
 
