@@ -114,7 +114,7 @@ class ScalarLog:
             return
         began, heard = self._clock(), self._heard
         at = self._tally.count if step is None else as_step(step)
-        phase = "train" if phase is None else as_phase(phase)
+        phase = as_phase(phase)
         epoch = self.epoch if epoch is None else as_epoch(epoch)
         place = (phase, epoch, heard, *self._where())
         entries = [(at, began, name, _taken(name, value), place) for name, value in metrics.items()]

@@ -7,6 +7,19 @@ from typing import Any
 
 from nbtorchviz.arguments import refusal, word
 
+PHASES = {
+    "train": "train",
+    "eval": "eval",
+    "val": "eval",
+    "valid": "eval",
+    "validation": "eval",
+}
+"""What may be given as a phase, and the phase that it is."""
+_PHASE = (
+    "'train' or 'eval' (also written 'val', 'valid', 'validation'; "
+    "numbers of a third set need names of their own, such as test_loss)"
+)
+
 
 def as_number(name: str, value: Any) -> float:
     """Return ``value`` as a float; NaN and infinity are numbers here.
@@ -63,12 +76,19 @@ def as_step(step: Any) -> int:
 
 
 def as_phase(phase: Any) -> str:
-    """Return ``phase``, ``"train"`` for None.
+    """Return ``"train"`` or ``"eval"``; None is ``"train"``.
+
+    ``"test"`` is refused: a loop that logs a validation and a test set would get one line of two.
 
     Raises:
-        TypeError: it is not a word.
+        TypeError, ValueError: it is none of ``PHASES``.
     """
-    return "train" if phase is None else word("phase", phase, "'train' or 'eval'") or "train"
+    if phase is None:
+        return "train"
+    found = PHASES.get(word("phase", phase, _PHASE))
+    if found is None:
+        raise refusal("phase", _PHASE, phase, typed=True)
+    return found
 
 
 def as_epoch(epoch: Any) -> float:

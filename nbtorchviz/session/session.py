@@ -192,13 +192,15 @@ class Session(Runs, Diagnostics, Pins):
 
         Args:
             step: x position; by default the optimizer steps finished so far.
-            phase: ``"eval"`` pairs a metric with the training metric of the same name.
+            phase: ``"eval"``, also written ``"val"``, ``"valid"`` or ``"validation"``, pairs a
+                metric with the training metric of the same name. A test set needs names of its
+                own: ``test_loss``.
             epoch: kept beside the step, fractions allowed.
             metrics: numbers or 0-d tensors. A tensor on another device is cloned now and read at
                 a later step, so that training does not wait for it.
 
         Raises:
-            TypeError, ValueError: a value is not one number.
+            TypeError, ValueError: a value is not one number, or the phase another word.
             SessionClosedError: the session was closed.
         """
         if self.closed:

@@ -105,12 +105,15 @@ class LiveLossPlot(ObserverWidget):
         Args:
             step: x position. By default the optimizer steps finished so far; without a model, a
                 metric that was logged already begins the next step.
-            phase: ``"eval"`` pairs a metric with the training metric of the same name.
+            phase: ``"eval"``, also written ``"val"``, ``"valid"`` or ``"validation"``, pairs a
+                metric with the training metric of the same name. A test set needs names of its
+                own: ``test_loss``.
             epoch: kept beside the step, fractions allowed.
             metrics: numbers or tensors with one element; NaN and infinity are kept.
 
         Raises:
-            TypeError, ValueError: a value is not one number; the message names the metric.
+            TypeError, ValueError: a value is not one number (the message names the metric), or the
+                phase another word.
         """
         source: Any = self._book or self.session
         source.log(step, phase=phase, epoch=epoch, **metrics)

@@ -27,6 +27,15 @@ def test_phases_of_one_name_share_a_step(book):
     assert book.metrics.history("loss/eval").steps.tolist() == [1]
 
 
+def test_validation_by_any_name_is_kept_apart_from_training(book):
+    book.log(loss=1.0)
+    book.log(loss=2.0, phase="val")
+    assert book.metrics.names() == ("loss", "loss/eval")
+    with pytest.raises(ValueError, match="phase must be 'train' or 'eval'"):
+        book.log(loss=3.0, phase="test")
+    assert book.metrics.history("loss").values.tolist() == [1.0]
+
+
 def test_a_given_step_counts_on_from_there(book):
     book.log(10, loss=1.0)
     book.log(loss=1.0)

@@ -20,10 +20,26 @@ def test_other_steps_are_refused(given, error):
         as_step(given)
 
 
-def test_phase_is_a_word():
-    assert [as_phase(None), as_phase(""), as_phase("eval")] == ["train", "train", "eval"]
-    with pytest.raises(TypeError, match="phase must be 'train' or 'eval', got 3"):
-        as_phase(3)
+@pytest.mark.parametrize(
+    ("given", "phase"),
+    [
+        (None, "train"),
+        ("train", "train"),
+        *[(word, "eval") for word in ("eval", "val", "valid", "validation")],
+    ],
+)
+def test_phase_is_train_or_eval_however_it_is_called(given, phase):
+    assert as_phase(given) == phase
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [("test", ValueError), ("trian", ValueError), ("", ValueError), (3, TypeError)],
+)
+def test_other_phases_are_refused(given, error):
+    words = f"phase must be 'train' or 'eval' .* 'val', 'valid', 'validation'.*, got {given!r}"
+    with pytest.raises(error, match=words):
+        as_phase(given)
 
 
 def test_epoch_is_a_finite_number():
