@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nbtorchviz.analysis.curves import line_looks
 from nbtorchviz.analysis.drawing import LIGHT, Box, Picture, Theme
 from nbtorchviz.analysis.smoothing import smooth
 from nbtorchviz.analysis.ticks import log_ticks, nice_ticks, short, tick_labels
@@ -59,12 +60,10 @@ def curve_picture(
 def _described(header: Mapping[str, Any], arrays: Arrays) -> list[dict[str, Any]]:
     """Lines of the shown metric with label, colour, raw points and smoothed points."""
     shown = [line for line in header["lines"] if line["metric"] == header["metric"]]
-    paired = len({line["role"] == "val" for line in shown}) == 2
     names = {run["run"]: run for run in header["runs"]}
     result = []
-    for line in shown:
+    for line, (label, dash) in zip(shown, line_looks(shown), strict=True):
         current, val = line["run"] == header["current"], line["role"] == "val"
-        label = ("val" if val else "train") if paired else line["name"]
         steps = np.asarray(arrays[line["x"]], np.float64)
         values = np.asarray(arrays[line["y"]], np.float64)
         soft = None
@@ -81,6 +80,7 @@ def _described(header: Mapping[str, Any], arrays: Arrays) -> list[dict[str, Any]
                 "who": label if current else run["name"],
                 "current": current,
                 "val": val,
+                "dash": dash,
                 "steps": steps,
                 "values": values,
                 "soft": soft,
@@ -114,9 +114,8 @@ def _heading(
         picture.text((x, 48), word, size=11, color=theme.second, align="right")
     for row, line in enumerate(lines):
         y, color = 70 + 24 * row, _color(line, theme)
-        dash = (6.0, 3.0) if line["val"] else None
         width = 2 if line["current"] else 1
-        picture.polyline([(16, y + 7), (44, y + 7)], color, width=width, dash=dash)
+        picture.polyline([(16, y + 7), (44, y + 7)], color, width=width, dash=line["dash"])
         if line["val"]:
             picture.dot((30, y + 7), 3.25, color, hollow=True)
         used = picture.text((52, y), line["label"], max_width=110)
@@ -181,8 +180,7 @@ class _Chart:
         for line in reversed(self._lines):
             few = len(line["steps"]) <= 60
             raw = np.stack([self._x(line["steps"]), self._y(line["values"])], axis=1)
-            dash = (6.0, 3.0) if line["val"] else None
-            color = _color(line, theme)
+            dash, color = line["dash"], _color(line, theme)
             if line["soft"] is None:
                 width = 1.0 if not line["current"] else 2.0 if line["val"] else 1.25
                 picture.polyline(raw, color, width=width, dash=dash, clip=box)

@@ -4,7 +4,7 @@ Pure functions of arrays, used by the live view's packet and by the static pictu
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,27 @@ def split_name(name: str) -> tuple[str, str]:
 def eval_name(name: str, phase: str) -> str:
     """Name under which a metric logged in ``phase`` is kept: eval ``loss`` is ``"loss/eval"``."""
     return f"{name}/eval" if phase == "eval" and split_name(name)[1] != "val" else name
+
+
+def line_looks(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[float, ...]]]:
+    """Return (name, dash) of each line of one metric: no two lines of a run are alike.
+
+    A run's only training line and its only validation line are called ``"train"`` and ``"val"``
+    where the metric has both. The live view has the same rule in ``loss_scene.js``.
+
+    Args:
+        lines: with ``run``, ``name`` and ``role``.
+    """
+    sides = [(line["run"], line["role"] == "val") for line in lines]
+    paired = len({val for _, val in sides}) == 2
+    looks: list[tuple[str, tuple[float, ...]]] = []
+    for index, (line, side) in enumerate(zip(lines, sides, strict=True)):
+        val, nth = side[1], sides[:index].count(side)
+        alone = paired and sides.count(side) == 1
+        name = ("val" if val else "train") if alone else line["name"]
+        dash = (6 if val else 12, 3, *(2, 3) * nth) if nth else (6, 3) if val else ()
+        looks.append((name, dash))
+    return looks
 
 
 def _role(word: str) -> str:

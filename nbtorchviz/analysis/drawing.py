@@ -167,7 +167,7 @@ class Picture:
         color: str,
         *,
         width: float = 1,
-        dash: tuple[float, float] | None = None,
+        dash: tuple[float, ...] = (),
         clip: Box | None = None,
     ) -> None:
         """Draw a smooth line through ``points``; NaN breaks it, ``clip`` cuts it off.
@@ -176,7 +176,7 @@ class Picture:
             points: x and y of each.
             color: of the line.
             width: of the line.
-            dash: lengths of stroke and gap.
+            dash: lengths of stroke, gap, stroke, gap ...; unbroken by default.
             clip: nothing is drawn outside.
         """
         path = np.asarray(points, float).reshape(-1, 2)
@@ -314,19 +314,21 @@ def _pieces(points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 
 
 def _dashes(
-    path: NDArray[np.float64], dash: tuple[float, float] | None, ratio: float
+    path: NDArray[np.float64], dash: tuple[float, ...], ratio: float
 ) -> list[NDArray[np.float64]]:
-    """Cut a path into strokes of equal length along it."""
+    """Cut a path into strokes of these lengths along it."""
     if len(path) == 1:
         return [np.repeat(path, 2, axis=0) + np.array([[-0.5, 0], [0.5, 0]])]
-    if dash is None:
+    if not dash:
         return [path]
     along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
-    stroke, period = dash[0] * ratio, sum(dash) * ratio
-    starts = np.arange(0, along[-1], period)
+    edges = ratio * np.cumsum([0, *dash])
+    rounds = np.arange(0, along[-1], edges[-1])[:20_000]
+    starts, ends = (np.add.outer(rounds, edges[side:-1:2]).ravel() for side in (0, 1))
     strokes = []
-    for start in starts[:20_000]:
-        end = min(start + stroke, along[-1])
+    for start, end in zip(starts, ends.clip(max=along[-1]), strict=True):
+        if start >= along[-1]:
+            break
         inside = along[(along > start) & (along < end)]
         at = np.concatenate([[start], inside, [end]])
         strokes.append(np.stack([np.interp(at, along, path[:, axis]) for axis in (0, 1)], axis=1))

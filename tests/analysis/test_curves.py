@@ -28,6 +28,33 @@ def test_a_metric_logged_in_eval_is_kept_beside_the_training_one():
     assert curves.eval_name("loss", "train") == "loss"
 
 
+@pytest.mark.parametrize(
+    ("names", "looks"),
+    [
+        (["loss"], [("loss", ())]),
+        (["loss", "val_loss"], [("train", ()), ("val", (6, 3))]),
+        (
+            ["loss", "train_loss", "val_loss"],
+            [("loss", ()), ("train_loss", (12, 3, 2, 3)), ("val", (6, 3))],
+        ),
+        (
+            ["train_loss", "val_loss", "test_loss", "loss/eval"],
+            [
+                ("train", ()),
+                ("val_loss", (6, 3)),
+                ("test_loss", (6, 3, 2, 3)),
+                ("loss/eval", (6, 3, 2, 3, 2, 3)),
+            ],
+        ),
+    ],
+)
+def test_no_two_lines_of_a_run_look_alike(names, looks):  # as in loss_scene.test.js
+    lines = [{"run": 1, "name": name, "role": curves.split_name(name)[1]} for name in names]
+    assert curves.line_looks(lines) == looks
+    other_run = [{**line, "run": 2} for line in lines]
+    assert curves.line_looks([*lines, *other_run]) == 2 * looks
+
+
 def test_best_is_the_largest_where_more_is_better():
     assert curves.rising_is_better("accuracy")
     assert curves.rising_is_better("top5_acc")

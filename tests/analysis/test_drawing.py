@@ -74,6 +74,14 @@ def test_line_is_clipped_broken_at_nan_and_dashed():
     dashed.polyline([(0, 10), (99, 10)], "#000000", width=2, dash=(6, 4))
     share = (rgb(dashed)[10, :, 0] < 128).mean()
     assert 0.5 < share < 0.75
+    dotted = Picture(100, 50)
+    dotted.polyline([(0, 10), (99, 10)], "#000000", width=2, dash=(12, 4, 2, 4))
+    row = rgb(dotted)[10, :, 0] < 128
+    assert row[2:10].all()
+    assert not row[13:15].any()
+    assert row[16:18].any()
+    assert not row[19:21].any()
+    assert row[24:32].all()
 
 
 @pytest.mark.parametrize("points", [[], [(np.nan, 1)], [(5, 5)], [(-1e12, 1e12), (1e12, -1e12)]])

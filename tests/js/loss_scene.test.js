@@ -76,6 +76,18 @@ test("lines are named by what they pair with", () => {
   assert.equal(linesOf(alone)[0].label, "loss");
 });
 
+test("no two lines of a run look alike; the static picture has the same names and dashes", () => {
+  const looks = (...names) => {
+    const { header } = packet(), [train, val] = header.lines;
+    header.lines = names.map((name) => ({ ...(/val|test|eval/.test(name) ? val : train), name }));
+    return linesOf(header).map((l) => [l.label, l.color, l.dash.join(" ")]);
+  };
+  assert.deepEqual(looks("loss", "val_loss"), [["train", "train", ""], ["val", "val", "6 3"]]);
+  assert.deepEqual(looks("loss", "train_loss", "val_loss"), [["loss", "train", ""], ["train_loss", "train", "12 3 2 3"], ["val", "val", "6 3"]]);
+  assert.deepEqual(looks("train_loss", "val_loss", "test_loss", "loss/eval"),
+    [["train", "train", ""], ["val_loss", "val", "6 3"], ["test_loss", "val", "6 3 2 3"], ["loss/eval", "val", "6 3 2 3 2 3"]]);
+});
+
 test("the x axis turns to epochs and seconds and back", () => {
   const epoch = sceneOf(packet(), { ...LOOK, x: "epoch" });
   assert.equal(epoch.axis.kind, "epoch");

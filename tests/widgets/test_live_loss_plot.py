@@ -9,9 +9,25 @@ from PIL import Image
 from torch import nn
 
 import nbtorchviz as nbv
+from nbtorchviz.analysis import curve_picture
+from nbtorchviz.analysis.drawing import Picture
 from nbtorchviz.analysis.packets import unpack
 from nbtorchviz.analysis.smoothing import smooth
 from tests.widgets.view import View
+
+
+@pytest.fixture
+def words(monkeypatch):
+    """What static pictures say, and where each word begins."""
+    found = []
+
+    class Listening(Picture):
+        def text(self, at, text, **how):
+            found.append((at, text))
+            return super().text(at, text, **how)
+
+    monkeypatch.setattr(curve_picture, "Picture", Listening)
+    return found
 
 
 @pytest.fixture
@@ -201,6 +217,17 @@ def test_every_state_has_a_static_picture(plot, values, log_y):
     for value in values:
         shown.log(loss=value, epoch=1)
     assert shown.snapshot().startswith(b"\x89PNG")
+
+
+def test_each_line_of_the_static_picture_has_its_own_name(plot, words):
+    alone = plot()
+    for step in range(3):
+        alone.log(loss=3.0 - step, train_loss=2.0 - step, val_loss=2.5, test_loss=2.7)
+    alone.snapshot()
+    said = [text for _, text in words]
+    for name in ("loss", "train_loss", "val_loss", "test_loss"):
+        assert said.count(name) == 2 + (name == "loss") * 2  # row and end; heading and axis
+    assert not {"train", "val"} & set(said)
 
 
 def test_the_figure_follows_and_keeps_marks_of_the_user(plot):

@@ -20,19 +20,21 @@ function smoothLine(line, arrays, weight) {
 
 const keyOf = (line) => `${line.run}/${line.name}`;
 
-/** Label, look and place of each line of the shown metric, the current run first. */
+/** Strokes and gaps of the nth line of its run and side; each has its own. */
+const dashOf = (val, nth) => nth ? [val ? 6 : 12, 3, ...Array(nth).fill([2, 3]).flat()] : val ? [6, 3] : [];
+
+/** Label, look and place of each line of the shown metric, the current run first.
+ *  Names and dashes are those of `line_looks` in analysis/curves.py. */
 export function linesOf(header) {
   const shown = header.lines.filter((line) => line.metric === header.metric);
   const runs = new Map(header.runs.map((run) => [run.run, run]));
-  let vals = 0;
+  const isVal = (line) => line.role === "val";
+  const paired = shown.some(isVal) && !shown.every(isVal);
   const named = shown.map((line) => {
-    const current = line.run === header.current;
-    const paired = shown.some((other) => other.role === "val") && shown.some((other) => other.role !== "val");
-    const val = line.role === "val";
-    const name = !paired || (val && shown.filter((o) => o.run === line.run && o.role === "val").length > 1)
-      ? line.name : val ? "val" : "train";
-    const run = runs.get(line.run);
-    const dash = val ? (current && vals++ ? [2, 3] : [6, 3]) : [];
+    const current = line.run === header.current, val = isVal(line);
+    const side = shown.filter((other) => other.run === line.run && isVal(other) === val);
+    const name = !paired || side.length > 1 ? line.name : val ? "val" : "train";
+    const run = runs.get(line.run), dash = dashOf(val, side.indexOf(line));
     return {
       line, run, current, val, dash, key: keyOf(line),
       color: current ? (val ? "val" : "train") : "earlier",
