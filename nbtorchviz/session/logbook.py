@@ -11,7 +11,7 @@ from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.line import Line
 from nbtorchviz.session.linking import Linking
 from nbtorchviz.session.metrics import MetricHistory
-from nbtorchviz.session.scalars import as_epoch, as_number, as_phase, as_step
+from nbtorchviz.session.scalars import as_epoch, as_number, as_phase, as_step, told_nothing
 
 
 class Logbook:
@@ -64,6 +64,8 @@ class Logbook:
         step = None if step is None else as_step(step)
         epoch = None if epoch is None else as_epoch(epoch)
         phase = as_phase(phase)
+        if not metrics and epoch is None:
+            told_nothing()
         values = {name: _taken(name, value) for name, value in metrics.items()}
         with self._lock:
             names = {f"{phase}/{name}" for name in metrics}

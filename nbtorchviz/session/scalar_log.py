@@ -12,7 +12,7 @@ from torch import Tensor
 from nbtorchviz.bus import EventBus
 from nbtorchviz.events import ScalarLogged
 from nbtorchviz.session.metrics import MetricHistory
-from nbtorchviz.session.scalars import as_epoch, as_number, as_phase, as_step
+from nbtorchviz.session.scalars import as_epoch, as_number, as_phase, as_step, told_nothing
 from nbtorchviz.session.series import Row
 
 LONGEST_QUEUE = 1024
@@ -109,12 +109,18 @@ class ScalarLog:
         metrics: dict[str, object],
     ) -> None:
         """Record ``metrics``, all or none; a tensor on another device is cloned and read later."""
-        plain = self._plain and step is None and phase is None and epoch is None
-        if plain and self._queued(metrics):
+        if (
+            metrics
+            and self._plain
+            and (step is None and phase is None and epoch is None)
+            and self._queued(metrics)
+        ):
             return
         began, heard = self._clock(), self._heard
         at = self._tally.count if step is None else as_step(step)
         phase = as_phase(phase)
+        if not metrics and epoch is None:
+            told_nothing()
         epoch = self.epoch if epoch is None else as_epoch(epoch)
         place = (phase, epoch, heard, *self._where())
         entries = [(at, began, name, _taken(name, value), place) for name, value in metrics.items()]

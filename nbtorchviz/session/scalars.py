@@ -3,6 +3,7 @@
 import math
 import numbers
 import operator
+import warnings
 from typing import Any
 
 from nbtorchviz.arguments import refusal, word
@@ -15,6 +16,8 @@ PHASES = {
     "validation": "eval",
 }
 """What may be given as a phase, and the phase that it is."""
+LARGEST_STEP = 2**62
+"""Steps are kept as 64-bit integers; this leaves room to count on."""
 _PHASE = (
     "'train' or 'eval' (also written 'val', 'valid', 'validation'; "
     "numbers of a third set need names of their own, such as test_loss)"
@@ -29,13 +32,13 @@ def as_number(name: str, value: Any) -> float:
         value: a Python or numpy number, or a tensor or array with one element.
 
     Raises:
-        ValueError: it has several elements, or none.
+        ValueError: it has several elements, or none, or is too large for a float.
         TypeError: it is no number at all.
     """
     if type(value) is float:  # the usual case; an abstract class takes longer to ask
         return value
     if isinstance(value, numbers.Real):  # bool and numpy scalars too
-        return float(value)
+        return _float(name, value)
     count = getattr(value, "numel", None) or getattr(value, "size", None)
     count = count() if callable(count) else count
     if isinstance(count, int) and count != 1 and hasattr(value, "shape"):
@@ -54,7 +57,15 @@ def as_number(name: str, value: Any) -> float:
             f"metric {name!r} must be a number or a tensor with one element, "
             f"got {type(value).__name__}."
         )
-    return float(value)
+    return _float(name, value)
+
+
+def _float(name: str, value: numbers.Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        accepted = "a number that a float can hold, up to 1.8e+308"
+        raise refusal(f"metric {name!r}", accepted, value, typed=True) from None
 
 
 def as_step(step: Any) -> int:
@@ -63,16 +74,27 @@ def as_step(step: Any) -> int:
     Raises:
         TypeError, ValueError: it is not a whole number; 3.0 is one.
     """
-    if type(step) is int:
-        return step
-    if isinstance(step, float) and step.is_integer():
-        return int(step)
     try:
-        if not isinstance(step, bool):
-            return operator.index(step)
+        whole = isinstance(step, float) and step.is_integer()
+        found = int(step) if whole else operator.index(step)
     except TypeError:
-        pass
-    raise refusal("step", "a whole number", step, typed=isinstance(step, numbers.Real))
+        found = None
+    if found is None or isinstance(step, bool):
+        # Mostly somebody meant log(loss=0.5) and wrote log(0.5).
+        accepted = "a whole number (name what is logged: log(loss=loss))"
+        raise refusal("step", accepted, step, typed=isinstance(step, numbers.Real))
+    if abs(found) > LARGEST_STEP:
+        raise refusal("step", "from -2**62 to 2**62", step, typed=True)
+    return found
+
+
+def told_nothing() -> None:
+    """Warn whoever called the ``log`` that called this one's caller: it got no numbers.
+
+    A warning, since a loop must not end for ``log(**{})``.
+    """
+    words = "log() recorded nothing: it got no numbers. Name what is logged: log(loss=loss)."
+    warnings.warn(words, stacklevel=4)
 
 
 def as_phase(phase: Any) -> str:

@@ -197,7 +197,7 @@ class Session(Runs, Diagnostics, Pins):
                 own: ``test_loss``.
             epoch: kept beside the step, fractions allowed.
             metrics: numbers or 0-d tensors. A tensor on another device is cloned now and read at
-                a later step, so that training does not wait for it.
+                a later step, so that training does not wait for it. A call without any warns.
 
         Raises:
             TypeError, ValueError: a value is not one number, or the phase another word.

@@ -109,7 +109,8 @@ class LiveLossPlot(ObserverWidget):
                 metric with the training metric of the same name. A test set needs names of its
                 own: ``test_loss``.
             epoch: kept beside the step, fractions allowed.
-            metrics: numbers or tensors with one element; NaN and infinity are kept.
+            metrics: numbers or tensors with one element; NaN and infinity are kept. A call
+                without any warns.
 
         Raises:
             TypeError, ValueError: a value is not one number (the message names the metric), or the

@@ -49,6 +49,15 @@ def test_a_loop_started_again_is_a_new_run(book):
     assert [info.run for info in book.metrics.runs] == [1, 2]
 
 
+def test_numbers_without_a_name_are_not_lost_in_silence(book):
+    for given in ((), (3.0,)):
+        with pytest.warns(UserWarning, match=r"recorded nothing.*log\(loss=loss\)"):
+            book.log(*given)
+    book.log(epoch=2)  # of what is logged next
+    book.log(loss=1.0)
+    assert (book.epoch, book.metrics.names()) == (2.0, ("loss",))
+
+
 @pytest.mark.parametrize(
     ("value", "error", "words"),
     [

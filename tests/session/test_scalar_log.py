@@ -83,6 +83,17 @@ def test_nothing_is_recorded_when_one_value_is_bad():
     assert log.epoch is None
 
 
+@pytest.mark.parametrize("step", [None, 3.0])
+def test_a_call_without_numbers_is_told_and_does_no_harm(step):
+    metrics = MetricHistory()
+    log = ScalarLog(metrics, EventBus(), Tally(), lambda: (0, 0))
+    log.log(None, None, 1.0, {"loss": 1.0})
+    with pytest.warns(UserWarning, match=r"recorded nothing.*log\(loss=loss\)"):
+        log.log(step, None, None, {})
+    log.log(None, None, 2.0, {})  # the epoch of what is logged next
+    assert (metrics.names(), log.epoch) == (("loss",), 2.0)
+
+
 def test_subscribers_hear_each_value_at_once():
     heard, bus = [], EventBus()
     bus.subscribe(ScalarLogged, heard.append)

@@ -384,6 +384,13 @@ def test_a_loss_that_is_changed_in_place_later_keeps_its_logged_value(net, opene
     assert session.metrics.history("loss").values[0] == 1.0
 
 
+def test_the_line_that_logs_nothing_is_pointed_at(opened, net):
+    session = opened(net)
+    with pytest.warns(UserWarning, match="recorded nothing") as told:
+        session.log()
+    assert told[0].filename == __file__
+
+
 def test_curves_outlive_a_session_that_was_closed(net):
     first = watch(net)
     first.log(1, loss=2.0)
