@@ -39,8 +39,9 @@ def _of_sparse(
     if count > EXACT_LIMIT:
         return tensor.values().reshape(-1), (*notes, "sparse: stored values only")
     dense = tensor.to_dense()
-    share = f"{100 * stored / max(count, 1):.2g} % stored"
-    return (dense if axis is None else dense.select(axis, sample)), (*notes, f"sparse, {share}")
+    share = 100 * stored / max(count, 1)
+    words = f"sparse, {format(share, '.0f' if share >= 10 else '.2g')} % stored"
+    return (dense if axis is None else dense.select(axis, sample)), (*notes, words)
 
 
 def spread(tensor: Tensor, limit: int = SPREAD_LIMIT) -> Tensor:

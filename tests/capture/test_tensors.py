@@ -76,6 +76,16 @@ def test_sparse_tensors_are_dense_pictures_with_a_word():
         assert "sparse, 12 % stored" in caught.notes
 
 
+@pytest.mark.parametrize(
+    ("zeros", "share"), [(0, "100 %"), (1, "90 %"), (9, "10 %")], ids=["none", "one", "most"]
+)
+def test_what_a_sparse_tensor_stores_is_a_plain_share(zeros, share):
+    values = torch.ones(1, 10)
+    values[0, :zeros] = 0
+    row = SimpleNamespace(batch_axis=0, axes=("F",), note="", sample_word="sample")
+    assert f"sparse, {share} stored" in catch(values.to_sparse(), None, row).notes
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 def test_quantised_tensors_are_dequantised():
     tensor = torch.quantize_per_tensor(torch.ones(2, 1, 2, 2), 0.1, 0, torch.qint8)
