@@ -220,12 +220,12 @@ class _Chart:
                 picture.text((x, bottom + 18), word, size=11, color=theme.second, align="center")
                 first = False
         picture.polyline([(left, bottom), (right, bottom)], theme.edge)
-        steps = nice_ticks(self._first, self._last, 6)
+        steps, end = nice_ticks(self._first, self._last, 6), 0.0
         for step, label in zip(steps, tick_labels(steps), strict=True):
             x = float(self._x(step))
             picture.polyline([(x, bottom), (x, bottom + 4)], theme.edge)
-            picture.text((x, bottom + 5), label, size=11, align="center")
-        picture.text((right + 9, bottom + 5), "step", size=11)
+            end = x + picture.text((x, bottom + 5), label, size=11, align="center") / 2
+        picture.text((max(right + 9, end + 8), bottom + 5), "step", size=11)
         word = f"{self._header['metric']} (log)" if self._log else self._header["metric"]
         place = (right + 9, top) if compact else (8, top - 24)
         picture.text(place, word, size=11, max_width=90)

@@ -230,6 +230,18 @@ def test_each_line_of_the_static_picture_has_its_own_name(plot, words):
     assert not {"train", "val"} & set(said)
 
 
+@pytest.mark.parametrize("last", [2, 100, 200_000])
+def test_the_name_of_the_axis_stands_clear_of_the_last_tick(plot, words, last):
+    alone = plot()
+    for step in (0, last):
+        alone.log(step, loss=1.0)
+    alone.snapshot()
+    place, name = max((at, text) for at, text in words if text == "step")
+    tick, label = max((at, text) for at, text in words if at[1] == place[1] and text != name)
+    end = tick[0] + Picture(1, 1).text_width(label, size=11) / 2
+    assert end + 4 <= place[0] < 880
+
+
 def test_the_figure_follows_and_keeps_marks_of_the_user(plot):
     import bqplot
 
