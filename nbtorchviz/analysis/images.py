@@ -109,7 +109,7 @@ def input_image(
     bad = int(np.count_nonzero(~np.isfinite(planes)))
     if bad:
         planes = np.where(np.isfinite(planes), planes, np.float32(span[0]))
-        notes.append(f"{bad} values not finite, drawn as the smallest")
+        notes.append(f"{bad} value{'s' * (bad > 1)} not finite, drawn as the smallest")
     if rule is None and normalisation is not None:
         rule = _told_rule(planes, normalisation, channels)
     rule = rule or display_rule(planes)

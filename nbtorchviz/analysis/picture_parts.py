@@ -263,10 +263,18 @@ def draw_input(
         lines.append(("box: what the cross sees", 11.0, theme.second))
     y += 19
     for text, size, color in lines:
-        for line in picture.wrap(text, room, size=size)[:2]:
+        for line in _clauses(picture, text, room, size):
             picture.text((text_left, y), line, size=size, color=color, max_width=room)
             y += size + 4
     return max(side if pixels is not None else 0.0, y - top)
+
+
+def _clauses(picture: Picture, text: str, room: float, size: float, most: int = 3) -> list[str]:
+    """Wrap as many clauses of ``text`` as ``most`` lines hold, none of them cut short."""
+    clauses = text.split("; ")
+    while len(clauses) > 1 and len(picture.wrap("; ".join(clauses), room, size=size)) > most:
+        clauses.pop()
+    return picture.wrap("; ".join(clauses), room, size=size)[:most]
 
 
 def _probability(name: str, share: float) -> str:

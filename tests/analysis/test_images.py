@@ -95,3 +95,5 @@ def test_nan_and_huge_values_are_drawn_and_counted():
     shown = input_image(values, CHW)
     assert shown.pixels.tolist() == [[0, 255], [0, 0]]
     assert "2 values not finite" in shown.note
+    values[0, 1, 1] = 0
+    assert "1 value not finite" in input_image(values, CHW).note

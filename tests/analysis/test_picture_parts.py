@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nbtorchviz.analysis.picture_parts import Painting, _count, fit_factor, shrink
+from nbtorchviz.analysis.drawing import Picture
+from nbtorchviz.analysis.picture_parts import Painting, _count, draw_input, fit_factor, shrink
 
 
 def test_scale_of_signed_values_reaches_equally_far_to_both_sides():
@@ -41,3 +42,24 @@ def test_shrinking_averages_each_way_on_its_own():
     np.testing.assert_array_equal(shrink(codes, 0, 1, 1, 2), [[126, 126], [126, 126]])
     np.testing.assert_array_equal(shrink(codes, 0, 1, 2, 1), [[0, 252, 0, 252]])
     np.testing.assert_array_equal(shrink(codes, 0, 1, 2, 2), [[126, 126]])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", ""), ("", "; shown at 1/4"), ("mean of 5 channels; ", "; shown at 1/4")],
+)
+def test_the_caption_of_the_input_never_ends_within_a_clause(monkeypatch, before, after):
+    said, draw = [], Picture.text
+
+    def heard(self, at, text, **how):
+        said.append(text)
+        return draw(self, at, text, **how)
+
+    monkeypatch.setattr(Picture, "text", heard)
+    kept = f"{before}2 values not finite, drawn as the smallest"
+    note = f"{kept}; smallest black, largest white{after}"
+    pixels = np.zeros((8, 8), np.uint8)
+    draw_input(Picture(300, 200), (0, 0), 240, {"note": note}, pixels, None)
+    caption = " ".join(said[1:])  # below the heading
+    assert caption.startswith(kept)
+    assert f"{note}; ".startswith(f"{caption}; ")
