@@ -64,9 +64,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
     if not 1 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is no port; give one from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is no port; give one from 1 to 65535")
     return port
 
 

@@ -30,9 +30,9 @@ def test_runs_as_a_module_without_loading_torch():
     assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "many"])
+@pytest.mark.parametrize("port", ["0", "65536", "many", "8.5"])
 def test_no_port(port, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["demo", "--port", port])
     assert ended.value.code == 2
-    assert "--port" in capsys.readouterr().err
+    assert f"--port: {port} is no port; give one from 1 to 65535" in capsys.readouterr().err
