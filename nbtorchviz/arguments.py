@@ -98,3 +98,13 @@ def names(name: str, value: Any, what: str) -> tuple[str, ...]:
         if not isinstance(entry, str | numbers.Number):
             raise refusal(f"{name}[{index}]", "a name", entry)
     return tuple(map(str, given))
+
+
+def named_layer(layer: object) -> str:
+    """Return the name of a layer; a number is not taken for one."""
+    if isinstance(layer, str):
+        return layer
+    hint = ""
+    if isinstance(layer, int) and not isinstance(layer, bool):
+        hint = f' (in nn.Sequential the name is "{layer}")'
+    raise refusal("layer", f"the name of a layer, a text{hint}", layer)

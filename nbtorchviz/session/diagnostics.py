@@ -76,7 +76,9 @@ class Diagnostics(Guarding):
         self.knob_changes: tuple[Change, ...] = ()
         """What the knobs did so far, with notes; the newest last."""
         self._begin_guarding(clock)
-        self._knobs = Knobs(lambda: self.tap.model, lambda: self.tap.optimizers)
+        self._knobs = Knobs(
+            lambda: self.tap.model, lambda: self.tap.optimizers, ready=self._must_be_open
+        )
         self.gate.when_let_go(self._let_go)
         self.recorder.hold, self._pausing = self._pause_only, True
 
@@ -185,8 +187,10 @@ class Diagnostics(Guarding):
         Raises:
             ConditionError: the text is no condition; it says what is accepted.
             LayerNotFoundError: it names a layer that does not exist.
+            SessionClosedError: the session was closed.
             TypeError: it is neither a text nor a function of one argument.
         """
+        self._must_be_open()
         added = self.diagnosis.breakpoints.add(condition, once=once, unattended=unattended)
         self.recorder.recording.demand(-added.id, partial(self._waits_for_statistics, added))
         self.tap.look()

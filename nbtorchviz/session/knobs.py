@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nbtorchviz.arguments import named_layer
 from nbtorchviz.errors import ModelGoneError, RunRefusedError
 from nbtorchviz.session.knob_change import Change, KnobValue
 from nbtorchviz.session.knob_groups import SETTINGS, GroupSetting, groups_of, setting, value_of
@@ -28,14 +29,17 @@ class Knobs:
     Args:
         model: returns the model, None when it is gone.
         optimizers: returns those that train it, as far as they are known.
+        ready: raises where nothing can be asked for any more.
     """
 
     def __init__(
         self,
         model: Callable[[], nn.Module | None],
         optimizers: Callable[[], Sequence[Optimizer]],
+        *,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
-        self._model, self._optimizers = model, optimizers
+        self._model, self._optimizers, self._ready = model, optimizers, ready
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, str], Request] = {}
 
@@ -91,14 +95,16 @@ class Knobs:
 
         Raises:
             LayerNotFoundError: no such layer.
+            SessionClosedError: the session was closed.
+            TypeError: ``layer`` is no text.
             ValueError: it has no parameters, or nothing would be left to train.
             RunRefusedError: a process group is in use.
         """
-        self._ask(Freeze(layer, frozen=True))
+        self._ask(Freeze(named_layer(layer), frozen=True))
 
     def unfreeze(self, layer: str) -> None:
         """Let the parameters of a layer learn again; ``""`` means all. Raises as ``freeze``."""
-        self._ask(Freeze(layer, frozen=False))
+        self._ask(Freeze(named_layer(layer), frozen=False))
 
     def dropout(self, p: float, layer: str = "") -> None:
         """Set how much is dropped out in train mode.
@@ -119,7 +125,7 @@ class Knobs:
             raise TypeError(f"dropout p must be a number, got {type(p).__name__}.")
         if not (math.isfinite(p) and 0 <= p <= 1):
             raise ValueError(f"dropout p must be from 0 to 1, got {p!r}.")
-        self._ask(DropoutSetting(float(p), layer))
+        self._ask(DropoutSetting(float(p), named_layer(layer)))
 
     def cancel(self) -> None:
         """Forget what waits."""
@@ -175,6 +181,7 @@ class Knobs:
         return tuple(change for change in changes if change is not None)
 
     def _ask(self, *requests: Request) -> None:
+        self._ready()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             raise RunRefusedError(
                 "This process belongs to a torch.distributed group: every rank would have to make "

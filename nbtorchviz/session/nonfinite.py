@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from nbtorchviz.analysis.findings.loss_rules import is_loss
+from nbtorchviz.arguments import flag
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.nonfinite_loss import LossChain, find_loss
 from nbtorchviz.capture.nonfinite_record import Record
@@ -105,6 +106,7 @@ class NonFiniteWatch:
         if action is not None and action not in ACTIONS:
             accepted = ", ".join(map(repr, ACTIONS))
             raise ValueError(f"on_nonfinite() takes {accepted} or None, got {action!r}.")
+        every_step = flag("every_step", every_step)
         if every_step and action is None:
             raise ValueError(
                 "every_step=True needs an action; on_nonfinite('tell', every_step=True) only tells."

@@ -19,6 +19,13 @@ class Pins:
     recorder: Recorder
     run: BackgroundRun | None
     tap: ModelTap
+    watched_probe = False
+    """Whether ``watch(model, probe=x)`` has pinned an input."""
+
+    @property
+    def starts_pinned(self) -> bool:
+        """Whether widgets begin with the pinned input, not with items of the batches."""
+        return self.watched_probe and self.recorder.pinned
 
     def probe(self, *inputs: object, labels: object = None) -> None:
         """Pin ``inputs`` and show what the layers make of them, now and after later steps.

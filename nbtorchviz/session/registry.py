@@ -112,6 +112,7 @@ def watch(
             )
     if probe is not None:
         run_probe(session, probe, labels)
+        session.watched_probe = True
     return session
 
 

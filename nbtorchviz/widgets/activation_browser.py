@@ -86,7 +86,7 @@ class ActivationBrowser(BrowserStreams):
             show=show,
             colormap=colormap,
             normalize=normalize,
-            pinned=probe is not None,
+            pinned=probe is not None or session.starts_pinned,
         )
         if layout is not None:
             session.set_layout({pick.layer: layout})

@@ -279,5 +279,5 @@ def refuse_unknown(widget: str, unknown: dict[str, Any], accepted: tuple[str, ..
     if unknown:
         raise TypeError(
             f"{widget}() got unknown keyword {', '.join(map(repr, sorted(unknown)))}; "
-            f"accepted: {', '.join(accepted)}."
+            + (f"accepted: {', '.join(accepted)}." if accepted else "it takes none.")
         )

@@ -48,7 +48,7 @@ class Choice:
         with self._lock:
             before = self.pick
             if before.layer.partition("#")[0] not in session.layers:
-                self.pick = Selection(layer=remembered_layer(session))
+                self.pick = Selection(layer=remembered_layer(session), pinned=session.starts_pinned)
             elif before.hold or before.step is not None:  # of the model shown before
                 self.pick = replace(before, hold=False, step=None)
             self.unsent = False

@@ -72,7 +72,7 @@ class GradientChoice:
             if name in changes and changes[name] not in accepted:
                 words = f"one of {', '.join(map(repr, filter(None, accepted)))}"
                 raise refusal(name, words, changes[name], typed=True)
-        if changes.get("layer"):
+        if changes.get("layer", "") != "":
             layer = word("layer", changes["layer"], "the key of a layer (see session.layers)")
             if layer not in known:
                 raise LayerNotFoundError(layer, known)

@@ -74,7 +74,9 @@ class GradientInspector(HearingWidget):
         compact = bool(unknown.pop("_compact", False))
         refuse_unknown("GradientInspector", unknown, KEYWORDS)
         session = as_session(model_or_session, "GradientInspector")
-        self._choice = GradientChoice().changed(_known(session), view=view, layer=layer or "")
+        self._choice = GradientChoice().changed(
+            _known(session), view=view, layer="" if layer is None else layer
+        )
         self._revision, self._heard = 1, dict[str, int]()
         self._thinned = False  # the views have not all kept steps
         self.linked = flag("linked", linked)

@@ -505,3 +505,22 @@ def test_widget_made_anew_begins_at_the_layer_chosen_last(net, browse):
     first.layer = "4"
     assert browse().layer == "4"
     assert browse(layer="1").layer == "1"
+
+
+def test_a_probe_given_to_watch_is_what_widgets_begin_with(net):
+    probe = torch.full((4, 1, 4, 4), 7.0)
+    session = nbv.watch(net, probe=probe, labels=[0, 1, 2, 0], every=1)
+    browser = nbv.ActivationBrowser(session, layer="input")
+    assert browser.frame.values.max() == 7
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    net(torch.zeros(4, 1, 4, 4)).square().mean().backward()
+    optimizer.step()
+    session.flush()
+    assert browser.frame.values.max() == 7
+    View(browser).intent("pin", False)
+    optimizer.zero_grad()
+    net(torch.zeros(4, 1, 4, 4)).square().mean().backward()
+    optimizer.step()
+    session.flush()
+    assert browser.frame.values.max() == 0
+    assert nbv.ActivationBrowser(session, layer="input").frame.values.max() == 0
