@@ -25,7 +25,7 @@ from nbtorchviz.widgets.static_picture import stacked
 
 KEYWORDS = (
     "layer", "call", "sample", "channel", "probe", "show", "colormap", "normalize", "layout",
-    "linked",
+    "linked", "private",
 )  # fmt: skip
 SELECTED = (
     "layer", "call", "path", "sample", "channel", "slice", "show", "colormap", "normalize",
@@ -50,6 +50,7 @@ class ActivationBrowser(BrowserStreams):
         normalize: ``"channel"``, each channel on its own scale, or ``"layer"``, all on one.
         layout: axes of this layer where they are inferred wrongly, such as ``("H", "W", "C")``.
         linked: share layer, step and sample with the other widgets of the session.
+        private: keep pixels, of the input and of maps, out of the notebook that is saved.
 
     Raises:
         TypeError: the first argument is neither a model nor a session, a keyword is unknown, or
@@ -72,6 +73,7 @@ class ActivationBrowser(BrowserStreams):
         normalize: str = "channel",
         layout: Sequence[str] | None = None,
         linked: bool = True,
+        private: bool = False,
         **unknown: Any,
     ) -> None:
         compact = bool(unknown.pop("_compact", False))
@@ -91,6 +93,7 @@ class ActivationBrowser(BrowserStreams):
         if layout is not None:
             session.set_layout({pick.layer: layout})
         self.linked = flag("linked", linked)
+        self.private = flag("private", private)
         self._choice, self._moves = Choice(pick), Moves()
         super().__init__(
             session,

@@ -50,6 +50,8 @@ class ObserverWidget(anywidget.AnyWidget):
     state = Dict(help="Step, chip and status; written by the sender.").tag(sync=True)
     linked = True
     """Whether layer, step and sample are shared with the other widgets of the session."""
+    private = False
+    """Whether pixels go to the views that are open and into nothing that is saved."""
     # A trait, so that it exists even if __init__ fails: Widget.__del__ calls close().
     _cleanup = Instance(ExitStack, args=())
 
@@ -63,6 +65,8 @@ class ObserverWidget(anywidget.AnyWidget):
         self._streams: dict[str, Stream] = {}
         self._seqs = itertools.count(1)
         self._bound = ExitStack()
+        if self.private:  # the views then take pixels from messages: see private.js
+            traits["options"] = {**traits.get("options", {}), "private": True}
         super().__init__(**traits)
         self.on_msg(self._on_message)
         if self.comm is not None:
@@ -71,7 +75,9 @@ class ObserverWidget(anywidget.AnyWidget):
         self._cleanup.callback(lambda: self._bound.close())
         self._notice = Notice()
         self._displayed_at: float | None = None
-        self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)
+        self._picture = StaticPicture(
+            self._repr_mimebundle_, self.summary, self._saved_picture, private=self.private
+        )
         notebook.register(self)
         self._cleanup.callback(notebook.forget, self)
         self._cleanup.callback(ticker.add(self._tick))
@@ -85,6 +91,10 @@ class ObserverWidget(anywidget.AnyWidget):
     @abstractmethod
     def snapshot(self) -> bytes:
         """Return what the widget shows as a PNG, drawn without a browser."""
+
+    def _saved_picture(self) -> bytes | None:
+        """Return the picture that the notebook keeps; None: its pixels are private."""
+        return None if self.private else self.snapshot()
 
     def _bind(self, session: Session) -> None:
         """Show ``session`` from now on. Subclasses add their streams and subscriptions."""
@@ -133,6 +143,13 @@ class ObserverWidget(anywidget.AnyWidget):
         self._streams[name] = stream
         self._bound.callback(stream.close)
         return stream
+
+    def _deliver_pixels(self, trait: str, data: bytes) -> None:
+        """Send a packet that holds pixels: as a trait, which Jupyter saves, unless private."""
+        if self.private:
+            self.send({"type": "private", "name": trait}, buffers=[data])
+        else:
+            self.set_trait(trait, data)
 
     def _next_seq(self) -> int:
         return next(self._seqs)

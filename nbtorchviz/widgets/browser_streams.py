@@ -63,7 +63,7 @@ class BrowserStreams(ObserverWidget):
         return Payload(seq, data, len(data))
 
     def _deliver_frame(self, payload: Payload) -> None:
-        self.picture = payload.data
+        self._deliver_pixels("picture", payload.data)
 
     def _produce_strips(self, limit_bytes: int) -> Payload | None:
         statistic = self._choice.pick.overview

@@ -79,7 +79,7 @@ class CamStreams(HearingWidget):
         return Payload(seq, data, len(data))
 
     def _deliver_maps(self, payload: Payload) -> None:
-        self.picture = payload.data
+        self._deliver_pixels("picture", payload.data)
 
     def _produce_images(self, limit_bytes: int) -> Payload | None:
         images = self._desk.shown
@@ -90,7 +90,7 @@ class CamStreams(HearingWidget):
         return Payload(self._next_seq(), data, len(data))
 
     def _deliver_images(self, payload: Payload) -> None:
-        self.images = payload.data
+        self._deliver_pixels("images", payload.data)
 
     def _produce_older(self, limit_bytes: int) -> Payload | None:
         step = self._choice.step

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ipywidgets import Layout, VBox
 from torch import nn
 
+from nbtorchviz.arguments import flag
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.widgets.activation_browser import ActivationBrowser
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
@@ -18,19 +19,20 @@ from nbtorchviz.widgets.training_controls import TrainingControls
 
 
 class Tab(NamedTuple):
-    """One tab: its name, the widget that it shows, and whether it counts the findings."""
+    """One tab: its name and widget, and whether it counts the findings and shows pixels."""
 
     name: str
     widget: Callable[..., ObserverWidget]
     counts: bool = False
+    pixels: bool = True
 
 
 TABS = (
     Tab("Activations", ActivationBrowser),
     Tab("Gradients", GradientInspector),
     Tab("Grad-CAM", GradCAMViewer),
-    Tab("Findings", FindingsPanel, counts=True),
-    Tab("Controls", TrainingControls),
+    Tab("Findings", FindingsPanel, counts=True, pixels=False),
+    Tab("Controls", TrainingControls, pixels=False),
 )
 """In this order; the first one is shown first. A tab more is a line more here."""
 
@@ -66,22 +68,31 @@ class Cockpit(VBox):
 
     Args:
         model_or_session: a model, or the session that ``watch(model)`` returned.
+        private: keep pixels, of inputs and of maps, out of the notebook that is saved.
 
     Raises:
         TypeError: the first argument is neither, or an unknown keyword.
     """
 
-    def __init__(self, model_or_session: nn.Module | Session, **unknown: Any) -> None:
-        refuse_unknown("Cockpit", unknown, ())
+    def __init__(
+        self, model_or_session: nn.Module | Session, *, private: bool = False, **unknown: Any
+    ) -> None:
+        refuse_unknown("Cockpit", unknown, ("private",))
+        self.private = flag("private", private)
         session = as_session(model_or_session, "Cockpit")
         self.header = CockpitHeader(session)
         self.loss = LiveLossPlot(session, _compact=True)
-        shown = [tab.widget(session, _compact=True) for tab in TABS]
+        hidden = {"private": True} if private else {}
+        shown = [
+            tab.widget(session, _compact=True, **(hidden if tab.pixels else {})) for tab in TABS
+        ]
         self.activations = next(part for part in shown if isinstance(part, ActivationBrowser))
         parts = (self.header, self.loss, CockpitTabs(session, shown), *shown)
         for part in parts:
             part.together = parts
-        self._picture = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)
+        self._picture = StaticPicture(
+            self._repr_mimebundle_, self.summary, self._saved_picture, private=self.private
+        )
         self.header.share_picture(self._picture)
         super().__init__(
             children=parts,
@@ -102,6 +113,9 @@ class Cockpit(VBox):
     def snapshot(self) -> bytes:
         """Return the loss curve and the activations as one PNG."""
         return stacked([self.loss.snapshot(), self.activations.snapshot()])
+
+    def _saved_picture(self) -> bytes:
+        return self.loss.snapshot() if self.private else self.snapshot()
 
     def close(self) -> None:
         """Close all parts; the session stays open."""

@@ -75,7 +75,7 @@ class EditorStreams(ObserverWidget):
         return Payload(seq, data, len(data))
 
     def _deliver_result(self, payload: Payload) -> None:
-        self.picture = payload.data
+        self._deliver_pixels("picture", payload.data)
 
     def _planes(self, image: Tensor) -> NDArray[np.float32]:
         """One plane, or three of colours, as they are drawn."""

@@ -28,7 +28,7 @@ from nbtorchviz.widgets.idle_turns import IdleTurns
 
 KEYWORDS = (
     "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names",
-    "transforms", "linked",
+    "transforms", "linked", "private",
 )  # fmt: skip
 COMPUTED = ("layer", "target", "contrast", "method")
 """Changes that may need Python to compute; the browser does all others."""
@@ -63,6 +63,7 @@ class GradCAMViewer(CamEditing):
             ``weights.transforms()``), so that its normalisation can be undone where they are shown.
             By default means in wide use are tried; which one it was is said below the images.
         linked: share layer and step with the other widgets of the session.
+        private: keep images and maps out of the notebook that is saved; its editor's too.
 
     Raises:
         TypeError: the first argument is neither a model nor a session, an unknown keyword, or a
@@ -87,6 +88,7 @@ class GradCAMViewer(CamEditing):
         class_names: Sequence[str] | None = None,
         transforms: object = None,
         linked: bool = True,
+        private: bool = False,
         **unknown: Any,
     ) -> None:
         compact = bool(unknown.pop("_compact", False))
@@ -105,6 +107,7 @@ class GradCAMViewer(CamEditing):
         )
         self._own: Any = own
         self.linked = flag("linked", linked)
+        self.private = flag("private", private)
         self._normalisation = normalisation_of(transforms)
         given = self._given = None if images is None else self._read(images, labels)
         self._revision, self._heard = 1, dict[str, int]()
@@ -114,7 +117,9 @@ class GradCAMViewer(CamEditing):
             kind="gradcam-viewer",
             options={"compact": compact, "names": list(self.class_names)},
             selection=self._choice.as_trait(1, {}),
-            images=b"" if given is None else images_packet(given.pictures, given.names),
+            images=b""
+            if given is None or self.private
+            else images_packet(given.pictures, given.names),
         )
 
     # What a user asks for ---------------------------------------------------------------------

@@ -28,7 +28,7 @@ from nbtorchviz.widgets.gradient_packet import gradient_parts
 from nbtorchviz.widgets.gradient_snapshot import picture_of
 from nbtorchviz.widgets.heard import HearingWidget
 
-KEYWORDS = ("view", "layer", "linked")
+KEYWORDS = ("view", "layer", "linked", "private")
 SELECTED = ("view", "layer", "step", "shown", "part", "sample", "channel", "normalize")
 MOST_FINDINGS = 20
 MOST_FLAGS = 40
@@ -49,6 +49,7 @@ class GradientInspector(HearingWidget):
             a layer's output, its weights or their gradient, value by value).
         layer: key of the layer selected first.
         linked: share layer and step with the other widgets of the session.
+        private: keep the maps view's pixels out of the notebook that is saved.
 
     Raises:
         TypeError: the first argument is neither, or an unknown keyword.
@@ -69,6 +70,7 @@ class GradientInspector(HearingWidget):
         view: str = "flow",
         layer: str | None = None,
         linked: bool = True,
+        private: bool = False,
         **unknown: Any,
     ) -> None:
         compact = bool(unknown.pop("_compact", False))
@@ -80,6 +82,7 @@ class GradientInspector(HearingWidget):
         self._revision, self._heard = 1, dict[str, int]()
         self._thinned = False  # the views have not all kept steps
         self.linked = flag("linked", linked)
+        self.private = flag("private", private)
         self._maps = GradientMaps()
         self._lock = threading.RLock()
         super().__init__(
@@ -182,6 +185,9 @@ class GradientInspector(HearingWidget):
     def snapshot(self) -> bytes:
         """Return the chosen view as a PNG, drawn here from the same numbers."""
         return picture_of(self.session, self._choice, self._maps, self._state())
+
+    def _saved_picture(self) -> bytes | None:
+        return None if self.private and self._choice.view == "maps" else self.snapshot()
 
     # Session and streams ----------------------------------------------------------------------
 
@@ -296,7 +302,7 @@ class GradientInspector(HearingWidget):
         return Payload(seq, data, len(data))
 
     def _deliver_maps(self, payload: Payload) -> None:
-        self.maps = payload.data
+        self._deliver_pixels("maps", payload.data)
 
     def _produce_selection(self, limit_bytes: int) -> Payload:
         with self._lock:

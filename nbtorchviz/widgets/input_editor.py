@@ -60,6 +60,7 @@ class InputEditor(EditorStreams):
         lowest = everything.movedim(1, 0).flatten(1).to("cpu", torch.float64).nan_to_num(np.inf)
         self.painting = Painting(picture, background=lowest.amin(1).clamp(max=1e38).tolist())
         self.viewer, self.row, self.name = viewer, row, images.names[row]
+        self.private = viewer.private
         plain = DisplayRule(scale=(1.0,), offset=(0.0,), note="")
         self._rule = images.pictures[row].rule or plain
         height, width = self.painting.size

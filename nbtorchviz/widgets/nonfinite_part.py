@@ -60,5 +60,5 @@ class NonFinitePart:
         return Payload(self._seq, data, len(data))
 
     def _deliver(self, payload: Payload) -> None:
-        self._widget.set_trait("nonfinite", payload.data)
+        self._widget._deliver_pixels("nonfinite", payload.data)
         self._widget._state_stream.mark(urgent=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 VIEW = "application/vnd.jupyter.widget-view+json"
+PRIVATE = "private: no pixels are saved"
+"""In place of the picture of a widget that was made with ``private=True``."""
 
 
 class StaticPicture:
@@ -17,18 +19,22 @@ class StaticPicture:
     Args:
         bundle: returns what the widget would be displayed as; a mapping, or (mapping, metadata).
         summary: returns the text.
-        snapshot: returns the PNG.
+        snapshot: returns the PNG; None: what it would show is private.
+        private: whether the text says that no pixels are saved.
     """
 
     def __init__(
         self,
         bundle: Callable[[], Any],
         summary: Callable[[], str],
-        snapshot: Callable[[], bytes],
+        snapshot: Callable[[], bytes | None],
+        *,
+        private: bool = False,
     ) -> None:
         self.busy = False
         """A user's pointer or focus is in the view: updating the output would rebuild it."""
         self._bundle, self._summary, self._snapshot = bundle, summary, snapshot
+        self._private = private
         self._handle: Any = None
         self._text = ""
 
@@ -36,7 +42,7 @@ class StaticPicture:
         """Show the widget in the current cell."""
         from IPython.display import display
 
-        self._text = self._summary()
+        self._text = f"{self._summary()}\n{PRIVATE}" if self._private else self._summary()
         self._handle = display(self._filled(), raw=True, display_id=True)
 
     def refresh(self) -> bool:
@@ -50,7 +56,9 @@ class StaticPicture:
         bundle = self._bundle()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         filled = {key: value for key, value in dict(data or {}).items() if key == VIEW}
-        filled["image/png"] = base64.b64encode(self._snapshot()).decode()
+        picture = self._snapshot()
+        if picture is not None:
+            filled["image/png"] = base64.b64encode(picture).decode()
         filled["text/plain"] = self._text
         return filled
 

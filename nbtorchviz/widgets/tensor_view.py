@@ -14,7 +14,7 @@ from nbtorchviz.analysis.tensor_batch import tensor_batch
 from nbtorchviz.analysis.tensor_packet import MOST_PICTURES, tensor_parts
 from nbtorchviz.analysis.tensor_picture import tensor_picture
 from nbtorchviz.analysis.ticks import short
-from nbtorchviz.arguments import names, refusal, whole
+from nbtorchviz.arguments import flag, names, refusal, whole
 from nbtorchviz.live.host import enable_colab_widgets, route_over_subshell
 from nbtorchviz.widgets.static_picture import StaticPicture
 
@@ -36,6 +36,7 @@ def show(
     channel: int = 0,
     colormap: str = "viridis",
     normalize: str = "channel",
+    private: bool = False,
 ) -> "TensorView":
     """Show a tensor, an array, a picture or a list of them: pictures, channels and numbers.
 
@@ -58,6 +59,7 @@ def show(
         channel: shown first.
         colormap: of the channels; values with a sign get a zero-centred one.
         normalize: ``"channel"``: each on its own scale; ``"layer"``: all on one.
+        private: keep the pixels out of the notebook that is saved.
 
     Raises:
         TypeError, ValueError: what was given cannot be shown; the message says what can.
@@ -74,6 +76,7 @@ def show(
         channel=channel,
         colormap=colormap,
         normalize=normalize,
+        private=private,
     )
 
 
@@ -101,6 +104,7 @@ class TensorView(anywidget.AnyWidget):
         channel: int = 0,
         colormap: str = "viridis",
         normalize: str = "channel",
+        private: bool = False,
     ) -> None:
         if colormap not in COLORMAPS:
             raise refusal("colormap", f"one of {', '.join(COLORMAPS)}", colormap, typed=True)
@@ -112,17 +116,20 @@ class TensorView(anywidget.AnyWidget):
         self._sample, self._slice = whole("sample", sample), 0
         self._channel = whole("channel", channel)
         self._colormap, self._normalize = colormap, normalize
+        self._private = flag("private", private)
         self._seqs = itertools.count(1)
-        data = self._packet()
+        options = {"id": f"tensor-{next(_ids)}", "colormap": colormap, "normalize": normalize}
         super().__init__(
-            options={"id": f"tensor-{next(_ids)}", "colormap": colormap, "normalize": normalize},
+            options={**options, "private": True} if self._private else options,
             selection={"sample": self._sample, "channel": self._channel, "slice": 0},
-            picture=data,
+            picture=b"" if self._private else self._packet(),
         )
         self.on_msg(self._on_message)
         if self.comm is not None:
             route_over_subshell(self.comm)
-        self._static = StaticPicture(self._repr_mimebundle_, self.summary, self.snapshot)
+        self._static = StaticPicture(
+            self._repr_mimebundle_, self.summary, self._saved_picture, private=self._private
+        )
 
     def _packet(self) -> bytes:
         header, arrays = tensor_parts(
@@ -157,9 +164,20 @@ class TensorView(anywidget.AnyWidget):
             normalize=self._normalize,
         )
 
+    def _saved_picture(self) -> bytes | None:
+        return None if self._private else self.snapshot()
+
+    def _deliver(self) -> None:
+        if self._private:  # the views then take pixels from messages: see private.js
+            self.send({"type": "private", "name": "picture"}, buffers=[self._packet()])
+        else:
+            self.picture = self._packet()
+
     def _on_message(self, _: object, content: dict[str, Any], buffers: object) -> None:
         """Send the planes of a sample or slice that is not in the page."""
         name, value = content.get("name"), content.get("value")
+        if content.get("type") == "ready" and self._private:
+            self._deliver()
         if content.get("type") != "intent" or not isinstance(value, int):
             return
         if name == "sample":
@@ -171,7 +189,7 @@ class TensorView(anywidget.AnyWidget):
             return
         else:
             return
-        self.picture = self._packet()
+        self._deliver()
 
     def _ipython_display_(self) -> None:
         enable_colab_widgets()

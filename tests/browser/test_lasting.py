@@ -68,3 +68,53 @@ def test_saved_notebook_keeps_a_picture_of_the_end_of_training(open_notebook, sh
     assert "".join(data["text/plain"]).startswith(text)
     html, _ = HTMLExporter().from_notebook_node(nbformat.reads(json.dumps(saved), as_version=4))
     assert base64.b64encode(after).decode()[:200] in html.replace("\n", "")
+
+
+SAVE_STATE = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
+
+
+def saved_bytes(notebook):
+    """What the saved widget state holds: {kind of widget: names of the packets in it}."""
+    found = {}
+    states = notebook["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    for entry in states.values():
+        kind = entry["state"].get("kind")
+        for buffer in entry.get("buffers", ()):
+            if kind and len(base64.b64decode(buffer["data"])):
+                found.setdefault(kind, set()).add(buffer["path"][0])
+    return found
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_private_widgets_are_live_and_leave_no_pixels_in_the_file(open_notebook, private):
+    show = f"""
+browser = nbv.ActivationBrowser(session, layer="0", private={private})
+viewer = nbv.GradCAMViewer(session, inputs[:2], private={private})
+tensor = nbv.show(inputs[:4], private={private})
+for widget in (browser, viewer, tensor):
+    display(widget)
+"""
+    page = open_notebook([MODEL.format(show=show), LOOP])
+    page.command(SAVE_STATE)
+    page.run_cell(0)
+    page.wait_done(0)
+    page.run_cell(1)
+    page.wait_text(1, "ended")
+    page.wait_done(1)
+    if private:
+        page.save()
+        page.reload()  # the new page gets all of it again
+    for kind in ("activation-browser", "gradcam-viewer", "tensor-view"):
+        page.view(kind).scroll_into_view_if_needed()
+        page.page.wait_for_selector(f'.nbtv-{kind}[data-seq]:not([data-seq=""])')
+    page.wait_painted(layer="0")
+    assert page.page.get_by_text("no pixels are saved").count() == 0
+    page.save()
+    saved = page.saved()
+    pixels = {"activation-browser": {"picture"}, "gradcam-viewer": {"images", "picture"}}
+    assert saved_bytes(saved) == ({} if private else {**pixels, "tensor-view": {"picture"}})
+    outputs = [o["data"] for o in saved["cells"][0]["outputs"] if VIEW in o.get("data", {})]
+    assert len(outputs) == 3
+    for data in outputs:
+        assert ("image/png" in data) is not private
+        assert ("no pixels are saved" in "".join(data["text/plain"])) is private

@@ -2,10 +2,11 @@
 
 import { addStyles } from "./cam_styles.js";
 import { render } from "./cam_view.js";
+import { privately } from "./private.js";
 
 export default {
-  render(context) {
+  render({ model, el }) {
     addStyles();
-    return render(context);
+    return render({ model: privately(model, el), el });
   },
 };

@@ -2,10 +2,11 @@
 
 import { render } from "./gradient_view.js";
 import { addStyles } from "./gradient_styles.js";
+import { privately } from "./private.js";
 
 export default {
-  render(context) {
+  render({ model, el }) {
     addStyles();
-    return render(context);
+    return render({ model: privately(model), el });
   },
 };

@@ -1,6 +1,7 @@
 // The views by the widget's `kind`. One bundle serves them all.
 
 import { addStyles } from "./styles.js";
+import { privately } from "./private.js";
 import { render as activationBrowser } from "./browser_view.js";
 import { render as cockpitHeader } from "./cockpit_header.js";
 import { render as cockpitTabs } from "./cockpit_tabs.js";
@@ -16,6 +17,6 @@ const VIEWS = {
 export default {
   render({ model, el }) {
     addStyles();
-    return VIEWS[model.get("kind")]({ model, el });
+    return VIEWS[model.get("kind")]({ model: privately(model, el), el });
   },
 };

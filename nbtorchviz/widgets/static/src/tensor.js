@@ -5,10 +5,11 @@ import maps from "./maps.css";
 import tensor from "./tensor.css";
 import { addSheet } from "./sheets.js";
 import { render } from "./tensor_view.js";
+import { privately } from "./private.js";
 
 export default {
-  render(context) {
+  render({ model, el }) {
     addSheet("tensor", maps + browser + tensor);
-    return render(context);
+    return render({ model: privately(model, el), el });
   },
 };
