@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from nbtorchviz.capture.by_identity import ByIdentity
 from nbtorchviz.capture.compiled import eager, is_compiled
 from nbtorchviz.capture.hooks import own_forward
 from nbtorchviz.capture.module_state import Written
 from nbtorchviz.capture.permission import asked
 from nbtorchviz.capture.probe import no_trace
 
-_writes: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+_writes: ByIdentity[bool] = ByIdentity()
 """Model -> whether its forward changes parameters even in eval mode, as seen in a first run."""
 _MOST_NAMED = 4
 
@@ -48,7 +48,7 @@ def guarded(
         own = held.parameters
         copies: dict[int, Tensor] = {}
         versions: list[int] = []
-        if _writes.get(root, True) or any(parameter.is_inference() for parameter in own):
+        if _writes.get(root) is not False or any(parameter.is_inference() for parameter in own):
             copies = _copied_parameters(held.modules)
         else:
             versions = [parameter._version for parameter in own]

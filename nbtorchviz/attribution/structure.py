@@ -1,12 +1,12 @@
 """What earlier forwards of a model have shown about it, so that a later one hooks less."""
 
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 from torch import nn
 
 from nbtorchviz.attribution.reading import Reading, read
 from nbtorchviz.attribution.taps import Taps
+from nbtorchviz.capture.by_identity import ByIdentity
 from nbtorchviz.capture.layers import Tree
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.capture.survey import CallRecord
@@ -61,7 +61,7 @@ class Structure:
         return taps.calls == [call for call in self.seen[shapes].calls if call.name in names]
 
 
-_structures: WeakKeyDictionary[nn.Module, Structure] = WeakKeyDictionary()
+_structures: ByIdentity[Structure] = ByIdentity()
 
 
 def structure_of(root: nn.Module) -> Structure:

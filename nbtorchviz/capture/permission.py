@@ -1,11 +1,13 @@
 """Ask before the model is run for a picture: another thread may be training it just now."""
 
 from collections.abc import Callable
-from weakref import WeakKeyDictionary, WeakMethod
+from weakref import WeakMethod
 
 from torch import nn
 
-_askers: WeakKeyDictionary[nn.Module, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
+from nbtorchviz.capture.by_identity import ByIdentity
+
+_askers: ByIdentity[WeakMethod[Callable[[], None]]] = ByIdentity()
 
 
 def ask(root: nn.Module, may_run: Callable[[], None]) -> None:

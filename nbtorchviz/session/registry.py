@@ -4,13 +4,13 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.arguments import names, real, refusal, said, whole
+from nbtorchviz.capture.by_identity import ByIdentity
 from nbtorchviz.errors import SessionClosedError
 from nbtorchviz.session.axes import check_layout
 from nbtorchviz.session.metrics import MetricHistory
@@ -19,7 +19,7 @@ from nbtorchviz.session.session import Session
 
 _lock = threading.RLock()
 """Two threads that watch one model get one session."""
-_sessions: WeakKeyDictionary[nn.Module, Session] = WeakKeyDictionary()
+_sessions: ByIdentity[Session] = ByIdentity()
 _BUDGET = "the share of training time that watching may take, above 0 to 1 (by default 0.02)"
 _histories: dict[str, tuple[weakref.ref[Session], MetricHistory]] = {}
 """By class name: the newest session and its curves, which outlive a model that is made anew."""

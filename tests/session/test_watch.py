@@ -78,6 +78,26 @@ def test_one_model_has_one_session_also_under_a_wrapper(net, opened):
     assert find_session(copy.deepcopy(net)) is None
 
 
+class EqualNet(nn.Sequential):
+    def __eq__(self, other):
+        return isinstance(other, EqualNet)
+
+    def __hash__(self):
+        return 1
+
+
+def test_models_that_compare_equal_have_a_session_each(opened):
+    one, other = EqualNet(nn.Linear(2, 2)), EqualNet(nn.Linear(2, 2))
+    sessions = opened(one), opened(other)
+    assert sessions[0].model is one
+    assert sessions[1].model is other
+    assert find_session(one) is sessions[0] is opened(one)
+    sessions[0].probe(torch.zeros(1, 2))  # each is asked for its own model
+    del one
+    gc.collect()
+    assert find_session(other) is sessions[1]
+
+
 def test_later_watch_changes_only_what_it_passes(net, opened):
     session = opened(net, every=3, class_names=["a", "b", "c"])
     opened(net, class_names=["x", "y", "z"])
