@@ -106,6 +106,11 @@ class Known:
         return self._steps.known
 
     @property
+    def strangers(self) -> bool:
+        """Whether optimizers were named and none of them owns a parameter of the model."""
+        return self._steps.strangers
+
+    @property
     def learning_rate(self) -> float | None:
         """Of the optimizer whose steps are counted; None when not known."""
         return self._steps.learning_rate

@@ -40,7 +40,8 @@ class Steps:
 
     The first optimizer given counts; without one, the first seen to own parameters of this model.
     When that one is gone, or silent while another keeps stepping, the other takes its place. One
-    that was given takes it back with its next step.
+    that was given takes it back with its next step. Steps of one that owns none of the parameters
+    never count: it trains another model, such as the one that stood here before.
     """
 
     def __init__(self, root: "weakref.ref[nn.Module]", optimizers: Iterable[Optimizer]) -> None:
@@ -62,7 +63,7 @@ class Steps:
         self._given: tuple[weakref.ref[Optimizer], ...] = ()
         self._chosen: weakref.ref[Optimizer] | None = None
         self._deposed = False
-        """Whether the chosen one counts although one that was named is alive."""
+        """Whether the chosen one, or none yet, counts although one that was named is alive."""
         self._others: dict[int, tuple[weakref.ref[Optimizer], int]] = {}
         """By id: other optimizers that own parameters, and the count at their newest step.
         Replaced as a whole: other threads read it."""
@@ -74,7 +75,8 @@ class Steps:
     def give(self, optimizers: Iterable[Optimizer]) -> None:
         """Name the optimizers; the first one's steps are counted."""
         self._given = tuple(weakref.ref(optimizer) for optimizer in optimizers)
-        self._chosen, self._deposed = None, False
+        first = self._given[0]() if self._given else None
+        self._chosen, self._deposed = None, first is not None and not self._owned(first)
 
     @property
     def count(self) -> int:
@@ -85,6 +87,12 @@ class Steps:
     def given(self) -> bool:
         """True while an optimizer that was named is alive."""
         return bool(self._given) and self._given[0]() is not None
+
+    @property
+    def strangers(self) -> bool:
+        """Whether all that were named and live own no parameter of the model. From any thread."""
+        named = [each for ref in self._given if (each := ref()) is not None]
+        return bool(named) and not any(self._owned(each, keep=False) for each in named)
 
     @property
     def counting(self) -> "weakref.ref[Optimizer] | None":
@@ -122,7 +130,7 @@ class Steps:
 
     def ignores(self, optimizer: Optimizer) -> bool:
         """Whether a step of ``optimizer`` changes nothing here. From any thread; keeps nothing."""
-        if self._given and self._given[0]() is optimizer:
+        if self._given and self._given[0]() is optimizer and not self._deposed:
             return False
         return not self._found_in(optimizer)
 
@@ -149,9 +157,9 @@ class Steps:
     def _succeeds(self, optimizer: Optimizer) -> bool:
         """Let ``optimizer`` count from this step on, if the one that counted was left for it."""
         named = self._given[0]() if self._given else None
+        if not self._owned(optimizer):
+            return False
         if named is not optimizer:
-            if not self._owned(optimizer):
-                return False
             if self._rivalled_at != self.count:  # steps that were just counted lie between
                 self._rivals.clear()
             self._rivalled, self._rivalled_at = True, self.count
@@ -190,13 +198,14 @@ class Steps:
             return self.silent > max(PATIENCE, 2 * self._accumulated)
         return self.count == 0 and not self._given and self.forwards > PATIENCE
 
-    def _owned(self, optimizer: Optimizer) -> bool:
+    def _owned(self, optimizer: Optimizer, *, keep: bool = True) -> bool:
         size = sum(len(group["params"]) for group in optimizer.param_groups)
         known = self._owns.get(optimizer)
         if known is not None and known[0] == size:
             return known[1]
         owned = self._found_in(optimizer)
-        self._owns[optimizer] = (size, owned)
+        if keep:
+            self._owns[optimizer] = (size, owned)
         return owned
 
     def _found_in(self, optimizer: Optimizer) -> bool:

@@ -1,6 +1,7 @@
 """``watch``: one Session per model, found again under every wrapper of that model."""
 
 import threading
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from nbtorchviz.session.axes import check_layout
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.pinned import run_probe
 from nbtorchviz.session.session import Session
+from nbtorchviz.session.status import AGAIN, STRANGER
 
 _lock = threading.RLock()
 """Two threads that watch one model get one session."""
@@ -45,8 +47,8 @@ def watch(
 
     Args:
         model: its weights, mode, random state and outputs stay as they are.
-        optimizer: one or several; the first one's steps are counted. By default the first
-            optimizer seen to step this model's parameters.
+        optimizer: one or several; the first one's steps are counted, unless it holds none of this
+            model's parameters: that is warned of. By default the first optimizer seen to step them.
         criterion: a loss module called with (class scores, labels); its labels are then shown
             beside the input.
         probe: input (or tuple of inputs) that is shown instead of items of the training batches.
@@ -110,6 +112,9 @@ def watch(
                 layout=layout,
                 compiled=compiled,
             )
+    if optimizers and session.tap.strangers:  # parameters may still be added to it: no error
+        text = f"{STRANGER} ({session.model_name}), so its steps do not count. {AGAIN}"
+        warnings.warn(text, stacklevel=2)
     if probe is not None:
         run_probe(session, probe, labels)
         session.watched_probe = True

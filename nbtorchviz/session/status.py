@@ -15,6 +15,11 @@ EVALUATING_FORWARDS = 20
 """Or this many forwards in a row that were not training."""
 STALE_S = 10.0
 """Training goes on but no new picture came for this long."""
+STRANGER = "The optimizer that watch() was given holds none of this model's parameters"
+AGAIN = (
+    "Was the model made anew after it? Then make the optimizer anew too, from model.parameters(), "
+    "and watch(model, optimizer) again."
+)
 IDLE_S = 3.0
 """No step for this long and nothing said to be running: training is taken to have ended."""
 
@@ -49,6 +54,8 @@ class Facts:
     unmatched: int = 0
     """Forwards of another phase in a row."""
     compiled: str | None = None
+    strangers: bool = False
+    """The optimizers that were named own no parameter of the model."""
     boundary: str = "step"
     """``"forward"`` when steps are not seen and the end of a forward stands in."""
     faults: Sequence[str] = ()
@@ -112,6 +119,8 @@ def _why(facts: Facts, mode: str) -> str:
         parts.append(
             "No optimizer step was seen after 3 forwards, so each forward counts as a step."
         )
+    if facts.strangers:
+        parts.append(f"{STRANGER}. {AGAIN}")
     if facts.compiled:
         parts.append(facts.compiled)
     return " ".join(part for part in parts if part)
@@ -148,7 +157,9 @@ def _status(facts: Facts) -> dict[str, Any] | None:
             "waiting",
             "info",
             f"Waiting for the first step of {facts.model}.",
-            ["Run your training loop in the next cell; nothing in it has to change."],
+            [f"{STRANGER}, so its steps do not count.", AGAIN]
+            if facts.strangers
+            else ["Run your training loop in the next cell; nothing in it has to change."],
         )
     if _ended(facts):
         return _faults(facts)

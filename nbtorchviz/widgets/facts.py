@@ -39,6 +39,7 @@ def facts_of(session: Session, successor: str | None = None) -> Facts:
         matched_age_s=recorder.age_s("matched"),
         unmatched=recorder.unmatched,
         compiled=session.tap.compiled_how,
+        strangers=session.tap.strangers,
         boundary=recorder.boundary_kind,
         faults=tuple(session.faults),
         run_error=_run_error(session),

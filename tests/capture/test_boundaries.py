@@ -404,3 +404,28 @@ def test_an_optimizer_that_steps_no_more_is_known_no_more(tap_on, model):
             if count == 1:
                 head.step()
         assert (head in tap.optimizers) is (count == 1)
+
+
+def test_steps_of_a_named_optimizer_count_once_it_owns_a_parameter(tap_on, model):
+    other = nn.Linear(2, 2)
+    named = sgd(other)
+    tap = tap_on(model, optimizers=[named])
+    assert tap.strangers
+    for step in (0, 0, 1, 2):
+        if step == 1:
+            named.add_param_group({"params": list(model.parameters())})
+        other(torch.ones(1, 2)).sum().backward()
+        forward_backward(model)
+        named.step()
+        assert tap.step == step
+    assert not tap.strangers
+
+
+def test_the_models_own_optimizer_counts_at_once_where_a_strange_one_was_named(tap_on, model):
+    named, own = sgd(nn.Linear(2, 2)), sgd(model)
+    tap = tap_on(model, optimizers=[named])
+    for step in (1, 2):
+        named.step()
+        forward_backward(model)
+        own.step()
+        assert tap.step == step

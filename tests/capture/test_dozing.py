@@ -210,6 +210,7 @@ def test_steps_that_just_count_for_one_model_are_not_told_to_another_that_ignore
     step(other, second)
     assert (tap.step, beside.step) == (2, 1)
     assert (heard, heard_beside) == ([second], [second])
+    first.add_param_group({"params": list(other.parameters())})
     beside.watch_optimizer([first])  # from now on its steps count there too
     step(one, first)
     assert (tap.step, beside.step) == (3, 2)

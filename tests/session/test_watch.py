@@ -21,6 +21,7 @@ from nbtorchviz.events import (
 )
 from nbtorchviz.session import as_session, find_session, watch
 from nbtorchviz.session.looks import Look
+from nbtorchviz.widgets.facts import session_state
 from nbtorchviz.widgets.selection import Selection
 
 
@@ -96,6 +97,30 @@ def test_models_that_compare_equal_have_a_session_each(opened):
     del one
     gc.collect()
     assert find_session(other) is sessions[1]
+
+
+def test_an_optimizer_of_another_model_is_told_and_its_steps_do_not_count(net, opened):
+    old = copy.deepcopy(net)
+    optimizer = torch.optim.SGD(old.parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match=r"holds none of this model's parameters \(Sequential\)"):
+        session = opened(net, optimizer)
+    train(old, 3, optimizer=optimizer)
+    assert session.step == 0
+    said = session_state(session)
+    assert "made anew" in " ".join(said["status"]["lines"])
+    assert "holds none" in said["chip"]["why"]
+    assert "compiled" not in said["chip"]["why"]
+    own = torch.optim.SGD(net.parameters(), lr=0.1)
+    opened(net, own)
+    train(net, 3, optimizer=own)
+    assert session.step == 3
+    assert "holds none" not in session_state(session)["chip"]["why"]
+
+
+def test_an_empty_list_of_optimizers_names_none(net, opened):
+    session = opened(net, [])
+    train(net, 2)
+    assert (session.step, session.tap.strangers) == (2, False)
 
 
 def test_later_watch_changes_only_what_it_passes(net, opened):
