@@ -32,6 +32,8 @@ _CHANNELS_LAST_TYPE = re.compile(
 )
 _REARRANGING_TYPE = re.compile(r"Permute|Transpose|Rearrange|Flatten|Unflatten|Reshape|View|Fold")
 _FEATURES_LAST_TYPE = re.compile(r"Linear$|LayerNorm$|RMSNorm$|Embedding|Attention|Encoder|Decoder")
+_TAKER_TYPE = re.compile(r"(?:Lazy)?(?:Conv|BatchNorm|InstanceNorm)\w*([123])d$")
+_OTHER_TAKER_TYPE = re.compile(r"(Linear|LayerNorm|Embedding|Attention|LSTM|GRU|RNN|Flatten)$")
 STATES = "one row per layer and direction"
 """Note on the hidden states of a recurrent module."""
 WEIGHTS = "query by key, mean of heads"
@@ -65,6 +67,9 @@ class RootBatch:
     unbatched: bool = False
     """True: the forward got one sample without a batch axis."""
     note: str = ""
+    taker: str = ""
+    """Type of the spatial module (``Conv1d``, ``Conv2d``) that took the first root input as it
+    came, and so promises its axes; ``""``: none did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class Call:
     """Of its first output tensor."""
     batch_first: bool | None = None
     """Its own flag; None where the module has none."""
+    given: Shape = ()
+    """Of the first tensor given to it; ``()``: not known."""
 
 
 def root_batch_size(
@@ -89,12 +96,21 @@ def root_batch_size(
         labels: how many labels belong to the batch, if known.
 
     Returns:
-        Size and axis; axis 0 where nothing speaks against it.
+        Size and axis; axis 0 where nothing speaks against it. Who took the input, by ``calls``.
     """
+    calls = tuple(calls)
+    found = _root_batch(input_shapes, calls, labels)
+    first = next((tuple(shape) for shape in input_shapes if len(shape)), ())
+    return replace(found, taker=_taker(first, calls, 0 if found.unbatched else 1))
+
+
+def _root_batch(
+    input_shapes: Sequence[Shape], calls: tuple[Call, ...], labels: int | None
+) -> RootBatch:
     shapes = [tuple(shape) for shape in input_shapes if len(shape)]
     if not shapes:
         return RootBatch(None, None, note="the model got no tensor with axes")
-    first, calls = shapes[0], tuple(calls)
+    first = shapes[0]
     axes = range(min(2, len(first)))
     by_label = [axis for axis in axes if labels is not None and first[axis] == labels]
     if len(by_label) == 1:
@@ -182,6 +198,18 @@ def _runs_unbatched(first: Shape, calls: tuple[Call, ...]) -> bool:
         if call.module_type == "Linear":
             return len(call.shape) == 1 == len(first)
     return False
+
+
+def _taker(first: Shape, calls: tuple[Call, ...], batch_axes: int) -> str:
+    """Type of the first module that needs certain axes, if it is spatial and got ``first``."""
+    for call in calls:
+        kind = call.module_type
+        if family := _TAKER_TYPE.match(kind):
+            if len(call.given) == len(_SPATIAL_AXES[int(family[1])]) + batch_axes:
+                return kind if tuple(call.given) == first else ""
+        elif _OTHER_TAKER_TYPE.search(kind):
+            return ""
+    return ""
 
 
 def _by_type(

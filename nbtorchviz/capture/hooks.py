@@ -86,7 +86,7 @@ class _Root(Protocol):
 
 
 class _Layer(Protocol):
-    def layer_began(self, name: str) -> None:
+    def layer_began(self, name: str, args: tuple[Any, ...]) -> None:
         """Hear that a module's call begins."""
 
     def layer_ended(self, name: str, output: object) -> None:
@@ -171,7 +171,7 @@ class LayerPreHook(Hook):
             return
         owner: _Layer | None = self._owner()
         if owner is not None:
-            owner.layer_began(self.name)
+            owner.layer_began(self.name, args)
 
 
 class LayerHook(Hook):

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from nbtorchviz.capture.layers import INPUT
+
 Shape = tuple[int, ...]
 MOST_KNOWN = 2_048
 
@@ -49,6 +51,11 @@ class CallLike(Protocol):
         """The module's own flag."""
         ...
 
+    @property
+    def given(self) -> Shape:
+        """Of the first tensor given to it."""
+        ...
+
 
 class BatchLike(Protocol):
     """Shape of ``analysis.layouts.RootBatch``."""
@@ -66,6 +73,11 @@ class BatchLike(Protocol):
     @property
     def unbatched(self) -> bool:
         """True: one sample without a batch axis."""
+        ...
+
+    @property
+    def taker(self) -> str:
+        """Type of the module that promises the axes of the first root input."""
         ...
 
 
@@ -88,6 +100,7 @@ class LayoutBook:
         self.batch_size: int | None = None
         self.batch_axis: int | None = 0
         self._unbatched = False
+        self._taker = ""
         self._surveyed = False
         self._image_hw: tuple[int, int] | None = None
         self._shapes: list[Shape] = []
@@ -139,7 +152,7 @@ class LayoutBook:
             previous = self._like(base, shape)
         found = self._infer(
             shape,
-            module_type=module_type,
+            module_type=self._taker or module_type if name == INPUT else module_type,
             batch_size=self.batch_size,
             batch_first=batch_first,
             override=self.overrides.get(name),
@@ -173,7 +186,7 @@ class LayoutBook:
         if self._root_batch is not None:
             found = self._root_batch(self._shapes, calls=[call for call in calls if call.shape])
             self.batch_size, self.batch_axis = found.size, found.axis
-            self._unbatched = found.unbatched
+            self._unbatched, self._taker = found.unbatched, found.taker
             return
         shape = next((shape for shape in self._shapes if shape), ())
         self.batch_size = shape[0] if shape else None

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nbtorchviz.capture.layers import INPUT, Tree, ancestors, blocks_of, join_key
+from torch import Tensor
+
+from nbtorchviz.capture.layers import INPUT, Entry, Tree, ancestors, blocks_of, join_key
+from nbtorchviz.capture.leaves import shape_of
 from nbtorchviz.capture.shapes import LayoutBook, LayoutLike
+from nbtorchviz.capture.tensors import Cut
 from nbtorchviz.events import LayerInfo
 
 Shape = tuple[int, ...]
@@ -21,6 +25,14 @@ class CallRecord:
     paths: tuple[str, ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
     finished: bool = True
+    given: tuple[int, ...] = ()
+
+    @classmethod
+    def begun(cls, entry: Entry, call: int, args: Sequence[object]) -> "CallRecord":
+        """Note a call that begins, and the shape of the first tensor that it was given."""
+        first = next((arg for arg in args if isinstance(arg, Tensor)), None)
+        given = () if first is None else shape_of(first)
+        return cls(entry.name, call, entry.type, entry.own_batch_first, finished=False, given=given)
 
     @property
     def module_type(self) -> str:
@@ -34,7 +46,7 @@ class CallRecord:
 
 
 def surveyed_layers(
-    tree: Tree, book: LayoutBook, calls: Sequence[CallRecord], given: Shape | None
+    tree: Tree, book: LayoutBook, calls: Sequence[CallRecord], given: Cut | None
 ) -> tuple[LayerInfo, ...]:
     """List the layers, with the shape of their first output without its batch axis.
 
@@ -42,7 +54,8 @@ def surveyed_layers(
         tree: names of the modules.
         book: learns the batch axis from this survey.
         calls: what the survey saw.
-        given: shape of the root's first input tensor.
+        given: of the root's first input tensor. It was cut before the calls: what they say of its
+            axes is put right.
     """
     book.surveyed([call for call in calls if call.finished])
     shapes: dict[tuple[str, int], Shape] = {}
@@ -53,9 +66,13 @@ def surveyed_layers(
             layout = book.layout(call.name, path, call.shape, entry.type, entry.batch_first, before)
             before = (call.shape, layout)
             shapes[call.name, call.call] = _without(call.shape, layout.batch_axis)
+    shape: Shape | None = None
     if given is not None:
-        given = _without(given, book.layout(INPUT, "", given, INPUT, None).batch_axis)
-    return surveyed_listing(tree, calls, given, shapes)
+        layout = book.layout(INPUT, "", given.shape, INPUT, None)
+        shape = _without(given.shape, layout.batch_axis)
+        if len(layout.axes) == len(given.axes):
+            given.axes = tuple(layout.axes)
+    return surveyed_listing(tree, calls, shape, shapes)
 
 
 def surveyed_listing(

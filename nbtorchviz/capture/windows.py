@@ -152,14 +152,14 @@ class Window:
         handle = module.register_forward_hook(LayerHook(self, entry.name))
         self._handles[entry.name].append(handle)
 
-    def layer_began(self, name: str) -> None:
+    def layer_began(self, name: str, args: tuple[Any, ...]) -> None:
         """Note the order in which calls begin (surveys only)."""
         if not self.open or in_backward():
             return
         entry = self._setting.tree.entries[name]
         call = len(self._running[name])
         self._running[name].append(len(self.calls))
-        self.calls.append(CallRecord(name, call, entry.type, entry.own_batch_first, finished=False))
+        self.calls.append(CallRecord.begun(entry, call, args))
 
     def layer_ended(self, name: str, output: object) -> None:
         """Copy what is wanted of one call's output, before anything can overwrite it."""
@@ -266,7 +266,7 @@ class Window:
         try:
             if OUTPUT in self._setting.tree.entries and output is not None:
                 if self.plan.survey:
-                    self.layer_began(OUTPUT)
+                    self.layer_began(OUTPUT, ())
                 self.layer_ended(OUTPUT, output)
             if self._shows:
                 self.verdict.predicted(leaves(output), self._setting.book)
@@ -304,15 +304,14 @@ class Window:
             if done.want.gradient:
                 self._add_gradient(caught, self._gradients.get(index))
             catch.caught.append(caught)
+        if self.plan.statistics:
+            catch.statistics = self._spreads.develop(setting.summarise_many, setting.scale())
+        if self.plan.survey:
+            catch.survey = surveyed_layers(setting.tree, setting.book, self.calls, self._input)
         if self._input is not None:
             catch.input = develop(self._input, summarise)
             if INPUT in self._wants:
                 catch.caught.insert(0, catch.input)
-        if self.plan.statistics:
-            catch.statistics = self._spreads.develop(setting.summarise_many, setting.scale())
-        if self.plan.survey:
-            given = self._input.shape if self._input is not None else None
-            catch.survey = surveyed_layers(setting.tree, setting.book, self.calls, given)
         with contextlib.suppress(ValueError, RuntimeError):
             catch.label, catch.prediction, catch.probability = self.verdict.read()
         self.cost_s += self._setting.clock() - began

@@ -210,6 +210,26 @@ def test_forward_without_batch_axis_is_noticed(shape, call):
     assert (root.size, root.axis, root.unbatched) == (None, None, True)
 
 
+@pytest.mark.parametrize(
+    ("shape", "calls", "taker"),
+    [
+        ((4, 2, 400), [Call("Conv1d", (4, 8, 396), given=(4, 2, 400))], "Conv1d"),
+        ((4, 2, 400), [Call("AudioEncoder", (4, 3), given=(4, 2, 400)),
+                       Call("Conv1d", (4, 8, 9), given=(4, 2, 400))], "Conv1d"),
+        ((2, 400), [Call("Conv1d", (8, 396), given=(2, 400))], "Conv1d"),
+        ((4, 2, 400), [Call("BatchNorm1d", (4, 2, 400), given=(4, 2, 400))], "BatchNorm1d"),
+        ((4, 400, 2), [Call("Conv1d", (4, 8, 396), given=(4, 2, 400))], ""),  # transposed before
+        ((4, 9, 9), [Call("Linear", (4, 9, 9)), Call("Conv1d", (4, 8, 7), given=(4, 9, 9))], ""),
+        ((4, 9, 9), [Call("LSTM", (4, 9, 9), True), Call("Conv1d", (4, 8, 7), given=(4, 9, 9))],
+         ""),
+        ((4, 9), [Call("BatchNorm1d", (4, 9), given=(4, 9))], ""),  # takes features too
+        ((4, 2, 400), [Call("Conv1d", (4, 8, 396))], ""),
+    ],
+)  # fmt: skip
+def test_a_spatial_module_that_took_the_input_as_it_came_is_found(shape, calls, taker):
+    assert root_batch_size([shape], calls=calls).taker == taker
+
+
 def test_no_tensor_given_to_the_root_is_said():
     assert root_batch_size([()]).note == "the model got no tensor with axes"
 

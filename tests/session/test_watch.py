@@ -99,6 +99,30 @@ def test_models_that_compare_equal_have_a_session_each(opened):
     assert find_session(other) is sessions[1]
 
 
+class Turned(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x.transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "axes"),
+    [(nn.Sequential, (4, 2, 40), ("C", "L")), (Turned, (4, 40, 2), ("T", "D"))],
+)
+def test_the_input_of_a_1d_convolution_has_its_axes(opened, kind, shape, axes):
+    net = kind(nn.Conv1d(2, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    session = opened(net, probe=torch.randn(shape))
+    assert session.recorder.input["pinned"].axes == axes
+    session.close()
+    session = opened(net, every=1)
+    look_at(session, "input")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(3):
+        net(torch.randn(shape)).square().sum().backward()
+        optimizer.step()
+    session.flush()
+    assert session.recorder.input["batch"].axes == axes
+
+
 def test_an_optimizer_of_another_model_is_told_and_its_steps_do_not_count(net, opened):
     old = copy.deepcopy(net)
     optimizer = torch.optim.SGD(old.parameters(), lr=0.1)
