@@ -1,5 +1,7 @@
 """Training on a thread of its own: the notebook stays free, and every control works."""
 
+import pytest
+
 from tests.browser.loops import COCKPIT, MODEL, STEP, indented
 
 
@@ -51,8 +53,9 @@ def held_at(page):
     return int(step)
 
 
-def test_storm_pause_step_resume_and_stop(open_notebook, loop):
-    page = open_notebook(background(loop))
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_storm_pause_step_resume_and_stop(open_notebook, loop, app):
+    page = open_notebook(background(loop), app=app)
     start(page, loop)
     slider = page.view().get_by_role("slider", name="Layer")
     slider.focus()
