@@ -1,6 +1,7 @@
 """Read what users give as a probe: the arguments of a forward, and labels that belong to them."""
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def run_probe(session: "Session", given: object, labels: object = None) -> None:
     """
     inputs = given if isinstance(given, tuple) else (given,)
     if session.model is not None:
-        probe_labels(labels, probe_inputs(session.model, inputs))
+        probe_labels(labels, probe_inputs(session.model, inputs), session.class_names)
     try:
         session.probe(*inputs, labels=labels)
     except NbTorchVizError:  # it was not run; what is pinned stays
@@ -93,13 +94,15 @@ def _takes(model: nn.Module, keywords: dict[Any, Any]) -> bool:
     return True
 
 
-def probe_labels(labels: object, inputs: Inputs) -> Tensor | None:
+def probe_labels(
+    labels: object, inputs: Inputs, class_names: Sequence[str] | None = None
+) -> Tensor | None:
     """Return ``labels`` as a tensor with one entry per item of ``inputs``.
 
     Raises:
         TypeError: they are not numbers.
         ValueError: they are no class indices (or class probabilities, shape (N, K)), or there
-            are more or fewer of them than items.
+            are more or fewer of them than items, or one has no class name.
     """
     if labels is None:
         return None
@@ -117,6 +120,13 @@ def probe_labels(labels: object, inputs: Inputs) -> Tensor | None:
         raise ValueError(
             f"labels must hold one class index per item of the probe: got {len(found)} for "
             f"an input of shape {tuple(first.shape)}."
+        )
+    named = len(class_names or ())
+    most = int(found.max()) if named and found.ndim == 1 and found.numel() else -1
+    if most >= max(named, 1):
+        raise ValueError(
+            f"labels must be class indices from 0 to {named - 1}, as there are {named} "
+            f"class_names: got {most}. Name every class, or leave class_names out."
         )
     return found
 

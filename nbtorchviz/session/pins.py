@@ -19,6 +19,7 @@ class Pins:
     recorder: Recorder
     run: BackgroundRun | None
     tap: ModelTap
+    class_names: tuple[str, ...] | None
     watched_probe = False
     """Whether ``watch(model, probe=x)`` has pinned an input."""
 
@@ -46,7 +47,7 @@ class Pins:
         elsewhere = self.recorder.trains_elsewhere()
         model = check_probe(self.model, self.model_name, running=self.running, elsewhere=elsewhere)
         given = probe_inputs(model, inputs)
-        self.recorder.pin(given, probe_labels(labels, given))
+        self.recorder.pin(given, probe_labels(labels, given, self.class_names))
         try:
             self.recorder.run_probe()
         except NbTorchVizError:  # it was not run

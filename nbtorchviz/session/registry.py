@@ -52,7 +52,7 @@ def watch(
         criterion: a loss module called with (class scores, labels); its labels are then shown
             beside the input.
         probe: input (or tuple of inputs) that is shown instead of items of the training batches.
-        labels: class indices of the probe's items.
+        labels: class indices of the probe's items; each must have a name where names are given.
         class_names: names by class index, shown instead of numbers.
         budget: share of training time that watching may take; 0.02 by default.
         every: sample exactly each ``every``-th step, whoever looks; by default by clock, within

@@ -108,6 +108,20 @@ def test_labels_that_do_not_fit_are_refused(opened):
             session.probe(torch.randn(2, 4), labels=wrong)
 
 
+def test_a_label_without_a_class_name_is_refused(opened):
+    model = nn.Sequential()
+    model.add_module("a", nn.Linear(4, 3))
+    names, x = ["cat", "dog", "bird"], torch.randn(4, 4)
+    words = r"from 0 to 2, as there are 3 class_names: got 9\. Name every class"
+    with pytest.raises(ValueError, match=words):
+        opened(model, probe=x, labels=[0, 1, 2, 9], class_names=names)
+    session = opened(model, probe=x, labels=[0, 1, 2, -100], class_names=names)  # -100: ignored
+    with pytest.raises(ValueError, match=words):
+        session.probe(x, labels=[0, 1, 2, 9])
+    session = opened(model, probe=x, labels=torch.eye(4))  # probabilities
+    assert session.recorder.pinned
+
+
 def test_labels_may_be_whole_floats_or_class_probabilities(opened):
     model = nn.Sequential()
     model.add_module("a", nn.Linear(4, 3))
