@@ -91,7 +91,9 @@ def test_private_widgets_are_live_and_leave_no_pixels_in_the_file(open_notebook,
 browser = nbv.ActivationBrowser(session, layer="0", private={private})
 viewer = nbv.GradCAMViewer(session, inputs[:2], private={private})
 tensor = nbv.show(inputs[:4], private={private})
-for widget in (browser, viewer, tensor):
+inspector = nbv.GradientInspector(session, view="maps", layer="0", private={private})
+viewer.edit(0).brush([(2, 2), (5, 5)])
+for widget in (browser, viewer, tensor, inspector):
     display(widget)
 """
     page = open_notebook([MODEL.format(show=show), LOOP])
@@ -104,17 +106,30 @@ for widget in (browser, viewer, tensor):
     if private:
         page.save()
         page.reload()  # the new page gets all of it again
-    for kind in ("activation-browser", "gradcam-viewer", "tensor-view"):
+    for kind, painted in {
+        "activation-browser": "seq",
+        "gradcam-viewer": "seq",
+        "input-editor": "changed",
+        "tensor-view": "seq",
+        "gradient-inspector": "shown",
+    }.items():
         page.view(kind).scroll_into_view_if_needed()
-        page.page.wait_for_selector(f'.nbtv-{kind}[data-seq]:not([data-seq=""])')
+        page.page.wait_for_selector(f'.nbtv-{kind}[data-{painted}]:not([data-{painted}=""])')
     page.wait_painted(layer="0")
     assert page.page.get_by_text("no pixels are saved").count() == 0
     page.save()
     saved = page.saved()
-    pixels = {"activation-browser": {"picture"}, "gradcam-viewer": {"images", "picture"}}
-    assert saved_bytes(saved) == ({} if private else {**pixels, "tensor-view": {"picture"}})
+    norms = {"gradient-inspector": {"picture"}}
+    everything = {
+        "activation-browser": {"picture"},
+        "gradcam-viewer": {"images", "picture"},
+        "input-editor": {"picture"},
+        "tensor-view": {"picture"},
+        "gradient-inspector": {"picture", "maps"},
+    }
+    assert saved_bytes(saved) == (norms if private else everything)
     outputs = [o["data"] for o in saved["cells"][0]["outputs"] if VIEW in o.get("data", {})]
-    assert len(outputs) == 3
+    assert len(outputs) == 4
     for data in outputs:
         assert ("image/png" in data) is not private
         assert ("no pixels are saved" in "".join(data["text/plain"])) is private
