@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nbtorchviz.analysis.checkup_report import CheckupReport, Row
@@ -16,7 +16,7 @@ from nbtorchviz.session.checkup_bench import Bench, classes_of, watched
 from nbtorchviz.session.checkup_copy import CannotCopyError, experiment, plain_hooks
 from nbtorchviz.session.checkup_gradients import check_gradients
 from nbtorchviz.session.checkup_learning import check_learning
-from nbtorchviz.session.checkup_loss import Criterion, primary, uses_classes
+from nbtorchviz.session.checkup_loss import Criterion, loss_of, primary, uses_classes
 from nbtorchviz.session.checkup_outcome import check_outcome, told
 from nbtorchviz.session.checkup_samples import check_dependence, check_mixing
 from nbtorchviz.session.checkup_static import check_input, check_labels, check_optimizer
@@ -142,8 +142,33 @@ def _forward(output: object) -> Row:
 
 def _labels(bench: Bench, output: object) -> Row:
     labels = bench.batch.labels
+    if (wrong := _too_many_or_few(bench, output)) is not None:
+        return wrong
     classes = classes_of(output, labels) if uses_classes(bench.criterion, labels) else None
     return check_labels(labels, classes, getattr(bench.criterion, "ignore_index", -100))
+
+
+def _too_many_or_few(bench: Bench, output: object) -> Row | None:
+    """Tell of labels whose number fits no axis of an output with which they give no loss."""
+    labels, scores = bench.batch.labels, primary(output)
+    if not isinstance(labels, Tensor) or not labels.ndim or scores is None or not scores.ndim:
+        return None
+    fits = len(labels) in scores.shape or labels.numel() % max(1, len(scores)) == 0
+    if fits or _gives_loss(bench, output):
+        return None
+    return Row(
+        "labels",
+        "problem",
+        f"{plural(len(labels), 'label')} for an output of {len(scores):,} "
+        f"({shape_of(scores)}): each item of the batch needs its own.",
+    )
+
+
+def _gives_loss(bench: Bench, output: object) -> bool:
+    try:
+        return loss_of(output, bench.batch.labels, bench.criterion) is not None
+    except Exception:  # of the criterion; its own row says so
+        return False
 
 
 def _row(check: str, look: Callable[[], Row]) -> Row:

@@ -229,6 +229,27 @@ def test_labels(labels, verdict, words):
     assert words in row.sentence
 
 
+@pytest.mark.parametrize("count", [7, 9])
+def test_labels_that_some_items_lack_are_a_problem(count):
+    model = nn.Linear(3, 4)
+    report = checkup(model, (torch.randn(8, 3), torch.arange(count) % 4))
+    assert not report.ok
+    (found,) = [row for row in report.problems if row.check == "labels"]
+    assert f"{count} labels for an output of 8" in found.sentence
+
+
+def test_labels_in_another_shape_that_give_a_loss_are_none():
+    model, ctc = nn.Linear(3, 4), nn.CTCLoss()
+    lengths = torch.full((2,), 6), torch.tensor([2, 3])
+
+    def criterion(output, labels):
+        return ctc(output.movedim(1, 0).log_softmax(-1), labels, *lengths)
+
+    given = torch.randn(2, 6, 3), torch.tensor([1, 2, 3, 1, 2])
+    report = checkup(model, given, criterion=criterion)
+    assert "labels" not in [row.check for row in report.problems]
+
+
 def test_a_criterion_that_raises_is_quoted():
     images, labels = digits()
     row = look(sick.Digits, (images, labels.float()))["first loss"]
