@@ -178,7 +178,9 @@ class ActivationBrowser(BrowserStreams):
 
     def summary(self) -> str:
         """Return layer, shape, step and statistics as one stable line."""
-        return frame_words(self.session.model_name, self._choice.pick.layer, self.frame)
+        shot = self._choice.shot()
+        layer = self._choice.pick.layer
+        return frame_words(self.session.model_name, layer, self.frame, shot.message)
 
     def snapshot(self) -> bytes:
         """Return what is shown as a PNG, drawn here from the same numbers; the first NaN above."""

@@ -142,14 +142,18 @@ def missing_sentence(
     return f"{pick.layer} was not captured yet; it is read at the next step."
 
 
-def frame_words(model: str, layer: str, frame: Frame | None) -> str:
-    """Return what is shown of ``layer`` as one stable line."""
+def frame_words(model: str, layer: str, frame: Frame | None, missing: str | None = None) -> str:
+    """Return what is shown of ``layer``, or why nothing is, as one stable line."""
     title = f"ActivationBrowser of {model}"
     if frame is None:
-        return f"{title}: {layer}, no step yet"
+        return f"{title}: {missing or f'{layer}, no step yet'}"
     shape = "×".join(map(str, frame.values.shape)) or "scalar"
     numbers = frame.statistics
     text = f"{title}: {frame.layer} {frame.show} {shape}, step {frame.step}"
     if numbers.minimum is not None and numbers.maximum is not None:
         text += f", {numbers.minimum:.4g} to {numbers.maximum:.4g}"
+    counts = {"NaN": numbers.nan, "Inf": numbers.posinf + numbers.neginf}
+    for word, count in counts.items():
+        if count:
+            text += f", all {word}" if count == numbers.sampled else f", {count:,} {word}"
     return text

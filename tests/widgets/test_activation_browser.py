@@ -1,4 +1,5 @@
 import copy
+import math
 import threading
 
 import numpy as np
@@ -524,3 +525,28 @@ def test_a_probe_given_to_watch_is_what_widgets_begin_with(net):
     session.flush()
     assert browser.frame.values.max() == 0
     assert nbv.ActivationBrowser(session, layer="input").frame.values.max() == 0
+
+
+def test_the_summary_says_what_is_not_finite_and_why_nothing_is_shown():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.Linear(2, 3), nn.Linear(2, 3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    session = nbv.watch(net, optimizer, every=1)
+    browsers = [nbv.ActivationBrowser(session, layer=key) for key in ("input", "used", "unused")]
+    net(torch.tensor([[math.nan, 1.0]])).sum().backward()
+    optimizer.step()
+    session.flush()
+    said = [browser.summary().partition(": ")[2] for browser in browsers]
+    assert said == [
+        "input activation 2, step 1, 1 to 1, 1 NaN",
+        "used activation 3, step 1, all NaN",
+        "unused was not called in the last forward.",
+    ]
+    session.close()
