@@ -13,7 +13,7 @@ from nbtorchviz.capture.blindness import Blindness
 from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.coasting import Coasting
 from nbtorchviz.capture.compiled import eager
-from nbtorchviz.capture.failures import error_in, explain
+from nbtorchviz.capture.failures import calls_itself, error_in, explain
 from nbtorchviz.capture.hooks import in_backward
 from nbtorchviz.capture.plans import Boundary, Catch, CatchSink, Inputs, Plan, PlanSource
 from nbtorchviz.capture.reading import Reading
@@ -50,6 +50,8 @@ class Course(Coasting):
         """Open while a sampled forward of a compiled model runs eagerly."""
         self._window: Window | None = None
         self._inside = False
+        self._deeper = 0
+        """How many calls of the root by itself run inside its forward."""
         self._reading = Reading(subject, steps, sink, fault)
         self._waiting: list[Window] = []
         """Closed windows whose copies may still be on their way from the device."""
@@ -99,6 +101,9 @@ class Course(Coasting):
             return
         if in_backward():  # the whole model is checkpointed: no second forward
             return
+        if self._inside and calls_itself(module, sys._getframe(1)):
+            self._deeper += 1
+            return
         if self._late:
             self._late = False
             self._boundary("step")
@@ -118,7 +123,8 @@ class Course(Coasting):
         self._cost_s += self._clock() - began
 
     def _began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._inside:  # the last forward was interrupted, or the model calls itself
+        self._deeper = 0
+        if self._inside:  # the last forward was interrupted
             self.drop()
         if self._stance is not None:
             self._end_stance()
@@ -179,6 +185,9 @@ class Course(Coasting):
     def root_ended(self, module: nn.Module, output: object) -> None:
         """Take the hooks off the layers; also called when the forward raised."""
         if self.closed or not self._inside:
+            return
+        if self._deeper:
+            self._deeper -= 1
             return
         began = self._clock()
         error = error_in(sys._getframe(2))

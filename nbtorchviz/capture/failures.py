@@ -15,6 +15,7 @@ from nbtorchviz.capture.survey import CallRecord
 MOST_CHARACTERS = 500
 MOST_ROWS = 12
 Shape = tuple[int, ...]
+_CALL = nn.Module._call_impl.__code__
 
 
 def error_in(frame: FrameType) -> BaseException | None:
@@ -26,6 +27,16 @@ def error_in(frame: FrameType) -> BaseException | None:
     error = sys.exc_info()[1]
     trace = error.__traceback__ if error is not None else None
     return error if trace is not None and trace.tb_frame is frame else None
+
+
+def calls_itself(root: nn.Module, frame: FrameType | None) -> bool:
+    """Whether the call of ``root`` that ``frame`` is part of was made inside another call of it."""
+    calls = 0
+    while frame is not None and calls < 2:
+        if frame.f_code is _CALL:
+            calls += frame.f_locals.get("self") is root
+        frame = frame.f_back
+    return calls > 1
 
 
 def raised_in(error: BaseException, root: nn.Module | None) -> bool:

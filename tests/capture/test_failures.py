@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from nbtorchviz.capture.tap import Plan, Want
-from tests.capture.desk import hook_count, of
+from tests.capture.desk import ROOT_HOOKS, hook_count, of
 
 
 class Net(nn.Module):
@@ -133,3 +133,57 @@ def test_failures_outside_any_layer_name_the_model(tap_on, desk):
         model(torch.ones(1, 2))
     assert desk.failures[0].title.startswith("Forward failed in Fails: The size of tensor a")
     assert desk.failures[0].trail == (("fc", "Linear", "1×2"),)
+
+
+class Thinks(nn.Module):
+    """Conditions on its own first answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.inside = lambda: None
+
+    def forward(self, x, hint=None):
+        if hint is None:
+            with torch.no_grad():
+                hint = self(x, hint=torch.zeros_like(x))
+        else:
+            self.inside()
+        return self.fc(x + hint)
+
+
+def test_a_model_that_calls_itself_makes_one_forward_with_all_its_calls(tap_on, desk):
+    model = Thinks()
+    tap = tap_on(model, plan=Plan((Want("fc"), Want("fc#1", gradient=True)), survey=True))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for step in range(1, 4):
+        x = torch.ones(1, 2)
+        hint = model.fc(x).detach()
+        second = model.fc(x + hint).detach()
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+        assert (tap.step, tap.forward) == (step, step)
+        assert of(desk.catch, "fc").values.tolist() == hint[0].tolist()
+        assert of(desk.catch, "fc#1").values.tolist() == second[0].tolist()
+        assert of(desk.catch, "fc#1").gradient.values.tolist() == [1, 1]
+    assert desk.faults == []
+    assert hook_count(model) == ROOT_HOOKS
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_a_call_of_the_model_by_itself_may_raise(tap_on, desk, kind):
+    def fails():
+        raise kind("inside")
+
+    model = Thinks()
+    tap = tap_on(model, plan=Plan((Want("fc"),)))
+    model.inside = fails
+    with pytest.raises(kind):
+        model(torch.ones(1, 2))
+    model.inside = lambda: None
+    model(torch.ones(1, 2)).sum().backward()
+    torch.optim.SGD(model.parameters(), 0.1).step()
+    assert (tap.step, tap.forward) == (1, 2)
+    assert of(desk.catch, "fc").shape == (1, 2)
+    assert desk.faults == []
