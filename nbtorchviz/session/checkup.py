@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from nbtorchviz.analysis.checkup_report import CheckupReport, Row
 from nbtorchviz.analysis.checkup_verdicts import named, plural
 from nbtorchviz.capture.layers import unwrap
-from nbtorchviz.capture.leaves import dtype_name, shape_of
+from nbtorchviz.capture.leaves import dtype_name, leaves, shape_of
 from nbtorchviz.session.checkup_batch import Batch, understand
 from nbtorchviz.session.checkup_bench import Bench, classes_of, watched
 from nbtorchviz.session.checkup_copy import CannotCopyError, experiment, plain_hooks
@@ -136,7 +136,8 @@ def _forward(output: object) -> Row:
     scores = primary(output)
     if scores is None:
         return Row("forward", "warning", f"It gives no floating tensor: {type(output).__name__}.")
-    kind = "" if scores is output else f", the first tensor of a {type(output).__name__}"
+    path = next(path for path, leaf in leaves(output) if leaf is scores)
+    kind = "" if scores is output else f", tensor {path} of a {type(output).__name__}"
     return Row("forward", "ok", f"It gives {shape_of(scores)} {dtype_name(scores)}{kind}.")
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nbtorchviz.capture.leaves import leaves, pick
+from nbtorchviz.capture.leaves import leaves
 
 Criterion = Callable[..., Any]
 _CROSS_ENTROPY = frozenset({"CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss"})
@@ -21,9 +21,12 @@ _BINARY = frozenset(
 
 
 def primary(output: object) -> Tensor | None:
-    """Return the first floating tensor of an output, None when it has none."""
-    found = pick(leaves(output), "")
-    return found[1] if found is not None and found[1].is_floating_point() else None
+    """Return the first floating tensor with axes, else the first without; None: there is none.
+
+    A model that gives its own loss often gives it first, before the scores.
+    """
+    floating = [leaf for _, leaf in leaves(output) if leaf.is_floating_point()]
+    return next((leaf for leaf in floating if leaf.ndim), floating[0] if floating else None)
 
 
 def loss_of(output: object, labels: Any, criterion: Criterion | None) -> Tensor | None:
