@@ -1,7 +1,7 @@
 """What is selected in a GradientInspector: one value, checked as a whole."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,6 +17,10 @@ CHOICES = {
     "normalize": ("channel", "layer"),
 }
 MOST_PICKED = 32
+OUTPUT = "@gradient"
+"""Of what is shown: the gradient of the loss with respect to the layer's output."""
+GRADIENT = ".grad"
+"""Ends what is shown where it is the gradient of a parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +104,21 @@ def _stretch(given: Any) -> tuple[float, float | None]:
     if not good or not math.isfinite(first) or (last is not None and not first < last):
         raise refusal("range", words, given)
     return float(first), None if last is None else float(last)
+
+
+def check_shown(shown: object, parameters: Iterable[str] | None) -> None:
+    """Refuse what no layer of a model has; a layer without it shows its output's gradient.
+
+    Args:
+        shown: as in ``GradientChoice``.
+        parameters: names of the model's; None: it is gone.
+
+    Raises:
+        ValueError: neither empty, nor ``"@gradient"``, nor the own name of any parameter.
+    """
+    if parameters is None or not isinstance(shown, str) or shown in ("", OUTPUT):
+        return
+    own = sorted({name.rpartition(".")[2] for name in parameters})
+    if shown.removesuffix(GRADIENT) not in own:
+        words = ", ".join(repr(each) for name in own for each in (name, name + GRADIENT))
+        raise refusal("shown", f"{OUTPUT!r} or, of this model, {words}", shown, typed=True)

@@ -21,7 +21,7 @@ from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.session.linking import LINKED
 from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
-from nbtorchviz.widgets.gradient_choice import GradientChoice
+from nbtorchviz.widgets.gradient_choice import GradientChoice, check_shown
 from nbtorchviz.widgets.gradient_history import gradient_history, strips
 from nbtorchviz.widgets.gradient_maps import GradientMaps
 from nbtorchviz.widgets.gradient_packet import gradient_parts
@@ -125,6 +125,9 @@ class GradientInspector(HearingWidget):
             LayerNotFoundError, TypeError, ValueError: as the constructor.
         """
         refuse_unknown("select", {n: 0 for n in changes if n not in SELECTED}, SELECTED)
+        model = self.session.model
+        names = None if model is None else [name for name, _ in model.named_parameters()]
+        check_shown(changes.get("shown", ""), names)
         self._take(changes)
         self._tell(changes, by_user=False)
 

@@ -21,13 +21,9 @@ from nbtorchviz.events import (
 from nbtorchviz.session import Session
 from nbtorchviz.session.looks import Look
 from nbtorchviz.widgets.browser_packet import Shot, frame_parts, statistics_json
-from nbtorchviz.widgets.gradient_choice import GradientChoice
+from nbtorchviz.widgets.gradient_choice import GRADIENT, OUTPUT, GradientChoice
 from nbtorchviz.widgets.selection import Selection
 
-OUTPUT = "@gradient"
-"""Of what is shown: the gradient of the loss with respect to the layer's output."""
-GRADIENT = ".grad"
-"""Ends what is shown where it is the gradient of a parameter."""
 MOST_TIED = 3
 """Other names of a parameter that are written beside its own."""
 Parts = tuple[dict[str, Any], dict[str, NDArray[Any]]]

@@ -128,6 +128,12 @@ def test_what_no_optimizer_holds_is_said():
         assert "in no optimizer" in header["message"]
 
 
+def test_what_no_layer_has_cannot_be_shown(trained):
+    inspector = trained[-1]
+    with pytest.raises(ValueError, match="shown must be '@gradient' or, of this model, 'bias'"):
+        inspector.select(shown="foo")
+
+
 def test_a_layer_without_such_a_parameter_shows_its_output(trained):
     model, optimizer, _, inspector = trained
     inspector.select(layer="1", shown="weight.grad")
