@@ -45,6 +45,9 @@ class Pad:
             route_over_subshell(self.canvas.comm)
         self._pressed, self._ready = pressed, ready
         self._lock = threading.Lock()
+        self._drawing = threading.RLock()
+        """The sender draws while another thread may remove the canvas, which a garbage collection
+        inside may do too."""
         self._drawn: Pixels | None = None
         canvas = self.canvas
         canvas.on_client_ready(self._made)
@@ -87,18 +90,22 @@ class Pad:
         return rgba(part), left, top
 
     def draw(self, patch: tuple[Pixels, int, int]) -> None:
-        """Draw what ``patch`` gave."""
-        # The manager names the canvas only when it changes, and a reloaded page has forgotten it.
-        manager: Any = self.canvas._canvas_manager
-        if hasattr(manager, "_current_canvas"):
-            manager._current_canvas = None
+        """Draw what ``patch`` gave, unless the canvas was removed meanwhile."""
         pixels, x, y = patch
-        self.canvas.put_image_data(pixels, x, y)
+        with self._drawing:
+            if self.canvas.comm is None:
+                return
+            # The manager names the canvas only when it changes; a reloaded page has forgotten it.
+            manager: Any = self.canvas._canvas_manager
+            if hasattr(manager, "_current_canvas"):
+                manager._current_canvas = None
+            self.canvas.put_image_data(pixels, x, y)
 
     def close(self) -> None:
         """Remove the canvas."""
-        layout = self.canvas.layout
-        self.canvas.close()
+        with self._drawing:
+            layout = self.canvas.layout
+            self.canvas.close()
         layout.close()
 
     def _made(self) -> None:

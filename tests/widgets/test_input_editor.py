@@ -375,3 +375,11 @@ def test_a_pad_alone_asks_for_nothing_twice():
     assert pad.patch(pixels)[0].shape == (2, 2, 4)
     assert pad.patch(pixels.copy()) is None
     pad.close()
+
+
+def test_a_pad_that_was_removed_is_drawn_on_no_more():
+    pad = Pad(2, 2, pressed=lambda *_: None, ready=lambda: None)
+    patch = pad.patch(np.zeros((2, 2), np.uint8))
+    pad.draw(patch)
+    pad.close()
+    pad.draw(patch)
