@@ -216,6 +216,7 @@ class ActivationBrowser(BrowserStreams):
             session.bus.subscribe(ModelAttached, self._on_model, inline=True),
         ):
             self._bound.callback(subscription.cancel)
+        self._choice.catch_up()
 
     def _on_layer(self, event: LayerCaptured) -> None:
         if self._choice.offer(event):

@@ -56,6 +56,15 @@ class Choice:
             self._show_kept()
             return self.pick is not before
 
+    def catch_up(self) -> None:
+        """Have the pinned input run if what is kept of it is of another item; once subscribed."""
+        event = self.event
+        if event is None or not self.pinned:
+            return
+        if event.sample != max(0, min(self.pick.sample, event.batch_size - 1)):
+            self._session.recorder.want_probe()
+            _probe_soon(self._session)
+
     @property
     def pinned(self) -> bool:
         """Whether the pinned input is shown, not items of the training batches."""
@@ -104,7 +113,7 @@ class Choice:
                 self._show_kept()
         if self.pinned and moved:
             session.recorder.want_probe()
-            kernel_loop_call(session.probe_when_idle)
+            _probe_soon(session)
         return True
 
     def kept_near(self, layer: str, step: int, within: float) -> int | None:
@@ -128,7 +137,7 @@ class Choice:
             self.pick = replace(self.pick, pinned=pinned, step=None)
             session.recorder.looks.set(self._owner, self.pick.look, urgent=True)
             self._show_kept()
-        kernel_loop_call(session.probe_when_idle)
+        _probe_soon(session)
         return True
 
     def shot(self) -> Shot:
@@ -193,6 +202,12 @@ class Choice:
             self._input = seen
         elif pinned:  # the same input, seen by later weights
             self._input = replace(seen, prediction=None, probability=None)
+
+
+def _probe_soon(session: Session) -> None:
+    """Run the pinned input when no cell runs; at once in a script, where nothing is idle later."""
+    if not kernel_loop_call(session.probe_when_idle):
+        session.probe_when_idle()
 
 
 def _of_pin(event: LayerCaptured) -> bool:
