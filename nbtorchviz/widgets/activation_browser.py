@@ -128,8 +128,8 @@ class ActivationBrowser(BrowserStreams):
 
     @property
     def channel(self) -> int:
-        """The enlarged channel."""
-        return self._choice.pick.channel
+        """The enlarged channel; the last there is where fewer are shown than were asked for."""
+        return self._choice.channel
 
     @channel.setter
     def channel(self, index: int) -> None:
@@ -137,8 +137,8 @@ class ActivationBrowser(BrowserStreams):
 
     @property
     def sample(self) -> int:
-        """Which item of the batch is shown."""
-        return self._choice.pick.sample
+        """Which item of the batch is shown; the last of a batch that has fewer."""
+        return self._choice.sample
 
     @sample.setter
     def sample(self, index: int) -> None:
@@ -148,11 +148,12 @@ class ActivationBrowser(BrowserStreams):
         """Select ``layer``, ``call``, ``sample``, ``channel``, ``show``, ``colormap`` and so on.
 
         Raises:
-            LayerNotFoundError, ValueError, TypeError: as the constructor.
+            LayerNotFoundError, ValueError, TypeError: as the constructor; ValueError also for a
+                sample or channel that the last frame of the layer did not have.
         """
         unknown = {name: changes[name] for name in changes if name not in SELECTED}
         refuse_unknown("select", unknown, SELECTED)
-        self._choose(changes, by_user=False)
+        self._choose(changes, by_user=False, in_range=True)
         self._moves.of_python()
         self._selection_stream.mark(urgent=True)
 
@@ -190,7 +191,7 @@ class ActivationBrowser(BrowserStreams):
             header,
             arrays,
             self._state(),
-            channel=pick.channel,
+            channel=self.channel,
             colormap=pick.colormap,
             normalize=pick.normalize,
         )
@@ -260,9 +261,9 @@ class ActivationBrowser(BrowserStreams):
         elif name in SELECTED:
             self._choose({name: value}, by_user=True)
 
-    def _choose(self, changes: dict[str, Any], *, by_user: bool) -> None:
+    def _choose(self, changes: dict[str, Any], *, by_user: bool, in_range: bool = False) -> None:
         before = self._choice.pick
-        self._take(changes)
+        self._take(changes, in_range=in_range)
         after = self._choice.pick
         if after.overview != before.overview:
             self.session.recorder.recording.hurry(self.owner)
@@ -270,8 +271,8 @@ class ActivationBrowser(BrowserStreams):
         moved = {name: getattr(after, name) for name in LINKED}
         self._tell({n: v for n, v in moved.items() if v != getattr(before, n)}, by_user=by_user)
 
-    def _take(self, changes: dict[str, Any]) -> None:
-        if self._choice.change(changes, paged=self._paged):
+    def _take(self, changes: dict[str, Any], *, in_range: bool = False) -> None:
+        if self._choice.change(changes, paged=self._paged, in_range=in_range):
             self._frame_stream.mark(urgent=True)
 
     def _follow(self, moved: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from nbtorchviz.live.host import kernel_loop_call
 from nbtorchviz.session import Session
 from nbtorchviz.session.kept_frames import KeptFrames
 from nbtorchviz.widgets.browser_packet import Shot
+from nbtorchviz.widgets.browser_range import channel_count, check_range, clipped, item_count
 from nbtorchviz.widgets.browser_start import remembered_layer
 from nbtorchviz.widgets.browser_state import check_path, known_layers, missing_sentence
 from nbtorchviz.widgets.selection import Selection
@@ -59,9 +60,7 @@ class Choice:
     def catch_up(self) -> None:
         """Have the pinned input run if what is kept of it is of another item; once subscribed."""
         event = self.event
-        if event is None or not self.pinned:
-            return
-        if event.sample != max(0, min(self.pick.sample, event.batch_size - 1)):
+        if event is not None and self.pinned and event.sample != self.sample:
             self._session.recorder.want_probe()
             _probe_soon(self._session)
 
@@ -69,6 +68,16 @@ class Choice:
     def pinned(self) -> bool:
         """Whether the pinned input is shown, not items of the training batches."""
         return self.pick.pinned and self._session.recorder.pinned
+
+    @property
+    def sample(self) -> int:
+        """The item that is shown: the one selected, or the last of a batch that has fewer."""
+        return clipped(self.pick.sample, item_count(self.event))
+
+    @property
+    def channel(self) -> int:
+        """The channel that is enlarged: the one selected, or the last where there are fewer."""
+        return clipped(self.pick.channel, channel_count(self.event))
 
     def offer(self, event: LayerCaptured) -> bool:
         """Show a new frame if it is of what is selected; on the training thread, so: briefly."""
@@ -79,12 +88,15 @@ class Choice:
                 self.preview, self.unsent = False, True
         return wanted
 
-    def change(self, changes: Mapping[str, Any], *, paged: bool = False) -> bool:
+    def change(
+        self, changes: Mapping[str, Any], *, paged: bool = False, in_range: bool = False
+    ) -> bool:
         """Check and take a selection, show what is kept of it at once, and ask for a fresh one.
 
         Args:
             changes: fields of ``Selection``, and ``call``.
             paged: the views have only some of the channels.
+            in_range: refuse a sample or channel that is known not to exist; else it is clipped.
 
         Returns:
             Whether the views need another picture.
@@ -99,6 +111,8 @@ class Choice:
             pick = before.changed(layers, **checked)
             if "path" in checked:
                 check_path(session, pick)
+            if in_range:
+                check_range(self._newest(pick), pick.layer, {n: getattr(pick, n) for n in checked})
             self.pick = pick
             if pick.hold and not before.hold:
                 self._held = None if self.event is None else self.event.step
@@ -171,12 +185,17 @@ class Choice:
     def _kept(self, *, pinned: bool) -> KeptFrames:
         return self._session.recorder.kept["pinned" if pinned else "batch"]
 
+    def _newest(self, pick: Selection) -> LayerCaptured | None:
+        """Return the newest frame that is kept of what ``pick`` selects."""
+        kept = self._kept(pinned=pick.pinned and self._session.recorder.pinned)
+        return kept.newest(pick.layer, path=pick.path, gradient=pick.show == "gradient")
+
     def _is_selected(self, event: LayerCaptured) -> bool:
         pick, of_pin = self.pick, _of_pin(event)
         return (
             event.layer == pick.layer
             and event.path == self._kept(pinned=of_pin).path_of(pick.layer, pick.path)
-            and event.sample == max(0, min(pick.sample, event.batch_size - 1))
+            and event.sample == clipped(pick.sample, item_count(event))
             and isinstance(event, GradientCaptured) == (pick.show == "gradient")
             and of_pin == self.pinned
         )

@@ -388,7 +388,7 @@ def test_two_browsers_show_their_own_samples(net, browse, train):
     train(2)
     assert (first.frame.sample, second.frame.sample) == (0, 5)
     assert second._choice.shot().input is None  # the input that is kept is of sample 0
-    second.sample = 1000
+    View(second).intent("sample", 1000)
     train(1)
     assert second.frame.sample == 5  # the last of six
 

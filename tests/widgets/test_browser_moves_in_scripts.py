@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
+from tests.widgets.view import View
 
 
 @pytest.fixture
@@ -75,3 +76,54 @@ def test_a_move_while_another_thread_trains_waits_for_its_boundary(browse, monke
     browser.sample = 3
     assert shown(browser) == (0, 0)
     assert recorder.probe_wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"channel": 99}, "channel must be a channel of '0', from 0 to 3, got 99"),
+        ({"sample": 99}, "sample must be an item of the pinned input, from 0 to 3, got 99"),
+        ({"layer": "3", "channel": 3}, "channel must be a channel of '3', from 0 to 2, got 3"),
+    ],
+)
+def test_what_the_layer_does_not_have_is_refused_and_changes_nothing(browse, wrong, message):
+    browser = browse(probe=numbered(), layer="0")
+    with pytest.raises(ValueError, match=message):
+        browser.select(**wrong)
+    assert (browser.layer, browser.channel, browser.sample) == ("0", 0, 0)
+    browser.select(channel=3, sample=3)
+    assert (browser.channel, browser.sample, browser.frame.sample) == (3, 3, 3)
+
+
+def test_what_was_selected_too_high_before_the_first_forward_is_clipped(net, browse):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    browser.select(channel=99, sample=99)
+    assert (browser.channel, browser.sample) == (99, 99)
+    step(net, numbered())
+    assert (browser.channel, browser.sample, browser.frame.sample) == (3, 3, 3)
+
+
+def test_a_short_batch_does_not_lose_the_chosen_item(net, browse):
+    browser = browse(nbv.watch(net, every=1), layer="input")
+    step(net, numbered(6))
+    browser.sample = 5
+    step(net, numbered(2))
+    assert (browser.sample, browser.frame.sample) == (1, 1)
+    step(net, numbered(6))
+    assert (browser.sample, browser.frame.sample) == (5, 5)
+
+
+def test_a_view_that_does_not_know_the_range_yet_is_not_refused(net, browse):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    step(net, numbered())
+    View(browser).intent("sample", 99)
+    step(net, numbered())
+    assert (browser.sample, browser.frame.sample) == (3, 3)
+    assert browser.session.faults == []
+
+
+def test_the_last_batch_says_which_items_there_are(net, browse):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    step(net, numbered())
+    with pytest.raises(ValueError, match="an item of the last batch, from 0 to 3, got 4"):
+        browser.sample = 4
