@@ -100,11 +100,13 @@ def names(name: str, value: Any, what: str) -> tuple[str, ...]:
     return tuple(map(str, given))
 
 
-def named_layer(layer: object) -> str:
-    """Return the name of a layer; a number is not taken for one."""
-    if isinstance(layer, str):
-        return layer
-    hint = ""
-    if isinstance(layer, int) and not isinstance(layer, bool):
-        hint = f' (in nn.Sequential the name is "{layer}")'
-    raise refusal("layer", f"the name of a layer, a text{hint}", layer)
+def named_layer(layer: object, what: str = "the name of a layer", *, name: str = "layer") -> str:
+    """Return the name of a layer; a number is not taken for one, nor for its place.
+
+    Args:
+        layer: what was given.
+        what: completes "``name`` must be ...".
+        name: of the argument.
+    """
+    number = isinstance(layer, numbers.Integral) and not isinstance(layer, bool)
+    return word(name, layer, f'{what}; in nn.Sequential write "{layer}"' if number else what)

@@ -6,6 +6,7 @@ from typing import Literal, overload
 
 from torch import nn
 
+from nbtorchviz.arguments import named_layer
 from nbtorchviz.attribution.input_maps import input_maps
 from nbtorchviz.attribution.methods import ALL_METHODS, INPUT_METHODS, name_of
 from nbtorchviz.attribution.passes import CamPass
@@ -155,16 +156,12 @@ def find_layer(tree: Tree, layer: object) -> str:
         TypeError: not a name.
         LayerNotFoundError: no such layer.
     """
-    if isinstance(layer, str):
-        with suppress(LayerNotFoundError):
-            return tree.find(layer, ())
     known = [entry.name for entry in tree.entries.values() if entry.lists]
-    if not isinstance(layer, str):
-        raise TypeError(
-            f"layer must be a name such as {known[-1]!r}, a list of names, None or 'all', got "
-            f"{type(layer).__name__}; names are those of model.named_modules()."
-        )
-    raise LayerNotFoundError(layer, known, see="model.named_modules()")
+    accepted = f"a name such as {known[-1]!r}, a list of names, None or 'all'"
+    name = named_layer(layer, f"{accepted} (see model.named_modules())")
+    with suppress(LayerNotFoundError):
+        return tree.find(name, ())
+    raise LayerNotFoundError(name, known, see="model.named_modules()")
 
 
 def must_have_map(done: CamPass, key: str) -> None:

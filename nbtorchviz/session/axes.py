@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from nbtorchviz.analysis.layouts import ACCEPTED_AXES
-from nbtorchviz.arguments import names, refusal, word
+from nbtorchviz.arguments import named_layer, names, refusal
 
 _ACCEPTED = "{layer: axes}, such as {'conv1': ('H', 'W', 'C')}"
 
@@ -17,7 +17,7 @@ def check_layout(layout: object) -> None:
     if not isinstance(layout, Mapping):
         raise refusal("layout", _ACCEPTED, layout)
     for layer, axes in layout.items():
-        word("layout", layer, f"{_ACCEPTED}, with names of layers")
+        named_layer(layer, f"{_ACCEPTED}, with names of layers", name="layout")
         if not isinstance(axes, str):  # "HWC" is short for its letters
             names(f"layout of {layer!r}", axes, "a sequence of axes, such as ('H', 'W', 'C')")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from nbtorchviz.analysis.condition_facts import LAYER_FUNCTIONS, is_pattern
 from nbtorchviz.analysis.condition_numbers import number_text
 from nbtorchviz.analysis.conditions import Reading
+from nbtorchviz.arguments import named_layer
 from nbtorchviz.errors import ConditionError
 from nbtorchviz.session.breakpoint_needs import Needs
 
@@ -55,11 +56,12 @@ class FactsView:
 
         Raises:
             ConditionError: no such statistic, or ``layer`` is a pattern.
+            TypeError: ``layer`` is no text.
         """
         if statistic not in LAYER_FUNCTIONS:
             accepted = ", ".join(LAYER_FUNCTIONS)
             raise ConditionError(f"There is no statistic {statistic!r}. Accepted: {accepted}.")
-        if is_pattern(layer):
+        if is_pattern(named_layer(layer)):
             raise ConditionError(
                 f"layer() takes one layer, got the pattern {layer!r}; loop over facts.layers."
             )
@@ -70,7 +72,8 @@ class FactsView:
         return self.layer("grad_norm", layer)
 
     def finding(self, rule: str, layer: str = "") -> bool:
-        """Tell whether a finding is active."""
+        """Tell whether a finding is active, at ``layer`` or anywhere."""
+        named_layer(layer)
         self.rules.append(rule)
         found = self._reading.findings()
         return any(rule == name and layer in ("", at) for name, at in found)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nbtorchviz.arguments import real, refusal, whole, word
+from nbtorchviz.arguments import named_layer, real, refusal, whole
 from nbtorchviz.attribution.methods import ALL_METHODS, need_captum
 from nbtorchviz.errors import LayerNotFoundError
 from nbtorchviz.session.cam_compute import SECOND
+from nbtorchviz.widgets.selection import KEY
 
 SIGNS = ("positive", "signed")
 COLORMAPS = ("viridis", "cividis", "magma", "gray")
@@ -60,8 +61,8 @@ class CamChoice:
                 listed = f"one of {', '.join(map(repr, accepted))}"
                 raise refusal(name, listed, changes[name], typed=isinstance(changes[name], str))
         need_captum(changes.get("method", ""))
-        if changes.get("layer"):
-            layer = word("layer", changes["layer"], "the key of a layer (see session.layers)")
+        if changes.get("layer", "") != "":
+            layer = named_layer(changes["layer"], KEY)
             if layer not in known:
                 raise LayerNotFoundError(layer, known)
         if "target" in changes:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nbtorchviz.analysis.cam_picture import cam_picture
 from nbtorchviz.analysis.normalisation import normalisation_of
-from nbtorchviz.arguments import flag
+from nbtorchviz.arguments import flag, named_layer
 from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.session import Session, as_session
@@ -25,6 +25,7 @@ from nbtorchviz.widgets.cam_packet import images_packet
 from nbtorchviz.widgets.cam_state import cam_state, layer_of, result_of, summary_of
 from nbtorchviz.widgets.cam_trust import PREFIX, CamTrust
 from nbtorchviz.widgets.idle_turns import IdleTurns
+from nbtorchviz.widgets.selection import KEY
 
 KEYWORDS = (
     "images", "labels", "layer", "target", "contrast", "method", "opacity", "class_names",
@@ -99,7 +100,7 @@ class GradCAMViewer(CamEditing):
         self._choice = CamChoice().changed(
             session.layers,
             self.class_names or None,
-            layer="" if layer is None else session.tap.find(layer),
+            layer="" if layer is None else session.tap.find(named_layer(layer, KEY)),
             target=None if own is not None else target,
             contrast=contrast,
             method=method,

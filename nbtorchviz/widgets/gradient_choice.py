@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nbtorchviz.arguments import refusal, whole, word
+from nbtorchviz.arguments import named_layer, refusal, whole
 from nbtorchviz.errors import LayerNotFoundError
+from nbtorchviz.widgets.selection import KEY
 
 VIEWS = ("flow", "time", "ratio", "histograms", "maps")
 """Norms by depth, norms by step, update-to-weight ratio, distribution of the values, the values."""
@@ -77,7 +78,7 @@ class GradientChoice:
                 words = f"one of {', '.join(map(repr, filter(None, accepted)))}"
                 raise refusal(name, words, changes[name], typed=True)
         if changes.get("layer", "") != "":
-            layer = word("layer", changes["layer"], "the key of a layer (see session.layers)")
+            layer = named_layer(changes["layer"], KEY)
             if layer not in known:
                 raise LayerNotFoundError(layer, known)
         for name in ("of", "metric", "shown"):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nbtorchviz.analysis.colormaps import NAMES as COLORMAPS
-from nbtorchviz.arguments import flag, refusal, whole, word
+from nbtorchviz.arguments import flag, named_layer, refusal, whole, word
 from nbtorchviz.errors import LayerNotFoundError
 from nbtorchviz.session.looks import Look
 from nbtorchviz.session.statistics_log import LAYER_FIELDS
@@ -20,7 +20,8 @@ CHOICES = {
 """Accepted words. ``normalize``: each channel on its own scale, or all on one."""
 _NUMBERS = ("sample", "channel", "slice", "step")
 _FLAGS = ("hold", "pinned")
-_LAYER = "the key of a layer, such as 'conv1' (see session.layers)"
+KEY = "the key of a layer, such as 'conv1' (see session.layers)"
+"""What names a layer, for messages of all widgets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +79,16 @@ class Selection:
             LayerNotFoundError: no such layer.
             ValueError, TypeError: a value that is not accepted; the message says what is.
         """
+        if "layer" in changes:
+            named_layer(changes["layer"], KEY)
         if "call" in changes:
             call = whole("call", changes.pop("call"))
-            name, hash_sign, number = str(changes.get("layer", self.layer)).rpartition("#")
+            name, hash_sign, number = changes.get("layer", self.layer).rpartition("#")
             if not (hash_sign and number.isdecimal()):
-                name = str(changes.get("layer", self.layer))
+                name = changes.get("layer", self.layer)
             changes["layer"] = f"{name}#{call}" if call else name
         if "layer" in changes:
-            layer = word("layer", changes["layer"], _LAYER)
+            layer = changes["layer"]
             if layer not in layers:
                 raise LayerNotFoundError(layer, layers)
             if layer != self.layer:

@@ -211,6 +211,8 @@ def test_what_a_function_asks_for_is_needed_from_then_on():
     ("ask", "message"),
     [
         (lambda facts: facts.layer("mean", "conv*"), "takes one layer, got the pattern 'conv"),
+        (lambda facts: facts.grad_norm(0) > 1, 'write "0", got 0'),
+        (lambda facts: facts.finding("dead_relu", 0), 'write "0", got 0'),
         (lambda facts: facts.layer("median", "conv1"), "no statistic 'median'. Accepted: grad"),
         (lambda facts: facts.grad_norm("conv9"), "No layer 'conv9'. Nearest: 'conv1'"),
     ],

@@ -1,5 +1,6 @@
 """Orders that cannot be carried out are refused where they are given."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -27,12 +28,27 @@ def session():
         lambda session: nbv.GradientInspector(session, layer=0),
         lambda session: nbv.GradientInspector(session).select(layer=0),
         lambda session: nbv.ActivationBrowser(session, layer=0),
+        lambda session: nbv.ActivationBrowser(session).select(layer=np.int64(0), call=1),
+        lambda session: nbv.GradCAMViewer(session, layer=0),
+        lambda session: nbv.GradCAMViewer(session).select(layer=0),
+        lambda session: nbv.gradcam(session.model, torch.ones(2, 3), layer=0),
+        lambda session: nbv.gradcam(session.model, torch.ones(2, 3), layer=["0", 0]),
+        lambda session: session.set_layout({0: "F"}),
     ],
 )
-def test_a_number_is_no_layer(session, order):
-    with pytest.raises(TypeError, match="layer must be"):
+def test_a_number_is_no_layer_and_its_name_is_told(session, order):
+    with pytest.raises(TypeError, match=r'(layer|layout) must be .* write "[01]", got'):
         order(session)
     assert session.knobs.pending == ()
+    assert session.faults == []
+
+
+@pytest.mark.parametrize("layer", [None, True, b"0"])
+def test_what_is_no_number_either_is_refused_without_such_advice(session, layer):
+    with pytest.raises(TypeError, match="layer must be the name of a layer, got"):
+        session.knobs.unfreeze(layer)
+    with pytest.raises(TypeError, match="layer must be the key of a layer"):
+        nbv.GradCAMViewer(session).select(layer=layer)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_values_out_of_range_are_refused(net, wrong):
         ({"class_names": 5}, "class_names must be a sequence of names by class index, got 5"),
         ({"class_names": "cat"}, "class_names must be a sequence .* got 'cat'"),
         ({"layout": "HWC"}, "layout must be {layer: axes}, such as .* got 'HWC'"),
-        ({"layout": {0: "HWC"}}, "layout must be .* with names of layers, got 0"),
+        ({"layout": {0: "HWC"}}, 'layout must be .* with names of layers; .* write "0", got 0'),
         ({"layout": {"0": 5}}, "layout of '0' must be a sequence of axes, .* got 5"),
         ({"criterion": nn.MSELoss}, r"Did you mean an instance\? criterion=MSELoss\(\)"),
         ({"criterion": len}, "criterion must be the loss module .* Leave it out where"),

@@ -151,7 +151,7 @@ def test_wrong_values_are_refused_in_words(browse, wrong, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"layer": 0}, r"layer must be the key of a layer, .* \(see session.layers\), got 0"),
+        ({"layer": 0}, r'the key of a layer, .* \(see session.layers\); .* write "0", got 0'),
         ({"call": ""}, "call must be a whole number from 0, got ''"),
         ({"sample": "a"}, "sample must be a whole number from 0, got 'a'"),
         ({"channel": []}, r"channel must be a whole number from 0, got \[\]"),
