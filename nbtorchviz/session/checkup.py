@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from nbtorchviz.analysis.checkup_report import CheckupReport, Row
@@ -12,11 +12,12 @@ from nbtorchviz.analysis.checkup_verdicts import named, plural
 from nbtorchviz.capture.layers import unwrap
 from nbtorchviz.capture.leaves import dtype_name, leaves, shape_of
 from nbtorchviz.session.checkup_batch import Batch, understand
-from nbtorchviz.session.checkup_bench import Bench, classes_of, watched
+from nbtorchviz.session.checkup_bench import Bench, watched
 from nbtorchviz.session.checkup_copy import CannotCopyError, experiment, plain_hooks
 from nbtorchviz.session.checkup_gradients import check_gradients
+from nbtorchviz.session.checkup_labels import misfit
 from nbtorchviz.session.checkup_learning import check_learning
-from nbtorchviz.session.checkup_loss import Criterion, loss_of, primary, uses_classes
+from nbtorchviz.session.checkup_loss import Criterion, uses_classes
 from nbtorchviz.session.checkup_outcome import check_outcome, told
 from nbtorchviz.session.checkup_samples import check_dependence, check_mixing
 from nbtorchviz.session.checkup_static import check_input, check_labels, check_optimizer
@@ -116,14 +117,14 @@ def _run(
     except Exception as error:
         row = Row("forward", "problem", f"It raised {told(error)}")
         return [row, *_unchecked("the forward failed.")[1:]], []
-    root = bench.samples(seen)
+    bench.find_batch(output, seen)
     rows = [
-        _row("forward", lambda: _forward(output)),
+        _row("forward", lambda: _forward(bench, output)),
         _row("labels", lambda: _labels(bench, output)),
         *check_outcome(bench, output, seen, trained=trained),
         _row("gradients", lambda: check_gradients(bench, seen)),
-        _row("depends on input", lambda: check_dependence(bench, root)),
-        _row("samples apart", lambda: check_mixing(bench, root)),
+        _row("depends on input", lambda: check_dependence(bench)),
+        _row("samples apart", lambda: check_mixing(bench)),
         _row(
             "one batch",
             lambda: check_learning(bench, most_steps=most_steps, most_s=most_s, clock=clock),
@@ -132,8 +133,8 @@ def _run(
     return rows, bench.filled
 
 
-def _forward(output: object) -> Row:
-    scores = primary(output)
+def _forward(bench: Bench, output: object) -> Row:
+    scores = bench.primary(output)
     if scores is None:
         return Row("forward", "warning", f"It gives no floating tensor: {type(output).__name__}.")
     path = next(path for path, leaf in leaves(output) if leaf is scores)
@@ -143,33 +144,10 @@ def _forward(output: object) -> Row:
 
 def _labels(bench: Bench, output: object) -> Row:
     labels = bench.batch.labels
-    if (wrong := _too_many_or_few(bench, output)) is not None:
-        return wrong
-    classes = classes_of(output, labels) if uses_classes(bench.criterion, labels) else None
+    if (wrong := misfit(bench, output)) is not None:
+        return Row("labels", "problem", wrong)
+    classes = bench.classes(output) if uses_classes(bench.criterion, labels) else None
     return check_labels(labels, classes, getattr(bench.criterion, "ignore_index", -100))
-
-
-def _too_many_or_few(bench: Bench, output: object) -> Row | None:
-    """Tell of labels whose number fits no axis of an output with which they give no loss."""
-    labels, scores = bench.batch.labels, primary(output)
-    if not isinstance(labels, Tensor) or not labels.ndim or scores is None or not scores.ndim:
-        return None
-    fits = len(labels) in scores.shape or labels.numel() % max(1, len(scores)) == 0
-    if fits or _gives_loss(bench, output):
-        return None
-    return Row(
-        "labels",
-        "problem",
-        f"{plural(len(labels), 'label')} for an output of {len(scores):,} "
-        f"({shape_of(scores)}): each item of the batch needs its own.",
-    )
-
-
-def _gives_loss(bench: Bench, output: object) -> bool:
-    try:
-        return loss_of(output, bench.batch.labels, bench.criterion) is not None
-    except Exception:  # of the criterion; its own row says so
-        return False
 
 
 def _row(check: str, look: Callable[[], Row]) -> Row:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from nbtorchviz.analysis.layouts import Call, RootBatch, root_batch_size
-from nbtorchviz.capture.leaves import leaves
+from nbtorchviz.capture.leaves import leaves, shape_of
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.capture.probe import device_of
 from nbtorchviz.session.checkup_batch import Batch
@@ -35,6 +35,8 @@ class Bench:
         self.criterion = criterion
         if isinstance(criterion, nn.Module):
             self.criterion = copy.deepcopy(criterion)  # it may have parameters or buffers
+        self.root = RootBatch(None, None)
+        """The batch axis of the input, once a forward was seen."""
         self.filled: list[str] = []
         """Weights that are all zero and that ``open()`` gave small values."""
 
@@ -64,14 +66,28 @@ class Bench:
 
     def loss(self, output: object) -> Tensor | None:
         """Return the loss of an output; None: there is none to be had."""
-        return loss_of(output, self.labels(), self.criterion)
+        return loss_of(output, self.labels(), self.criterion, self.root.size)
 
-    def samples(self, seen: Seen) -> RootBatch:
-        """Find the batch axis of the input."""
+    def primary(self, output: object) -> Tensor | None:
+        """Return the tensor of an output that holds the batch; None: there is no floating one."""
+        return primary(output, self.root.size)
+
+    def classes(self, output: object) -> int | None:
+        """Return how many class scores an output has for each label."""
+        scores, labels = self.primary(output), self.batch.labels
+        if scores is None or not isinstance(labels, Tensor):
+            return None
+        axis = class_axis(scores.shape, labels.shape)
+        return None if axis is None else int(scores.shape[axis])
+
+    def find_batch(self, output: object, seen: Seen) -> None:
+        """Find the batch axis of the input, by the labels too if the output bears them out."""
         labels = self.batch.labels
         count = len(labels) if isinstance(labels, Tensor) and labels.ndim else None
+        if not any(count in shape_of(leaf)[:2] for _, leaf in leaves(output)):
+            count = None
         shapes = [tuple(tensor.shape) for _, tensor in self.batch.tensors()]
-        return root_batch_size(shapes, calls=seen.calls, labels=count)
+        self.root = root_batch_size(shapes, calls=seen.calls, labels=count)
 
 
 def watched(bench: Bench, twin: nn.Module) -> tuple[object, Seen]:
@@ -121,15 +137,6 @@ def batch_axis(output: Tensor, root: RootBatch) -> int | None:
     if first and second and output.ndim > 2 and root.axis == 1:
         return 1
     return 0 if first else 1 if second and root.axis == 1 else None
-
-
-def classes_of(output: object, labels: object) -> int | None:
-    """Return how many class scores an output has for each label."""
-    scores = primary(output)
-    if scores is None or not isinstance(labels, Tensor):
-        return None
-    axis = class_axis(scores.shape, labels.shape)
-    return None if axis is None else int(scores.shape[axis])
 
 
 def _bad(tensor: Tensor) -> bool:

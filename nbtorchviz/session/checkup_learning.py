@@ -10,6 +10,7 @@ from nbtorchviz.analysis.checkup_fit import LEARNT, Fit, fit_verdict
 from nbtorchviz.analysis.checkup_report import Row
 from nbtorchviz.session.checkup_bench import Bench
 from nbtorchviz.session.checkup_gradients import gradients
+from nbtorchviz.session.checkup_labels import without_loss
 from nbtorchviz.session.checkup_loss import guessing_loss
 from nbtorchviz.session.knob_layers import dropout_places
 
@@ -29,7 +30,7 @@ def check_learning(
         deadline = began + share * most_s
         fit = _learn(bench, rate, most_steps, deadline, clock)
         if fit is None:
-            return Row("one batch", "not checked", "there is no loss: give labels or a criterion.")
+            return Row("one batch", "not checked", without_loss(bench, bench.run(bench.fresh())))
         row = fit_verdict(fit)
         if row.verdict == "ok":
             return row

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nbtorchviz.capture.leaves import leaves
+from nbtorchviz.capture.leaves import leaves, shape_of
 
 Criterion = Callable[..., Any]
 _CROSS_ENTROPY = frozenset({"CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss"})
@@ -20,27 +20,42 @@ _BINARY = frozenset(
 )
 
 
-def primary(output: object) -> Tensor | None:
-    """Return the first floating tensor with axes, else the first without; None: there is none.
+def primary(output: object, size: int | None = None) -> Tensor | None:
+    """Return the first floating tensor that holds the batch; None: there is no floating one.
 
-    A model that gives its own loss often gives it first, before the scores.
+    A model that gives its own loss, a temperature or a codebook may give it before the scores.
+    Where no tensor holds the batch it is the first with axes, else the first.
+
+    Args:
+        output: of a forward.
+        size: items of the batch; None: not known.
     """
     floating = [leaf for _, leaf in leaves(output) if leaf.is_floating_point()]
-    return next((leaf for leaf in floating if leaf.ndim), floating[0] if floating else None)
+    batched = [leaf for leaf in floating if leaf.ndim and size and _holds(leaf, size)]
+    with_axes = [leaf for leaf in floating if leaf.ndim]
+    return next(iter([*batched, *with_axes, *floating]), None)
 
 
-def loss_of(output: object, labels: Any, criterion: Criterion | None) -> Tensor | None:
+def loss_of(
+    output: object, labels: Any, criterion: Criterion | None, size: int | None = None
+) -> Tensor | None:
     """Return the loss as one number with its graph.
 
     Without a criterion: the loss that the model gives itself, else cross-entropy where the labels
     are class indices that fit the output. None: there is no loss to be had.
+
+    Args:
+        output: of a forward.
+        labels: of the batch.
+        criterion: called with (output, labels), or with the scores in the output.
+        size: items of the batch; None: not known.
     """
     if criterion is not None and labels is not None:
-        return _number(_judged(criterion, output, labels))
+        return _number(_judged(criterion, output, labels, size))
     own = _own_loss(output)
     if own is not None:
         return own
-    scores = primary(output)
+    scores = primary(output, size)
     if scores is None or criterion is not None or not are_classes(labels):
         return None
     axis = class_axis(scores.shape, labels.shape)
@@ -118,14 +133,20 @@ def projection(output: object) -> Tensor | None:
     return total
 
 
-def _judged(criterion: Criterion, output: object, labels: Any) -> object:
+def _holds(leaf: Tensor, size: int) -> bool:
+    """Whether the first two axes may hold the batch, also joined with another: (N T, C)."""
+    first = shape_of(leaf)[:2]
+    return first[0] > 0 and (first[0] % size == 0 or size in first)
+
+
+def _judged(criterion: Criterion, output: object, labels: Any, size: int | None) -> object:
     try:
         return criterion(output, labels)
     except Exception:
-        scores = primary(output)
+        scores = primary(output, size)
         if scores is None or scores is output:
             raise
-        return criterion(scores, labels)  # of a tuple or dictionary, what stands first
+        return criterion(scores, labels)  # of a tuple or dictionary, what holds the batch
 
 
 def _own_loss(output: object) -> Tensor | None:

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from nbtorchviz.analysis.checkup_report import Row
 from nbtorchviz.analysis.checkup_verdicts import first_loss_verdict, plural
-from nbtorchviz.session.checkup_bench import Bench, Seen, classes_of, count_bad
-from nbtorchviz.session.checkup_loss import expected_first, name_of, primary, uses_classes
+from nbtorchviz.session.checkup_bench import Bench, Seen, count_bad
+from nbtorchviz.session.checkup_labels import without_loss
+from nbtorchviz.session.checkup_loss import expected_first, name_of, uses_classes
 
 
 def check_outcome(bench: Bench, output: object, seen: Seen, *, trained: bool) -> list[Row]:
@@ -36,7 +37,7 @@ def check_outcome(bench: Bench, output: object, seen: Seen, *, trained: bool) ->
     if loss is None:
         return [
             Row("finite numbers", "ok", "The output is finite; there is no loss."),
-            Row("first loss", "not checked", "there is no loss: give labels or a criterion."),
+            Row("first loss", "not checked", without_loss(bench, output)),
         ]
     value = float(loss.detach())
     finite = Row("finite numbers", "ok", "Output and loss are finite.")
@@ -48,7 +49,7 @@ def check_outcome(bench: Bench, output: object, seen: Seen, *, trained: bool) ->
 def _first_loss(bench: Bench, output: object, value: float, trained: bool) -> Row:
     labels = bench.batch.labels
     check, name = "first loss", name_of(bench.criterion)
-    scores = primary(output)
+    scores = bench.primary(output)
     if scores is not None and uses_classes(bench.criterion, labels):
         if name in ("NLLLoss", "nll_loss") and float(scores.detach().max()) > 1e-3:
             return Row(
@@ -64,7 +65,7 @@ def _first_loss(bench: Bench, output: object, value: float, trained: bool) -> Ro
                 f"{name} applies softmax itself, but the output holds probabilities already (each "
                 "row adds up to 1): leave the softmax out of the model.",
             )
-    expected = expected_first(bench.criterion, classes_of(output, labels), labels)
+    expected = expected_first(bench.criterion, bench.classes(output), labels)
     if expected is None:
         return Row(check, "not checked", f"it is {value:.4g}; for {name} no value is expected.")
     if trained:

@@ -13,7 +13,7 @@ from nbtorchviz.analysis.layouts import RootBatch
 from nbtorchviz.capture.leaves import leaves
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.session.checkup_bench import Bench, batch_axis
-from nbtorchviz.session.checkup_loss import primary, projection
+from nbtorchviz.session.checkup_loss import projection
 
 MIXED = 1e-6
 """Share of its own gradient by which another sample counts as mixed in. Our choice."""
@@ -21,9 +21,9 @@ CHANGED = 1e-4
 """The same where values are compared, which differ by rounding. Our choice."""
 
 
-def check_dependence(bench: Bench, root: RootBatch) -> Row:
+def check_dependence(bench: Bench) -> Row:
     """Look whether another input gives another output, in eval mode."""
-    twin = bench.open(train=False)
+    twin, root = bench.open(train=False), bench.root
     given = bench.batch.copy(bench.device).inputs
     words = "another sample in each place"
     other = _mapped(given, root, lambda tensor, axis: tensor.roll(1, axis))
@@ -48,15 +48,15 @@ def check_dependence(bench: Bench, root: RootBatch) -> Row:
     return dependence_verdict(max(changes) if known else math.nan, words)
 
 
-def check_mixing(bench: Bench, root: RootBatch) -> Row:
+def check_mixing(bench: Bench) -> Row:
     """Look whether the output of a sample depends on other samples, in eval mode."""
     check = "samples apart"
-    twin = bench.open(train=False)
+    twin, root = bench.open(train=False), bench.root
     if root.size is None or root.axis is None or root.size < 2:
         return Row(check, "not checked", "the batch holds one sample.")
     followed = _follow(bench, twin, root)
     with torch.no_grad():
-        output = primary(bench.run(twin)) if followed is None else followed[0]
+        output = bench.primary(bench.run(twin)) if followed is None else followed[0]
     axis = None if output is None else batch_axis(output, root)
     if axis is None:
         reason = f"no axis of the output has the batch's {root.size} entries."
@@ -104,7 +104,7 @@ def _follow(
         return None
     try:
         with torch.backends.cudnn.flags(enabled=False):  # its LSTM has no backward in eval mode
-            output = primary(bench.run(twin, given))
+            output = bench.primary(bench.run(twin, given))
     except RuntimeError:  # a forward that works without a graph only
         return None
     return None if output is None or not output.requires_grad else (output, watched)
@@ -146,7 +146,7 @@ def _by_exchange(
     if _equal(given, other):
         return None
     with torch.no_grad():
-        before, after = primary(bench.run(twin, given)), primary(bench.run(twin, other))
+        before, after = bench.primary(bench.run(twin, given)), bench.primary(bench.run(twin, other))
     if before is None or after is None or before.shape != after.shape:
         return None
     before, after = before.select(axis, sample).float(), after.select(axis, sample).float()

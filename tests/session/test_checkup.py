@@ -1,6 +1,7 @@
 import copy
 import random
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -20,6 +21,12 @@ CHECKS = (
     *("input", "optimizer", "forward", "labels", "finite numbers", "first loss", "gradients"),
     *("depends on input", "samples apart", "one batch"),
 )
+
+
+@dataclass
+class Scored:
+    first: torch.Tensor
+    logits: torch.Tensor
 
 
 def digits(samples=16, scale=1.0):
@@ -245,25 +252,30 @@ def test_the_scores_are_looked_at_where_the_loss_comes_before_them():
     assert rows["samples apart"].verdict == "ok"
 
 
-@pytest.mark.parametrize("count", [7, 9])
-def test_labels_that_some_items_lack_are_a_problem(count):
-    model = nn.Linear(3, 4)
-    report = checkup(model, (torch.randn(8, 3), torch.arange(count) % 4))
-    assert not report.ok
-    (found,) = [row for row in report.problems if row.check == "labels"]
-    assert f"{count} labels for an output of 8" in found.sentence
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda fc: torch.ones(1),  # a temperature, or the loss of one process
+        lambda fc: fc.weight,
+        lambda fc: fc.weight.sum(),
+    ],
+)
+@pytest.mark.parametrize("kind", [dict, tuple, Scored])
+def test_the_scores_are_what_holds_the_batch(first, kind):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 4)
 
+        def forward(self, x):
+            parts = {"first": first(self.fc), "logits": self.fc(x)}
+            return tuple(parts.values()) if kind is tuple else kind(**parts)
 
-def test_labels_in_another_shape_that_give_a_loss_are_none():
-    model, ctc = nn.Linear(3, 4), nn.CTCLoss()
-    lengths = torch.full((2,), 6), torch.tensor([2, 3])
-
-    def criterion(output, labels):
-        return ctc(output.movedim(1, 0).log_softmax(-1), labels, *lengths)
-
-    given = torch.randn(2, 6, 3), torch.tensor([1, 2, 3, 1, 2])
-    report = checkup(model, given, criterion=criterion)
-    assert "labels" not in [row.check for row in report.problems]
+    rows = {row.check: row for row in look(Model, (torch.randn(8, 3), torch.arange(8) % 4)).rows}
+    place = "1 of a tuple" if kind is tuple else f"logits of a {kind.__name__}"
+    assert rows["forward"].sentence == f"It gives (8, 4) float32, tensor {place}."
+    assert "8 labels from 0 to 3: 4 of 4 classes appear" in rows["labels"].sentence
+    assert [rows[check].verdict for check in ("first loss", "samples apart")] == ["ok", "ok"]
 
 
 def test_a_criterion_that_raises_is_quoted():

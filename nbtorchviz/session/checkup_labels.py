@@ -1,0 +1,79 @@
+"""Whether a batch has as many labels as items, and what is said where labels give no loss."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from nbtorchviz.analysis.checkup_verdicts import plural
+from nbtorchviz.capture.leaves import leaves, shape_of
+from nbtorchviz.session.checkup_bench import Bench
+from nbtorchviz.session.checkup_loss import are_classes, name_of
+
+_BROADCASTING = frozenset(
+    {
+        *("MSELoss", "mse_loss", "L1Loss", "l1_loss", "HuberLoss", "huber_loss"),
+        *("SmoothL1Loss", "smooth_l1_loss"),
+    }
+)
+"""Losses that compare whatever can be broadcast: that they give a number says nothing."""
+
+
+def misfit(bench: Bench, output: object) -> str | None:
+    """Tell of labels whose number fits no batch axis; None: they fit, or it cannot be known.
+
+    Labels with which another criterion, or the model itself, gives a loss are taken to fit: those
+    of a CTC loss or of a masked graph have numbers of their own.
+    """
+    for name, labels, scores in _pairs(bench, output):
+        if not _fits(labels, scores, bench.root.size):
+            if name_of(bench.criterion) not in _BROADCASTING and _gives_loss(bench, output):
+                return None
+            items = bench.root.size or len(scores)
+            head = f" of output {name}" if name else ""
+            return (
+                f"{plural(len(labels), 'label')}{head} for a batch of {items:,} "
+                f"(output {shape_of(scores)}): each item of the batch needs its own."
+            )
+    return None
+
+
+def without_loss(bench: Bench, output: object) -> str:
+    """Say why there is no loss, and what to do."""
+    if bench.batch.labels is None:
+        return "there is no loss: give labels or a criterion."
+    if misfit(bench, output) is not None:
+        return "there is no loss: the number of labels does not fit the batch."
+    return "no loss is known for these labels: give a criterion."
+
+
+def _pairs(bench: Bench, output: object) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield (name of the output, labels, scores) of what can be compared."""
+    labels, scores = bench.batch.labels, bench.primary(output)
+    if isinstance(labels, Tensor):
+        if labels.ndim and scores is not None and scores.ndim:
+            yield "", labels, scores
+        return
+    own, heads = dict(leaves(labels)), dict(leaves(output))
+    if not isinstance(labels, Mapping) and len(own) != len(heads):
+        return
+    for name in filter(heads.__contains__, own):
+        # Heads of a detector give other labels per item; only plain classifiers are compared.
+        if own[name].ndim == 1 and heads[name].ndim == 2 and are_classes(own[name]):
+            yield name, own[name], heads[name]
+
+
+def _fits(labels: Tensor, scores: Tensor, size: int | None) -> bool:
+    """Whether an axis of the labels is that of the batch, or they are as many as the positions."""
+    if any(axis in (size, len(scores)) for axis in labels.shape[:2]):
+        return True
+    shape = shape_of(scores)
+    flat = {math.prod(shape[:axis] + shape[axis + 1 :]) for axis in range(1, len(shape))}
+    return labels.ndim == 1 and len(labels) in flat
+
+
+def _gives_loss(bench: Bench, output: object) -> bool:
+    try:
+        return bench.loss(output) is not None
+    except Exception:  # of the criterion; its own row says so
+        return False

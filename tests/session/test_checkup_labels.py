@@ -1,0 +1,104 @@
+"""As many labels as items, whatever the shapes, and no alarm where their number is their own."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nbtorchviz.session.checkup import checkup
+
+PIXELS = nn.Conv2d(3, 4, 1), torch.randn(2, 3, 8, 8)
+TOKENS = nn.Embedding(9, 5), torch.arange(8).view(2, 4)
+ROWS = nn.Linear(3, 4), torch.randn(8, 3)
+
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 4), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return {"first": self.a(x), "logits": self.b(x)}
+
+
+@pytest.mark.parametrize("given", [None, nn.CrossEntropyLoss(), nn.MSELoss()])
+@pytest.mark.parametrize(
+    ("model", "batch", "labels", "words"),
+    [
+        (*ROWS, torch.arange(7) % 4, "7 labels for a batch of 8"),
+        (*ROWS, torch.arange(9) % 4, "9 labels for a batch of 8"),
+        (*ROWS, torch.arange(16) % 4, "16 labels for a batch of 8"),
+        (*ROWS, torch.arange(4), "4 labels for a batch of 8"),
+        (*ROWS, torch.arange(3), "3 labels for a batch of 8"),
+        (*ROWS, torch.arange(1), "1 label for a batch of 8"),
+        (*ROWS, F.one_hot(torch.arange(7) % 4).float(), "7 labels for a batch of 8"),
+        (*PIXELS, torch.zeros(3, 8, 8, dtype=torch.int64), "3 labels for a batch of 2"),
+        (*TOKENS, torch.zeros(3, 4, dtype=torch.int64), "3 labels for a batch of 2"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_labels_that_some_items_lack_are_a_problem(model, batch, labels, words, given):
+    report = checkup(model, (batch, labels), criterion=given, most_steps=1)
+    (found,) = [row for row in report.problems if row.check == "labels"]
+    assert words in found.sentence
+    assert "give labels" not in str(report)
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_a_loss_that_broadcasts_does_not_hide_that_labels_are_missing():
+    given = torch.randn(8, 3), torch.randn(7)
+    report = checkup(nn.Linear(3, 1), given, criterion=nn.MSELoss(), most_steps=1)
+    assert "7 labels for a batch of 8 (output (8, 1))" in str(report.problems)
+
+
+def test_labels_of_several_heads_are_counted_by_head():
+    labels = {"first": torch.arange(8) % 4, "logits": torch.arange(7) % 4}
+    (found,) = checkup(Heads(), (torch.randn(8, 3), labels)).problems
+    assert "7 labels of output logits for a batch of 8" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "labels"),
+    [
+        (*ROWS, torch.arange(16).view(8, 2) % 4),
+        (*ROWS, torch.arange(16).view(2, 8) % 4),
+        (*ROWS, torch.rand(8, 4)),
+        (*ROWS, torch.rand(8)),
+        (*PIXELS, torch.arange(128).view(2, 8, 8) % 4),
+        (*PIXELS, torch.zeros(2, 1, 8, 8)),
+        (*TOKENS, torch.arange(8).view(2, 4) % 5),
+        (*TOKENS, torch.arange(8) % 5),
+        (*TOKENS, torch.arange(2)),
+        (nn.Sequential(*TOKENS[:1], nn.Flatten(0, 1)), TOKENS[1], torch.arange(8) % 5),
+    ],
+)
+def test_labels_of_every_usual_shape_fit(model, batch, labels):
+    rows = {row.check: row for row in checkup(model, (batch, labels), most_steps=1).rows}
+    assert rows["labels"].verdict == "ok"
+    assert "give labels" not in rows["first loss"].sentence
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"first": torch.arange(8) % 4, "logits": torch.arange(8) % 4},
+        {"boxes": torch.rand(5, 4), "logits": torch.arange(8) % 4},
+        (torch.arange(8) % 4, torch.arange(8) % 4),
+        [{"boxes": torch.rand(3, 4), "labels": torch.arange(3)}] * 8,
+    ],
+)
+def test_labels_that_are_no_tensor_raise_no_alarm(labels):
+    given = torch.randn(8, 3)
+    assert checkup(Heads(), given, labels=labels, most_steps=1)["labels"].verdict == "not checked"
+
+
+def test_labels_in_another_shape_that_give_a_loss_are_none():
+    model, ctc = nn.Linear(3, 4), nn.CTCLoss()
+    lengths = torch.full((2,), 6), torch.tensor([2, 3])
+
+    def criterion(output, labels):
+        return ctc(output.movedim(1, 0).log_softmax(-1), labels, *lengths)
+
+    given = torch.randn(2, 6, 3), torch.tensor([1, 2, 3, 1, 2])
+    report = checkup(model, given, criterion=criterion)
+    assert "labels" not in [row.check for row in report.problems]
