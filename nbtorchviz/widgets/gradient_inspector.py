@@ -25,6 +25,7 @@ from nbtorchviz.widgets.gradient_choice import GradientChoice, check_shown
 from nbtorchviz.widgets.gradient_history import gradient_history, strips
 from nbtorchviz.widgets.gradient_maps import GradientMaps
 from nbtorchviz.widgets.gradient_packet import gradient_parts
+from nbtorchviz.widgets.gradient_places import check_places
 from nbtorchviz.widgets.gradient_snapshot import picture_of
 from nbtorchviz.widgets.heard import HearingWidget
 
@@ -122,12 +123,15 @@ class GradientInspector(HearingWidget):
                 (``"channel"`` or ``"layer"``).
 
         Raises:
-            LayerNotFoundError, TypeError, ValueError: as the constructor.
+            LayerNotFoundError, TypeError, ValueError: as the constructor; or what is shown has no
+                such part or map, as far as it is known before it was read.
         """
         refuse_unknown("select", {n: 0 for n in changes if n not in SELECTED}, SELECTED)
         model = self.session.model
         names = None if model is None else [name for name, _ in model.named_parameters()]
         check_shown(changes.get("shown", ""), names)
+        after = self._choice.changed(_known(self.session), **changes)
+        check_places(self.session, self._maps.target(after), changes)
         self._take(changes)
         self._tell(changes, by_user=False)
 

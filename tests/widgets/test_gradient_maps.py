@@ -134,6 +134,61 @@ def test_what_no_layer_has_cannot_be_shown(trained):
         inspector.select(shown="foo")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channel": 4}, "channel must be a map of '0', from 0 to 3, got 4"),
+        ({"shown": "weight", "channel": 99}, "a map of '0.weight', from 0 to 3, got 99"),
+        ({"layer": "3", "channel": 3}, "a map of '3', from 0 to 2, got 3"),
+        ({"part": 99}, "an input channel of this model's kernels, from 0 to 1, or None"),
+        ({"shown": "weight.grad", "part": 2}, "an input channel of '0.weight', from 0 to 1, or"),
+    ],
+)
+def test_a_map_or_part_that_is_not_there_is_refused_and_changes_nothing(trained, changes, message):
+    model, optimizer, _, inspector = trained
+    inspector.layer = "3"
+    train(model, optimizer)  # now its output is known too
+    inspector.layer = "0"
+    before = inspector._choice
+    with pytest.raises(ValueError, match=message):
+        inspector.select(**changes)
+    assert inspector._choice == before
+
+
+def test_maps_and_parts_that_are_there_can_be_chosen(trained):
+    inspector = trained[-1]
+    inspector.select(channel=3, part=1)
+    inspector.select(shown="weight", channel=0)
+    inspector.select(part=None, channel=3)
+    inspector.select(layer="2", shown="@gradient", channel=143)  # not known before it was read
+    inspector.select(layer="0")  # what was chosen of another layer is no fault of this order
+
+
+def test_kernels_of_every_kind_have_their_own_parts():
+    model = nn.Sequential(
+        nn.ConvTranspose2d(6, 4, 3), nn.Conv3d(2, 4, 3), nn.Conv2d(4, 4, 3, groups=4)
+    )
+    session = nbv.watch(model)
+    inspector = nbv.GradientInspector(session, view="maps")
+    for layer, parts_there in (("0", 6), ("1", 6), ("2", 1)):
+        inspector.select(layer=layer, shown="weight", part=parts_there - 1)
+        with pytest.raises(ValueError, match=f"'{layer}.weight', from 0 to {parts_there - 1}"):
+            inspector.select(part=parts_there)
+    session.close()
+
+
+def test_a_model_without_kernels_has_no_parts():
+    model = nn.Sequential(nn.Linear(3, 2))
+    session = nbv.watch(model)
+    inspector = nbv.GradientInspector(session)
+    with pytest.raises(ValueError, match="part must be None: no parameter of this model is a ker"):
+        inspector.select(part=0)
+    inspector.select(shown="weight", channel=2)
+    with pytest.raises(ValueError, match="from 0 to 2, got 3"):
+        inspector.select(channel=3)
+    session.close()
+
+
 def test_a_layer_without_such_a_parameter_shows_its_output(trained):
     model, optimizer, _, inspector = trained
     inspector.select(layer="1", shown="weight.grad")
