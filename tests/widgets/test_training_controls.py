@@ -19,9 +19,8 @@ from nbtorchviz.widgets.controls_state import (
     layer_tree,
     settings_of,
 )
+from tests.news import PATIENCE_S, News
 from tests.widgets.view import View
-
-PATIENCE_S = 60
 
 
 class Asking(View):
@@ -56,18 +55,10 @@ def training():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     session = nbv.watch(model, optimizer, every=1)
     controls = nbv.TrainingControls(session)
-    end, news = threading.Event(), threading.Condition()
+    end, news = threading.Event(), News()
     steps = iter(range(10**9))
 
-    def tell(*_):
-        with news:
-            news.notify_all()
-
-    def until(true):
-        with news:
-            assert news.wait_for(true, PATIENCE_S), "never true"
-
-    session.gate.listen(tell)
+    session.gate.listen(news.tell)
 
     def fit():
         while not end.is_set():
@@ -77,11 +68,12 @@ def training():
             session.log(loss=float(next(steps)))
             optimizer.step()
             end.wait(0.001)
-            tell()
+            news.tell()
 
     yield SimpleNamespace(
         model=model, optimizer=optimizer, session=session, controls=controls,
-        view=Asking(controls), start=lambda: session.train_in_background(fit), end=end, until=until,
+        view=Asking(controls), start=lambda: session.train_in_background(fit), end=end,
+        until=news.until,
     )  # fmt: skip
     end.set()
     session.gate.resume()

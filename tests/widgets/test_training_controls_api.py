@@ -11,8 +11,7 @@ from torch import nn
 import nbtorchviz as nbv
 from nbtorchviz.errors import RunRefusedError, SessionClosedError, StopTraining
 from nbtorchviz.live import gate
-
-PATIENCE_S = 60
+from tests.news import PATIENCE_S, News
 
 
 @pytest.fixture
@@ -23,15 +22,7 @@ def loop():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     session = nbv.watch(model, optimizer)
     controls = nbv.TrainingControls(session)
-    end, news, raised = threading.Event(), threading.Condition(), []
-
-    def tell(*_):
-        with news:
-            news.notify_all()
-
-    def until(true):
-        with news:
-            assert news.wait_for(true, PATIENCE_S), "never true"
+    end, news, raised = threading.Event(), News(), []
 
     def fit():
         try:
@@ -40,14 +31,14 @@ def loop():
                 model(torch.randn(3, 4)).square().mean().backward()
                 optimizer.step()
                 end.wait(0.001)
-                tell()
+                news.tell()
         except BaseException as error:
             raised.append(error)
 
-    session.gate.listen(tell)
+    session.gate.listen(news.tell)
     thread = threading.Thread(target=fit)
     yield SimpleNamespace(
-        session=session, controls=controls, thread=thread, until=until, raised=raised,
+        session=session, controls=controls, thread=thread, until=news.until, raised=raised,
         held=lambda: session.gate.state == "paused",
     )  # fmt: skip
     end.set()
