@@ -146,6 +146,7 @@ def _measure(
     own = _own_delays(recorded, paints)
     chip = page.painted()["mode"]
     loop.end()
+    loop.close()
     page.close()
     jupyter.end_sessions()
     floor_ms = median(delay for delay in floor if delay is not None)

@@ -97,6 +97,7 @@ def loop(jupyter: Jupyter, request: pytest.FixtureRequest) -> Iterator[Loop]:
     running = Loop(jupyter.files, re.sub(r"\W+", "-", request.node.name).strip("-"))
     yield running
     running.end()
+    running.close()
 
 
 @pytest.fixture

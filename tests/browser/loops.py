@@ -2,6 +2,8 @@
 
 import ast
 import contextlib
+import os
+import select
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 from tests.browser.patience import WAIT_S
 
 SETUP = """
+import contextlib
+import os
 import pathlib
 import torch
 from torch import nn
@@ -17,9 +21,16 @@ import nbtorchviz as nbv
 torch.manual_seed(0)
 torch.set_num_threads(1)
 
+def tell(name):
+    with contextlib.suppress(OSError):  # nobody listens
+        news = os.open(f"{name}.news", os.O_WRONLY | os.O_NONBLOCK)
+        os.write(news, b".")
+        os.close(news)
+
 def going(name):
     end, asked, part = (pathlib.Path(f"{name}.{what}") for what in ("end", "asked", "part"))
     pathlib.Path(f"{name}.begun").touch()
+    tell(name)
     while not end.exists():
         yield
         if asked.exists():
@@ -27,6 +38,7 @@ def going(name):
             asked.unlink()
             part.write_text(repr(eval(question, globals())))
             part.rename(f"{name}.answer{number}")
+            tell(name)
 """
 NET = """
 class Net(nn.Module):
@@ -75,6 +87,10 @@ class Loop:
     def __init__(self, files: Path, name: str) -> None:
         self.files, self.name = files, name
         self.asked = 0
+        pipe = self._file("news")
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
+        self._news = os.open(pipe, os.O_RDWR)  # for writing too: else it ends with each writer
 
     def cell(self, step: str = STEP) -> str:
         """Return a plain training loop as a cell; it prints ``ended`` when told to end."""
@@ -113,6 +129,11 @@ class Loop:
             with contextlib.suppress(FileNotFoundError):
                 self._file(part).unlink()
 
+    def close(self) -> None:
+        """Forget the pipe; a loop that goes on speaks to nobody."""
+        self._file("news").unlink()
+        os.close(self._news)
+
     def _file(self, part: str) -> Path:
         return self.files / f"{self.name}.{part}"
 
@@ -120,6 +141,8 @@ class Loop:
         file = self._file(part)
         deadline = time.monotonic() + WAIT_S
         while not file.exists():
-            assert time.monotonic() < deadline, f"the loop left no file {file.name}"
-            time.sleep(0.01)
+            left = max(0.0, deadline - time.monotonic())
+            heard, _, _ = select.select([self._news], [], [], left)
+            assert heard, f"the loop left no file {file.name}"
+            os.read(self._news, 4096)
         return file
