@@ -13,7 +13,7 @@ from nbtorchviz.capture.blindness import Blindness
 from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.coasting import Coasting
 from nbtorchviz.capture.compiled import eager
-from nbtorchviz.capture.failures import calls_itself, error_in, explain
+from nbtorchviz.capture.failures import calls_itself, error_in
 from nbtorchviz.capture.hooks import in_backward
 from nbtorchviz.capture.plans import Boundary, Catch, CatchSink, Inputs, Plan, PlanSource
 from nbtorchviz.capture.reading import Reading
@@ -211,22 +211,10 @@ class Course(Coasting):
 
     def failed(self, error: BaseException) -> None:
         """Report that the user's forward raised ``error``."""
-        window, root = self._window, self._subject.root()
-        surveyed = window is not None and window.plan.survey
-        calls = window.calls if window is not None and surveyed else self._subject.calls
+        window = self._window
         self.drop()
-        if root is not None:
-            failure = explain(
-                error,
-                self._subject.setting.tree,
-                root,
-                calls,
-                fresh=surveyed,
-                step=self._steps.count,
-                forward=self.forward,
-                micro=self.micro,
-                phase="train" if root.training and torch.is_grad_enabled() else "eval",
-            )
+        place = {"step": self._steps.count, "forward": self.forward, "micro": self.micro}
+        if (failure := self._subject.explain(error, window, **place)) is not None:
             self._sink.forward_failed(failure)
 
     def _completes(self) -> bool:

@@ -10,10 +10,11 @@ from torch.nn.parallel import DataParallel
 from torch.nn.parameter import is_lazy
 
 from nbtorchviz.capture.compiled import compiled_how, eager, entry_of, hides_root
+from nbtorchviz.capture.failures import explain
 from nbtorchviz.capture.hooks import own_forward
 from nbtorchviz.capture.inputs import as_inputs, moved
 from nbtorchviz.capture.layers import unwrap
-from nbtorchviz.capture.plans import Catch, Plan
+from nbtorchviz.capture.plans import Catch, ForwardFailure, Plan
 from nbtorchviz.capture.probe import device_of, no_trace
 from nbtorchviz.capture.survey import CallRecord
 from nbtorchviz.capture.windows import Setting, Window
@@ -98,6 +99,34 @@ class Subject:
         if plan.survey and root is not None:
             self.setting.tree.read(root)
         return Window(self.setting, plan, phase=phase, forward=forward, micro=micro, source=source)
+
+    def explain(
+        self, error: BaseException, window: Window | None, *, step: int, forward: int, micro: int
+    ) -> ForwardFailure | None:
+        """Say why a forward raised ``error``; None when the model is gone.
+
+        Args:
+            error: of the forward.
+            window: that was open; its survey of the calls is fresher than the last good one.
+            step: optimizer steps so far.
+            forward: number of the root forward.
+            micro: root forward within the step.
+        """
+        root = self.root()
+        if root is None:
+            return None
+        fresh = window is not None and window.plan.survey
+        return explain(
+            error,
+            self.setting.tree,
+            root,
+            window.calls if window is not None and fresh else self.calls,
+            fresh=fresh,
+            step=step,
+            forward=forward,
+            micro=micro,
+            phase="train" if root.training and torch.is_grad_enabled() else "eval",
+        )
 
     def develop(self, window: Window, step: int) -> Catch:
         """Turn what a closed window copied into arrays, and learn from its survey."""
