@@ -61,10 +61,11 @@ def test_scrolled_away_and_back_the_picture_is_right(open_notebook, loop):
     loop.begun()
     page.view().scroll_into_view_if_needed()
     page.wait_painted(from_step=1, mode="live")
+    place = scroll(page, "(pane) => pane.scrollTop")
     scroll(page, "(pane) => pane.scrollTop = pane.scrollHeight")
     wait_unwatched(loop)
     step = loop.ask("browser.session.step")
-    scroll(page, "(pane) => pane.scrollTop = 0")
+    scroll(page, f"(pane) => pane.scrollTop = {place}")
     page.wait_painted(from_step=step, mode="live")
     assert page.view().evaluate(COLOURS) > 20
     loop.end()
@@ -72,4 +73,4 @@ def test_scrolled_away_and_back_the_picture_is_right(open_notebook, loop):
 
 
 def scroll(page, how):
-    page.page.locator(".jp-WindowedPanel-outer").first.evaluate(how)
+    return page.page.locator(".jp-WindowedPanel-outer").first.evaluate(how)
