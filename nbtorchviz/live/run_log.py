@@ -83,6 +83,17 @@ class _Router:
 
 
 _installing = threading.Lock()
+_routers: deque[_Router] = deque(maxlen=32)
+"""Those made last, one for each original. ``print`` borrows ``sys.stdout`` while it writes: were a
+router freed as a run ends, a print of another thread would go on with freed memory."""
+
+
+def _router_of(stream: TextIO) -> _Router:
+    for router in _routers:
+        if router._original is stream:
+            return router
+    _routers.append(router := _Router(stream))
+    return router
 
 
 class diverted_output:  # noqa: N801 - reads like contextlib.redirect_stdout
@@ -97,7 +108,7 @@ class diverted_output:  # noqa: N801 - reads like contextlib.redirect_stdout
             for name in ("stdout", "stderr"):
                 stream = getattr(sys, name)
                 if not isinstance(stream, _Router):
-                    stream = _Router(stream)
+                    stream = _router_of(stream)
                     setattr(sys, name, cast("TextIO", stream))
                 stream._by_thread[threading.get_ident()] = self._log
                 self._routers[name] = stream

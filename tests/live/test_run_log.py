@@ -1,6 +1,8 @@
 import contextlib
+import gc
 import io
 import sys
+import weakref
 
 import pytest
 
@@ -47,6 +49,17 @@ def test_streams_are_restored_after_an_exception():
     with pytest.raises(ValueError, match="x"), diverted_output(RunLog()):
         raise ValueError("x")
     assert (sys.stdout, sys.stderr) == before
+
+
+def test_what_a_print_of_another_thread_may_still_write_to_outlives_the_run(monkeypatch):
+    # print() borrows sys.stdout: freed in the middle of a print it ends the process.
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with diverted_output(RunLog()):
+        router = weakref.ref(sys.stdout)
+    gc.collect()
+    assert router() is not None
+    with diverted_output(RunLog()):
+        assert sys.stdout is router()  # one for each original: they do not pile up
 
 
 def test_a_redirection_put_on_top_meanwhile_is_left_alone(monkeypatch):
