@@ -204,6 +204,13 @@ def _must_take_no_arguments(fn: object) -> None:
             f"train_in_background() needs a function without arguments, got {type(fn).__name__}. "
             "Pass the function itself: train_in_background(fit), not train_in_background(fit())."
         )
+    if inspect.isgeneratorfunction(fn) or inspect.iscoroutinefunction(fn):
+        kind = "a generator" if inspect.isgeneratorfunction(fn) else "an async"
+        raise TypeError(
+            f"train_in_background() needs a plain function, got {kind} function: calling it would "
+            "run nothing of it. Wrap it in one that runs it to its end, such as "
+            + ("lambda: list(fit())." if kind == "a generator" else "lambda: asyncio.run(fit()).")
+        )
     try:
         inspect.signature(fn).bind()
     except ValueError:  # a builtin without a signature

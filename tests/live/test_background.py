@@ -229,3 +229,16 @@ def test_torch_settings_of_the_caller_hold_in_the_run(session):
     run = BackgroundRun(fn, session)
     run.join(PATIENCE_S)
     assert run.result == (True, False, torch.get_autocast_dtype("cpu"), "cpu")
+
+
+@pytest.mark.parametrize("kind", ["a generator", "an async"])
+def test_what_would_run_nothing_is_refused(kind, session):
+    async def fit_later():
+        raise AssertionError
+
+    def fit_by_turns():
+        yield
+
+    fn = fit_later if kind == "an async" else fit_by_turns
+    with pytest.raises(TypeError, match=f"needs a plain function, got {kind} function"):
+        BackgroundRun(fn, session)
