@@ -147,6 +147,8 @@ def frame_words(model: str, layer: str, frame: Frame | None, missing: str | None
     title = f"ActivationBrowser of {model}"
     if frame is None:
         return f"{title}: {missing or f'{layer}, no step yet'}"
+    if not frame.values.size and frame.notes:
+        return f"{title}: {frame.layer} {frame.show}, step {frame.step}, {'; '.join(frame.notes)}"
     shape = "×".join(map(str, frame.values.shape)) or "scalar"
     numbers = frame.statistics
     text = f"{title}: {frame.layer} {frame.show} {shape}, step {frame.step}"
