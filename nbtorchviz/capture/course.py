@@ -57,7 +57,7 @@ class Course(Coasting):
         """Closed windows whose copies may still be on their way from the device."""
         self._twin: tuple[Inputs | None, Plan] | None = None
         self._late = False
-        """A step happened inside a backward; the next root forward is its boundary."""
+        """A step was in a backward: the next root forward is its boundary."""
         self._steps_in_backward = False
         self._blindness = Blindness(subject)
         self._seen_forward = 0
@@ -97,9 +97,11 @@ class Course(Coasting):
 
     def root_began(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Open a window if one is due."""
-        if self.closed or module.__dict__.get("_is_replica", False):
+        # In a backward the whole model is checkpointed: no second forward.
+        if self.closed or in_backward() or module.__dict__.get("_is_replica", False):
             return
-        if in_backward():  # the whole model is checkpointed: no second forward
+        sampling = self._window is not None or self._reading.busy
+        if self._subject.setting.strangers.began(inside=self._inside, sampling=sampling):
             return
         if self._inside and calls_itself(module, sys._getframe(1)):
             self._deeper += 1
@@ -184,7 +186,7 @@ class Course(Coasting):
 
     def root_ended(self, module: nn.Module, output: object) -> None:
         """Take the hooks off the layers; also called when the forward raised."""
-        if self.closed or not self._inside:
+        if self._subject.setting.strangers.ended() or self.closed or not self._inside:
             return
         if self._deeper:
             self._deeper -= 1

@@ -35,13 +35,16 @@ class Reading:
         self._pictures: WeightReader | None = None
         self._wants: tuple[WeightWant, ...] = ()
         """What ``_pictures`` reads."""
+        self._later: tuple[Plan, bool] | None = None
+        """What to read once a functional call has put the parameters back in their places."""
         self._began: tuple[weakref.ref[Optimizer], int] | None = None
         """Whose step was seen to begin, on which thread, and not yet to end."""
 
     @property
     def busy(self) -> bool:
         """False most of the time."""
-        return self._numbers is not None or self._pictures is not None
+        readers = (self._numbers, self._pictures, self._later)
+        return any(reader is not None for reader in readers)
 
     def arm(self, root: nn.Module, plan: Plan, *, halved: bool = False) -> None:
         """Read the step that this forward belongs to; one that is being read goes on.
@@ -52,6 +55,10 @@ class Reading:
             halved: under float16 autocast a ``GradScaler`` may skip the step; only gradients that
                 are read as they come tell.
         """
+        self._later = None
+        if not all(isinstance(p, nn.Parameter) for p in root.parameters()):
+            self._later = plan, halved
+            return
         if plan.parameters and self._numbers is None:
             self._numbers = ParameterReader(
                 root,
@@ -77,7 +84,7 @@ class Reading:
     def drop(self) -> None:
         """Forget it, hooks and copies."""
         numbers, self._numbers, self._pictures = self._numbers, None, None
-        self._began = None
+        self._later = self._began = None
         if numbers is not None:
             numbers.close()
 
@@ -115,6 +122,7 @@ class Reading:
     def _find(self, optimizer: Optimizer, *, closure: bool) -> None:
         try:
             if self._steps.trains(optimizer):
+                self._arm_later()
                 self._began = weakref.ref(optimizer), threading.get_ident()
                 for reader in (self._numbers, self._pictures):
                     if reader is not None:
@@ -122,6 +130,11 @@ class Reading:
                             reader.before_step(optimizer, closure=closure)
         except Exception as error:
             self._failed(error)
+
+    def _arm_later(self) -> None:
+        root, later = self._subject.root(), self._later
+        if root is not None and later is not None:
+            self.arm(root, later[0], halved=later[1])
 
     def _again(self) -> None:
         """Forget what was read of a step that raised, and read the next one in its place."""

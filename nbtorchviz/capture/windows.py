@@ -18,6 +18,7 @@ from nbtorchviz.capture.leaves import leaves, pick, refusal, shape_of, tensors_o
 from nbtorchviz.capture.plans import Catch, Caught, Inputs, Plan, Summarise, Want
 from nbtorchviz.capture.shapes import LayoutBook, LayoutLike
 from nbtorchviz.capture.spreads import RowsClock, Spreads, SummariseMany
+from nbtorchviz.capture.strangers import Strangers
 from nbtorchviz.capture.survey import CallRecord, surveyed_layers
 from nbtorchviz.capture.tensors import (
     Cut,
@@ -47,6 +48,7 @@ class Setting:
     clock: Callable[[], float] = time.monotonic
     """Measures cost."""
     rows: RowsClock = field(default_factory=RowsClock)
+    strangers: Strangers = field(default_factory=Strangers)
 
 
 class Window:
@@ -154,7 +156,7 @@ class Window:
 
     def layer_began(self, name: str, args: tuple[Any, ...]) -> None:
         """Note the order in which calls begin (surveys only)."""
-        if not self.open or in_backward():
+        if not self.open or in_backward() or self._setting.strangers.here():
             return
         entry = self._setting.tree.entries[name]
         call = len(self._running[name])
@@ -163,7 +165,7 @@ class Window:
 
     def layer_ended(self, name: str, output: object) -> None:
         """Copy what is wanted of one call's output, before anything can overwrite it."""
-        if not self.open or name in self._broken:
+        if not self.open or name in self._broken or self._setting.strangers.here():
             return
         began = self._setting.clock()
         self.hook_calls += 1
