@@ -51,6 +51,21 @@ class Known:
         return self._subject.layers
 
     @property
+    def frozen(self) -> frozenset[str]:
+        """Layers with parameters of their own, none of which is learned. Walks the whole model."""
+        root, tree = self._subject.root(), self._subject.setting.tree
+        if root is None:
+            return frozenset()
+        modules = dict(root.named_modules(remove_duplicate=False))
+        return frozenset(
+            name
+            for name, entry in tree.entries.items()
+            if (module := modules.get(entry.raw)) is not None
+            and (own := tuple(module.parameters(recurse=False)))
+            and not any(parameter.requires_grad for parameter in own)
+        )
+
+    @property
     def outdated(self) -> bool:
         """Whether the user added, removed or exchanged layers since ``layers`` was made."""
         root = self._subject.root()

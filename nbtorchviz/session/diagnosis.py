@@ -1,17 +1,20 @@
 """What a session makes of its statistics: history, findings in words, and breakpoints.
 
-Everything runs on the training thread, at the boundaries at which statistics were taken and, for
-logged numbers, some times a second.
+Statistics are judged on the training thread, at the boundaries at which they were taken; logged
+numbers some times a second, and on the thread of whoever asks what was found.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from nbtorchviz.analysis.condition_facts import matching
 from nbtorchviz.analysis.findings import Finding, Findings
 from nbtorchviz.analysis.findings.catalogue import RULES
+from nbtorchviz.analysis.findings.loss_watch import LOSS_RULES
 from nbtorchviz.bus import EventBus
 from nbtorchviz.events import (
     ActivationCaptured,
@@ -79,6 +82,8 @@ class Diagnosis:
         self._position, self._spent, self._clock = position, spent, clock
         self._hold, self._pause, self._asked = hold, pause, asked
         self._looked_at, self._fail = clock(), fail
+        self._lock = threading.RLock()
+        """Taken again by one thread: a handler of what is found may ask what was found."""
         self._judged: dict[tuple[int, str], int] = {}
         for kind in HEARD:
             bus.subscribe(kind, self._hear, inline=True)
@@ -93,16 +98,34 @@ class Diagnosis:
         now = self._clock()
         if now - self._looked_at < LOOK_S:
             return
-        self._looked_at = now
-        for event in self._new_values():
-            self._judge(event)
-        self._spent("findings", self._clock() - now)
+        self.settle()
+
+    def settle(self) -> None:
+        """Judge at once all that was logged so far. Any thread may call it."""
+        with self._lock:
+            now = self._looked_at = self._clock()
+            for event in self._new_values():
+                self._judge(event)
+            self._spent("findings", self._clock() - now)
+
+    @property
+    def knows(self) -> bool:
+        """Whether anything was read of the model's training."""
+        return self.log.newest_parameters is not None
+
+    def know(self, model: ModelAttached, frozen: frozenset[str]) -> None:
+        """Take in the layers of a model of which nothing was read."""
+        with self._lock:
+            self._engine.know(model, frozen)
 
     def at_boundary(self) -> None:
         """Pause training here if a breakpoint says so."""
         if len(self.breakpoints):
             began = self._clock()
             try:
+                asked = (rule for each in self.breakpoints.all for rule in each.needs.rules)
+                if any(matching(rule, LOSS_RULES) for rule in asked):
+                    self.settle()
                 for hit in self.breakpoints.at_boundary(self._hold, self._pause):
                     self._tell(hit)
             except Exception as error:
@@ -123,9 +146,10 @@ class Diagnosis:
         if isinstance(event, ActivationCaptured) and event.channel_zero is None:
             return
         began = self._clock()
-        self.log.observe(event)
-        self._facts.observe(event)
-        self._judge(event)
+        with self._lock:
+            self.log.observe(event)
+            self._facts.observe(event)
+            self._judge(event)
         self._spent("findings", self._clock() - began)
 
     def _judge(self, event: Event) -> None:

@@ -12,6 +12,7 @@ from nbtorchviz.analysis.checkup_report import CheckupReport
 from nbtorchviz.analysis.findings import Finding
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.tap import ModelTap
+from nbtorchviz.events import ModelAttached
 from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.breakpoints import Breakpoint, FactsView
@@ -94,6 +95,7 @@ class Diagnostics(Guarding):
         ``remedy`` to try. Empty: nothing was found so far. Statistics are taken from the first
         display of a widget on; with ``every=`` while there is a widget, displayed or not.
         """
+        self.diagnosis.settle()
         return self.diagnosis.findings
 
     @property
@@ -222,6 +224,15 @@ class Diagnostics(Guarding):
         self._turn_waiting()
         if self.tap.looking and not len(self.audience):
             self._rest_if_idle()  # the last breakpoint may be gone
+
+    def _know_model(self) -> None:
+        """Let the rules know the layers also where nothing was ever read of them."""
+        if not self.diagnosis.knows:
+            tap = self.tap
+            attached = ModelAttached(
+                model=tap.model_name, parameters=tap.parameters, layers=tap.layers
+            )
+            self.diagnosis.know(attached, tap.frozen)
 
     def _let_go(self, reason: str) -> None:
         """Training goes on although nobody resumed it: nobody could."""

@@ -13,6 +13,7 @@ from nbtorchviz.live.background import BackgroundRun
 from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.live.live_context import LiveContext
 from nbtorchviz.live.sender import Sender
+from nbtorchviz.session.diagnosis import Diagnosis
 from nbtorchviz.session.metrics import MetricHistory
 from nbtorchviz.session.scalar_log import ScalarLog
 
@@ -26,6 +27,7 @@ class Runs:
     sender: Sender
     tap: ModelTap
     closed: bool
+    diagnosis: Diagnosis
     _scalars: ScalarLog
     run: BackgroundRun | None = None
     """The background run, also after it ended."""
@@ -84,6 +86,7 @@ class Runs:
             self.explain(error)
         self.ended, self.run_active = how, False
         self._scalars.settle()
+        self.diagnosis.settle()
         self.sender.run_ended()
         self.bus.publish(RunEnded(run=self.metrics.current_run, how=how, **self._common()))
         if self.closed:

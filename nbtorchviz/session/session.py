@@ -212,6 +212,7 @@ class Session(Runs, Diagnostics, Pins):
     def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until all that was captured has reached every handler and slot."""
         self._scalars.settle()
+        self.diagnosis.settle()
         self.bus.flush(timeout_s)
         self.sender.flush(timeout_s)
 
@@ -326,6 +327,7 @@ class Session(Runs, Diagnostics, Pins):
             self._rate.look(self.tap.learning_rate, self.step)
             self.diagnosis.tend()
             if self.recorder.learns_in_eval():
+                self._know_model()
                 self.bus.publish(eval_step_event(**self._common()))
             if self.bus.wants(OverheadMeasured):
                 self.bus.publish(self.overhead)

@@ -181,7 +181,8 @@ class GradientInspector(HearingWidget):
         newest = self.session.statistics.newest_parameters
         if newest is None:
             step = self.session.step
-            return f"{title}: {f'nothing read by step {step}' if step else 'no step yet'}"
+            text = f"{title}: {f'nothing read by step {step}' if step else 'no step yet'}"
+            return "\n  ".join([text, *(finding.title for finding in self.findings())])
         total = math.sqrt(math.fsum(norm * norm for norm in norms))
         over = f"over {len(norms)} parameters, step {newest.step}"
         text = f"{title}: gradient norm {total:.4g} {over}"
@@ -325,7 +326,7 @@ class GradientInspector(HearingWidget):
 
 def gradient_state(session: Session) -> dict[str, Any]:
     """Return what views show of a session's findings: JSON values only."""
-    found = [asdict(finding) for finding in session.findings()[:MOST_FINDINGS]]
+    found = [asdict(finding) for finding in session.diagnosis.findings[:MOST_FINDINGS]]
     return {"findings": found, "rules": len(RULES)}
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.errors import LayerNotFoundError, StopTraining
-from nbtorchviz.events import FindingRaised
+from nbtorchviz.events import FindingRaised, ParameterStatisticsCaptured
 from tests.capture.desk import hook_count
 
 
@@ -51,13 +51,32 @@ def test_an_illness_is_named_flagged_and_published(sick):
     assert session.faults == []
 
 
-def test_a_loss_of_nan_is_found_though_no_statistics_show_it(sick):
+def test_a_loss_of_nan_is_found_as_soon_as_anybody_asks(sick):
     model, optimizer, session = sick
+    told = []
+    session.bus.subscribe(FindingRaised, lambda event: told.append(event.rule), inline=True)
     train(model, optimizer, session, 3)
-    deadline = time.monotonic() + 90
-    while not any(finding.rule == "nonfinite_loss" for finding in session.findings()):
-        assert time.monotonic() < deadline
-        train(model, optimizer, session, 1, loss=math.nan)
+    train(model, optimizer, session, 2, loss=math.nan)
+    assert "nonfinite_loss" not in told  # logged numbers are judged once a second
+    assert "nonfinite_loss" in {finding.rule for finding in session.findings()}
+    assert told.count("nonfinite_loss") == 1
+
+
+def test_the_last_numbers_of_a_short_run_are_judged_at_its_end(sick):
+    model, optimizer, session = sick
+    with session.live():
+        train(model, optimizer, session, 3, loss=math.nan)
+    assert "nonfinite_loss" in {finding.rule for finding in session.diagnosis.findings}
+
+
+def test_a_breakpoint_on_the_loss_is_true_at_the_end_of_the_next_step(sick):
+    model, optimizer, session = sick
+    added = session.pause_when("finding(nonfinite_*)")
+    train(model, optimizer, session, 3)
+    assert added.hits == 0
+    train(model, optimizer, session, 3, loss=math.nan)
+    assert added.last.step == 6  # two in a row are an illness, logged after steps 4 and 5
+    assert added.last.refused  # nobody here could resume
 
 
 def test_history_of_the_statistics_is_kept(sick):
@@ -138,6 +157,29 @@ def test_a_stop_reaches_the_loop_though_a_breakpoint_fails(sick):
     session.line.gate._stopping = True
     with pytest.raises(StopTraining):
         train(model, optimizer, session, 1)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_model_that_was_in_eval_mode_from_the_start_is_named(frozen):
+    """A frozen normalisation is left in eval mode on purpose."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    model[1].requires_grad_(not frozen)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    session = nbv.watch(model, optimizer, every=1)
+    inspector = nbv.GradientInspector(session)
+    ticks = []
+    session.bus.subscribe(
+        ParameterStatisticsCaptured, lambda event: ticks.append(event.phase), inline=True
+    )
+    deadline = time.monotonic() + 90
+    while len(ticks) < 4:
+        assert time.monotonic() < deadline
+        train(model, optimizer, session, 1)
+    assert set(ticks) == {"eval"}
+    layers = [finding.layer for finding in session.findings() if finding.rule == "eval_mode"]
+    assert layers == ([] if frozen else ["1"])
+    assert ("Training in eval mode: 1" in inspector.summary()) is not frozen
+    session.close()
 
 
 def test_a_model_left_in_eval_mode_is_named():

@@ -7,7 +7,7 @@ from nbtorchviz.analysis.findings.facts import ModelFacts
 from nbtorchviz.analysis.findings.finding import Finding, Verdict
 from nbtorchviz.analysis.findings.latch import Board
 from nbtorchviz.analysis.findings.layer_watch import ChannelWatch, LayerWatch
-from nbtorchviz.analysis.findings.loss_watch import LossWatch
+from nbtorchviz.analysis.findings.loss_watch import LOSS_RULES, LossWatch
 from nbtorchviz.analysis.findings.mode_watch import ModeWatch
 from nbtorchviz.analysis.findings.parameter_watch import ParameterWatch
 from nbtorchviz.analysis.findings.telling import sentences, sort_key
@@ -49,6 +49,13 @@ class Findings:
     def active(self) -> tuple[Finding, ...]:
         """What is wrong now, the worst first."""
         return self._active
+
+    def know(self, model: ModelAttached, frozen: Iterable[str]) -> None:
+        """Take in what is known of a model before anything was read of its training."""
+        if not self._facts.kinds:
+            self._facts.attached(model)
+        if not self._facts.owners:
+            self._facts.frozen = set(frozen)
 
     def observe(self, event: Event) -> list[Finding]:
         """Take in one event.
@@ -95,7 +102,7 @@ class Findings:
     def _forget_losses(self) -> None:
         """Judge a loss that was begun anew by itself; the model may go on as it was."""
         self._losses.forget()
-        for rule in ("nonfinite_loss", "diverging_loss"):
+        for rule in LOSS_RULES:
             self._board.keep(rule, ())
 
     def _renew(self, step: int) -> list[Finding]:

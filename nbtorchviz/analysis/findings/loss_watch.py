@@ -16,6 +16,10 @@ from nbtorchviz.events import ScalarLogged
 MOST_METRICS = 64
 
 
+LOSS_RULES = ("nonfinite_loss", "diverging_loss")
+"""What is judged of logged numbers."""
+
+
 class LossWatch:
     """Remembers three levels and ten values of each loss."""
 
