@@ -23,6 +23,7 @@ _RISING = {
 }
 SPIKE_SHARE = 0.995
 """Share of the current run's values that the y axis shows without clipping."""
+_LARGEST = 1e307
 _READ = 20_000
 """Values read for the limits of an axis; more are thinned evenly."""
 EXACT_SMOOTHING = 16_384
@@ -93,6 +94,7 @@ def y_limits(values: Floats, *, log: bool) -> tuple[float, float] | None:
     """
     values = values[:: max(1, len(values) // _READ)]
     values = values[np.isfinite(values)]
+    values = np.clip(values, -_LARGEST, _LARGEST)  # differences stay finite
     if log:
         values = np.log10(values[values > 0])
     if len(values) == 0:

@@ -13,7 +13,9 @@ from nbtorchviz.session.series import Point, SeriesView
 
 WORDS = 120
 """Characters of a name that are sent."""
-_FLOAT32 = np.finfo(np.float32)
+_LARGEST32, _STEP32 = float(np.finfo(np.float32).max), float(np.finfo(np.float32).eps)
+_FEW_STEPS = 1_000 * _STEP32
+"""A plot is some hundred pixels high."""
 
 
 def window_of(view: SeriesView, limits: tuple[float, float] | None) -> tuple[int, int]:
@@ -106,8 +108,15 @@ def as_steps(steps: NDArray[Any]) -> NDArray[Any]:
     return steps.astype(np.int32 if fits else np.float64)
 
 
-def as_values(values: NDArray[Any]) -> NDArray[np.float32]:
-    """float32; what is too large for it is drawn as the largest, above any axis."""
-    finite = np.isfinite(values)
-    clipped = np.where(finite, np.clip(values, _FLOAT32.min, _FLOAT32.max), values)
-    return clipped.astype(np.float32)
+def as_values(values: NDArray[Any]) -> NDArray[Any]:
+    """float32 where that shows them as they are, else float64.
+
+    Else: beyond its range, or so close together that few of its steps lie between them.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return values.astype(np.float32)
+    low, high = float(finite.min()), float(finite.max())
+    largest = max(-low, high)
+    fits = largest <= _LARGEST32 and (low == high or high - low > _FEW_STEPS * largest)
+    return values.astype(np.float32 if fits else np.float64)

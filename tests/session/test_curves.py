@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -170,3 +172,23 @@ def test_a_few_validation_values_far_above_the_training_curve_stay_in_view():
         history.add(ScalarLogged(step=step, name="val_loss", value=50.0, run=1))
     header, _ = unpack(curve_packet(history, CurveView()))
     assert header["limits"]["linear"][1] >= 50.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3.0 * 160.0**step for step in range(60)],
+        [1e16 + 2.0 * (step % 3) for step in range(60)],
+        [(-1.0) ** step * 1e308 for step in range(60)],
+    ],
+    ids=["diverging", "large offset", "both ends"],
+)
+@pytest.mark.filterwarnings("error")
+def test_values_that_float32_cannot_show_are_sent_as_they_are(values):
+    history = MetricHistory()
+    fill(history, values)
+    header, arrays = read(history)
+    np.testing.assert_array_equal(arrays[header["lines"][0]["y"]], values)
+    low, high = header["limits"]["linear"]
+    assert math.isfinite(high - low)
+    assert high > low
