@@ -17,12 +17,13 @@ from nbtorchviz.capture.clipping import RawGradients
 from nbtorchviz.capture.parameter_norms import Norms, WeightNorms, lengths
 from nbtorchviz.capture.reductions import spread
 from nbtorchviz.capture.samples import (
-    LIMIT,
+    WHOLE,
     Copy,
     as_numpy,
     copied,
     dense_floats,
     floats_of,
+    limit_of,
     vector_of,
 )
 from nbtorchviz.capture.spreads import SummariseMany
@@ -53,8 +54,8 @@ class ParameterReader:
     Gradients are read in the step-pre hook, accumulated and after the user's clipping; those of
     an optimizer with a closure (LBFGS) after its step, because it computes them inside. Norms
     are exact (those of the weights may be a second old); updates, histograms and the norms
-    before clipping come from at most ``LIMIT`` values of each parameter. On the CPU nothing
-    waits; on another device the copies are asynchronous.
+    before clipping come from ``LIMIT`` values of each parameter larger than ``WHOLE``. On the CPU
+    nothing waits; on another device the copies are asynchronous.
 
     Args:
         root: the model.
@@ -147,7 +148,7 @@ class ParameterReader:
             before, weights = self._before[at], self._named[at][1].detach()
             if isinstance(before, Tensor):
                 del self._before[at]
-                after = spread(weights, LIMIT)
+                after = spread(weights, limit_of(weights))
                 if after.shape == before.shape:
                     self._updates[at] = HostCopy(after.to(torch.float64).sub_(before))
                     self._awaited.append(self._updates[at])
@@ -296,10 +297,10 @@ def _held(tensor: Tensor) -> Tensor | NDArray[Any] | None:
     """Copy some values, to be compared with those after the step; on the device if not numpy."""
     values = as_numpy(tensor)
     if values is not None and values.dtype.kind == "f":
-        copy = copied(tensor, values)
+        copy = copied(tensor, values, WHOLE)
         if isinstance(copy, np.ndarray):
             return copy
-    return spread(tensor.detach(), LIMIT).clone() if dense_floats(tensor) else None
+    return spread(tensor.detach(), limit_of(tensor)).clone() if dense_floats(tensor) else None
 
 
 def _values(norms: Mapping[int, tuple[Norms, int]]) -> dict[int, float]:

@@ -15,6 +15,8 @@ from nbtorchviz.capture.tensors import HostCopy
 
 LIMIT = 512
 """Values read of each tensor."""
+WHOLE = 2_048
+"""Parameters up to so many values are read whole: their updates are then no estimates."""
 _SAMPLES, _PLACES = 8, 64
 """Samples and positions that are compared to tell whether an output depends on its input."""
 
@@ -36,10 +38,10 @@ def as_numpy(tensor: Tensor) -> NDArray[Any] | None:
         return None
 
 
-def copied(tensor: Tensor, values: NDArray[Any] | None) -> Copy | None:
-    """Copy some values at a fixed stride; None when there are none to read."""
+def copied(tensor: Tensor, values: NDArray[Any] | None, whole: int = LIMIT) -> Copy | None:
+    """Copy some values at a fixed stride, all of up to ``whole``; None when there are none."""
     if values is not None:
-        if values.size <= LIMIT:
+        if values.size <= whole:
             return values.flatten()
         order, step, _ = _way(values.shape, values.strides, values.itemsize)
         if order is not None:
@@ -50,12 +52,17 @@ def copied(tensor: Tensor, values: NDArray[Any] | None) -> Copy | None:
     return None if part is None else HostCopy(part)
 
 
+def limit_of(tensor: Tensor) -> int:
+    """Return how many values are read of a parameter."""
+    return WHOLE if tensor.numel() <= WHOLE else LIMIT
+
+
 def floats_of(tensor: Tensor) -> Copy | None:
-    """Copy some values; None where it is not dense or not of floats."""
+    """Copy some values of a parameter or its gradient; None where not dense or not of floats."""
     values = as_numpy(tensor)
     if values is not None and values.dtype.kind == "f":
-        return copied(tensor, values)
-    return HostCopy(spread(tensor.detach(), LIMIT)) if dense_floats(tensor) else None
+        return copied(tensor, values, WHOLE)
+    return HostCopy(spread(tensor.detach(), limit_of(tensor))) if dense_floats(tensor) else None
 
 
 def dense_floats(tensor: Tensor) -> bool:
