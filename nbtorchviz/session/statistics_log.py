@@ -117,12 +117,14 @@ class _Table:
         """Note whether nobody sampled for long before ``step``."""
         if self._seen is not None:
             distance, silent_s = step - self._seen[0], elapsed_s - self._seen[1]
-            usual = float(np.median(self._distances)) if self._distances else 1.0
-            if silent_s > GAP_S and distance > GAP_DISTANCES * max(usual, 1.0):
+            if silent_s > GAP_S and distance > GAP_DISTANCES * self._usual_distance():
                 self.gaps = [*self.gaps, (self._seen[0], step)][-MOST_GAPS:]
             else:
                 self._distances = [*self._distances[-15:], distance]
         self._seen = (step, elapsed_s)
+
+    def _usual_distance(self) -> float:
+        return max(1.0, float(np.median(self._distances))) if self._distances else 1.0
 
 
 class StatisticsLog:
