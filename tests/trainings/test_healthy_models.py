@@ -118,6 +118,24 @@ def test_no_false_alarm_while_a_learning_rate_warms_up_from_zero():
     assert watch(events_of(model, optimizer, F.cross_entropy, digits(60))).changes == []
 
 
+@pytest.mark.parametrize(
+    "optimizer_of",
+    [lambda p: torch.optim.SGD(p, 0.1), lambda p: torch.optim.AdamW(p, 1e-3)],
+    ids=["SGD", "AdamW"],
+)
+@pytest.mark.parametrize("warm_up", [1, 200])
+def test_no_false_alarm_for_a_head_that_begins_at_zero(optimizer_of, warm_up):
+    torch.manual_seed(0)
+    hidden = [part for _ in range(2) for part in (nn.Linear(64, 64), nn.ReLU())]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), *hidden, nn.Linear(64, 10))
+    nn.init.zeros_(model[-1].weight)
+    nn.init.zeros_(model[-1].bias)
+    optimizer = optimizer_of(model.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, step / warm_up))
+    optimizer.register_step_post_hook(lambda *_: schedule.step())
+    assert watch(events_of(model, optimizer, F.cross_entropy, digits(220))).changes == []
+
+
 def test_no_false_alarm_when_a_frozen_body_is_kept_in_eval():
     torch.manual_seed(0)
     model = nn.Sequential(

@@ -50,6 +50,12 @@ def test_vanishing_in_a_deep_sigmoid_net():
     assert "nn.ReLU" in finding.remedy
 
 
+def test_vanishing_is_told_beside_a_head_that_begins_at_zero():
+    model = sick.deep(8, nn.Sigmoid)
+    nn.init.zeros_(model[-1].weight)
+    assert ("vanishing_gradients", "1") in told(train(model))
+
+
 def test_vanishing_in_twenty_layers_of_relu():
     assert ("vanishing_gradients", "") not in told(watched := train(sick.deep(20, nn.ReLU)))
     assert "vanishing_gradients" in {rule for rule, _ in told(watched)}

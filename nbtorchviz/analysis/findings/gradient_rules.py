@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict, sick
-from nbtorchviz.analysis.findings.rows import ParameterRow
+from nbtorchviz.analysis.findings.rows import BARELY_BEGUN, ParameterRow
 from nbtorchviz.analysis.findings.words import listed, number, plural, times
 
 VANISHED = 1_000.0
@@ -17,6 +17,8 @@ layers of sigmoid), 1 million (10), 1,500 (20 of tanh), 430,000 (20 of ReLU, tor
 VANISHED_NO_MORE = 300.0
 FEWEST_DEPTH = 3
 """Layers with a weight from which on there is a depth to fall over."""
+GROWING = 1e-3
+"""Update, as a share of the weight, from which on a layer that has barely begun grows by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Depth:
     more elements has a larger norm at the same gradients."""
     saturating: bool = False
     """The model holds sigmoid or tanh layers."""
+    sizes: Sequence[float] = ()
+    """Each layer's weight against the usual one of the model; none where they are not known."""
+    ratios: Sequence[float] = ()
+    """Update of each weight as a share of it."""
 
 
 def vanishing(depth: Depth) -> Verdict:
@@ -39,20 +45,22 @@ def vanishing(depth: Depth) -> Verdict:
     than all others in a healthy model; gradients vanish when all early layers get little. Layers
     with a gradient of exactly zero are left out, ``zero_gradient`` tells them.
 
+    A layer that grows from zero passes on as little as it holds. A fall by that alone heals by
+    itself and is no illness.
+
     Source: Glorot and Bengio 2010, section 4.2 (gradient size against depth); limits measured.
     """
-    known = [
-        (layer, rms)
-        for layer, rms in zip(depth.layers, depth.rms, strict=False)
-        if 0 < rms < math.inf
-    ]
-    if len(known) < FEWEST_DEPTH:
+    places = [place for place, rms in enumerate(depth.rms) if 0 < rms < math.inf]
+    if len(places) < FEWEST_DEPTH:
         return UNSURE
+    known = [(depth.layers[place], depth.rms[place]) for place in places]
     third = max(1, len(known) // 3)
     first, last = known[:third], known[-third:]
     fall = median(rms for _, rms in last) / max(median(rms for _, rms in first), 1e-300)
     if fall < VANISHED:
         return HEALTHY if fall < VANISHED_NO_MORE else UNSURE
+    if fall * _passed_on(depth, places[third:]) < VANISHED:
+        return UNSURE
     weakest, strongest = min(first, key=_size), max(last, key=_size)
     ratio = times(strongest[1] / weakest[1])
     return sick(
@@ -65,6 +73,14 @@ def vanishing(depth: Depth) -> Verdict:
         else "",
         layer=weakest[0],
     )
+
+
+def _passed_on(depth: Depth, later: Sequence[int]) -> float:
+    """Return the share that the one of ``later`` which has grown least passes on; 1 if none is."""
+    if not depth.sizes:
+        return 1.0
+    growing = (depth.sizes[place] for place in later if depth.ratios[place] >= GROWING)
+    return min((size for size in growing if size < BARELY_BEGUN), default=1.0)
 
 
 def _size(pair: tuple[str, float]) -> float:

@@ -19,7 +19,12 @@ from nbtorchviz.analysis.findings.reach_rules import (
     no_update,
     zero_gradient,
 )
-from nbtorchviz.analysis.findings.rows import ParameterRow, main_weights, read_rows
+from nbtorchviz.analysis.findings.rows import (
+    ParameterRow,
+    main_weights,
+    read_rows,
+    usual_weight,
+)
 from nbtorchviz.analysis.findings.twin_rules import twin_weights
 from nbtorchviz.analysis.findings.update_rules import (
     RatioHistory,
@@ -71,9 +76,11 @@ class ParameterWatch:
         weights = main_weights(trained)
         yield "nonfinite_gradients", "", nonfinite_gradients(trained)
         yield "exploding_gradients", "", self._exploding(trained)
-        yield "vanishing_gradients", "", vanishing(self._depth(weights))
+        matrices = [row for row in weights if self._is_matrix(row)]
+        usual = usual_weight(matrices)
+        yield "vanishing_gradients", "", vanishing(self._depth(matrices, usual))
         yield from self._reach(rows, weights)
-        yield from self._updates(weights)
+        yield from self._updates(weights, usual)
         twins = twin_weights(weights)
         yield from (
             ("duplicated_layer", row.layer, twins.get(row.layer, HEALTHY)) for row in weights
@@ -90,18 +97,22 @@ class ParameterWatch:
         self._norms.add(growth)
         return exploding(growth, sum(self._norms.leaps), self._norms.leap)
 
-    def _depth(self, weights: list[ParameterRow]) -> Depth:
-        rms = {
-            row.layer: row.gradient_rms
-            for row in weights
-            if not is_norm(kind := self._facts.kind(row.layer))
-            and not is_embedding(kind)
-            # A parameter of the model itself (a position table) is no step of the depth.
-            and "." in row.name
-        }
-        layers = self._facts.in_order(rms)
-        saturating = any(kind in SQUASHING for kind in self._facts.kinds.values())
-        return Depth(layers, [rms[layer] for layer in layers], saturating)
+    def _is_matrix(self, row: ParameterRow) -> bool:
+        kind = self._facts.kind(row.layer)
+        # A parameter of the model itself (a position table) is no step of the depth.
+        return not is_norm(kind) and not is_embedding(kind) and "." in row.name
+
+    def _depth(self, matrices: list[ParameterRow], usual: float) -> Depth:
+        known = {row.layer: row for row in matrices}
+        layers = self._facts.in_order(known)
+        rows = [known[layer] for layer in layers]
+        return Depth(
+            layers,
+            [row.gradient_rms for row in rows],
+            saturating=any(kind in SQUASHING for kind in self._facts.kinds.values()),
+            sizes=[row.weight_rms / usual for row in rows],
+            ratios=[row.ratio for row in rows],
+        )
 
     def _reach(self, rows: list[ParameterRow], weights: list[ParameterRow]) -> Verdicts:
         others = any(row.gradient > 0 for row in rows)
@@ -114,7 +125,7 @@ class ParameterWatch:
             if not is_embedding(self._facts.kind(row.layer)):
                 yield "no_update", row.layer, no_update(row)
 
-    def _updates(self, weights: list[ParameterRow]) -> Verdicts:
+    def _updates(self, weights: list[ParameterRow], usual: float) -> Verdicts:
         for row in weights:
             if "." not in row.name and row.name != "weight":
                 continue  # a token or table of the model itself, which may begin at zero
@@ -127,7 +138,7 @@ class ParameterWatch:
                 history.add(row)
             if not history.ratios or not math.isfinite(row.ratio):
                 continue
-            ratio = ratio_of(row.name, history)
+            ratio = ratio_of(row.name, history, size=row.weight_rms / usual)
             # A norm layer's scale begins at 1 and is meant to stay near it.
             small = UNSURE if is_norm(self._facts.kind(row.layer)) else update_too_small(ratio)
             yield "update_too_large", row.layer, update_too_large(ratio)

@@ -3,11 +3,16 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from nbtorchviz.analysis.findings.names import layer_of
 from nbtorchviz.events import ParameterStatisticsCaptured
 
 NAN = math.nan
+BARELY_BEGUN = 0.1
+"""Share of the usual weight of a model below which a layer has not grown to its size yet, as a new
+head that begins at zero: what is compared with its weight says nothing about it. Measured while its
+updates are more than 10 % of it, in trainings that learn: at most 0.09."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +45,11 @@ class ParameterRow:
     def gradient_rms(self) -> float:
         """Root mean square of the gradient's elements; NaN when not known."""
         return self.gradient / math.sqrt(self.count) if self.count > 0 else NAN
+
+    @property
+    def weight_rms(self) -> float:
+        """Root mean square of the parameter's elements; NaN when not known."""
+        return self.weight / math.sqrt(self.count) if self.count > 0 else NAN
 
     @property
     def ratio(self) -> float:
@@ -88,6 +98,11 @@ def main_weights(rows: Iterable[ParameterRow]) -> list[ParameterRow]:
         if known is None or row.count > known.count:
             largest[row.layer] = row
     return list(largest.values())
+
+
+def usual_weight(rows: Iterable[ParameterRow]) -> float:
+    """Return the median root mean square of the weights; NaN when none is known."""
+    return median([row.weight_rms for row in rows if row.weight_rms > 0] or [NAN])
 
 
 def _floats(column: Sequence[float] | object, names: Sequence[str]) -> list[float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict, sick
-from nbtorchviz.analysis.findings.rows import ParameterRow
+from nbtorchviz.analysis.findings.rows import BARELY_BEGUN, ParameterRow
 from nbtorchviz.analysis.findings.words import number, times
 
 USUAL = 1e-3
@@ -24,7 +24,7 @@ NEVER_MORE = 1e-5
 SETTLED_AFTER = 20
 """Observations before a layer is judged. Adam's first steps are several times its later ones, and
 a weight that begins at zero has an endless ratio until it has grown: after n equal steps from zero
-the ratio is 1/n, 0.05 after 20."""
+the ratio is 1/n, 0.05 after 20. Steps that grow or do not agree take longer: ``BARELY_BEGUN``."""
 RECENT = 10
 FEWEST_RATIOS = 3
 """Ratios whose median is not at the mercy of one of them."""
@@ -68,9 +68,11 @@ class Ratio:
     """Learning rate now."""
     warming_up: bool = False
     """The learning rate rises, or is not known."""
+    size: float = 1.0
+    """The weight against the usual one of the model; NaN when not known."""
 
 
-def ratio_of(parameter: str, history: RatioHistory) -> Ratio:
+def ratio_of(parameter: str, history: RatioHistory, *, size: float = 1.0) -> Ratio:
     """Sum up a history that holds at least one ratio."""
     first, now = history.rates[0], history.rates[-1]
     return Ratio(
@@ -80,6 +82,7 @@ def ratio_of(parameter: str, history: RatioHistory) -> Ratio:
         seen=history.seen,
         rate=now,
         warming_up=not now <= first * STEADY,
+        size=size,
     )
 
 
@@ -89,6 +92,8 @@ def update_too_large(ratio: Ratio) -> Verdict:
         return UNSURE
     if ratio.usual < TOO_LARGE:
         return HEALTHY if ratio.usual < TOO_LARGE_NO_MORE else UNSURE
+    if ratio.size < BARELY_BEGUN:
+        return UNSURE
     return sick(
         f"Steps are too large in {{who}}: each changes the weights by {times(100 * ratio.usual)} %",
         f"{ratio.parameter}: update norm / weight norm {number(ratio.usual)} (median of {RECENT}; "

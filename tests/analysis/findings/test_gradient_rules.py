@@ -53,6 +53,29 @@ def test_vanishing_says_nothing_without_a_depth(rms):
     assert vanishing(Depth([str(place) for place in range(len(rms))], rms)) is UNSURE
 
 
+def with_a_head(size, ratio, fall=4_000.0):
+    """Three layers; of the last one weight (against the others) and update ratio are given."""
+    sizes, ratios = [1.0, 1.0, size], [1e-3, 1e-3, ratio]
+    return vanishing(Depth(["0", "2", "4"], [1 / fall, 0.01, 1.0], sizes=sizes, ratios=ratios))
+
+
+def test_a_head_that_grows_from_zero_passes_little_on_and_heals_by_itself():
+    assert with_a_head(size=0.01, ratio=0.1) is UNSURE  # 4,000 / 100 = 40
+
+
+def test_a_small_head_excuses_no_more_than_it_makes():
+    assert with_a_head(size=0.02, ratio=0.01, fall=1e6).health is Health.SICK  # 1e6 / 50
+    assert with_a_head(size=0.2, ratio=0.01).health is Health.SICK  # it has begun
+    assert with_a_head(size=0.01, ratio=1e-5).health is Health.SICK  # it does not grow
+    assert with_a_head(size=0.01, ratio=math.nan).health is Health.SICK  # not known
+
+
+def test_a_small_first_layer_excuses_nothing():
+    rms, sizes, ratios = [1e-5, 0.01, 1.0], [0.01, 1.0, 1.0], [0.1, 1e-3, 1e-3]
+    depth = Depth(["0", "2", "4"], rms, sizes=sizes, ratios=ratios)
+    assert vanishing(depth).health is Health.SICK
+
+
 def test_vanishing_names_the_remedy_for_squashing_layers():
     depth = Depth(["1", "2", "3"], [1e-8, 1e-4, 1.0], saturating=True)
     assert "nn.ReLU" in vanishing(depth).remedy

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE
+from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Health
+from nbtorchviz.analysis.findings.rows import usual_weight
 from nbtorchviz.analysis.findings.update_rules import (
     SETTLED_AFTER,
     Ratio,
@@ -53,6 +54,19 @@ def test_a_weight_that_begins_at_zero_has_settled_when_it_is_judged():
     assert update_too_large(ratio_of("fc.weight", history)) is UNSURE
     later = history_of([1 / n for n in range(1, 40)])
     assert update_too_large(ratio_of("fc.weight", later)) is HEALTHY
+
+
+def test_a_weight_far_below_the_usual_one_is_on_its_way_to_its_size():
+    assert update_too_large(ratio(0.2, size=0.02)) is UNSURE
+    assert update_too_large(ratio(0.2, size=0.2)).health is Health.SICK
+    assert update_too_large(ratio(0.2, size=math.nan)).health is Health.SICK  # not known
+
+
+def test_the_usual_weight_is_that_of_an_element():
+    few, many = row("a.weight", weight=2.0, count=4), row("b.weight", weight=300.0, count=10_000)
+    unknown = row("c.weight", weight=math.nan)
+    assert usual_weight([few, many, row("d.weight", weight=0.0), unknown]) == 2.0
+    assert math.isnan(usual_weight([unknown]))
 
 
 def test_too_small_by_hand():
