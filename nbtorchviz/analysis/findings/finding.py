@@ -58,7 +58,7 @@ class Finding:
     severity: str
     """``"problem"`` or ``"hint"``."""
     since_step: int
-    """Step of the first observation that showed it."""
+    """Step of the first observation that showed it; of several layers, in all of them."""
     last_step: int
     """Step of the newest observation that showed it."""
     active: bool = True

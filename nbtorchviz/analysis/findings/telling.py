@@ -71,7 +71,7 @@ def _gathered(rule: Rule, places: list[Raised], facts: ModelFacts, lead: str | N
         latches[ill[0]],
         [_lead(list(groups), ill, lead), *groups],
         listed(whole),
-        since=min(latch.since_step for latch in latches.values()),
+        since=max(latch.since_step for latch in latches.values()),  # true of all that are named
         last=max(latch.told[1] for latch in latches.values()),
         others=len(ill) - 1,
     )

@@ -55,7 +55,7 @@ def test_a_finding_becomes_an_event_at_the_place_that_led_to_it():
 
 
 def test_the_worst_comes_first_and_hints_last():
-    findings = listening()
+    findings = listening(called=False)
     twin = {"weight": 5.0, "gradient": 0.7}
     for step in range(1, 20):
         observe(
@@ -116,12 +116,12 @@ def test_layers_with_one_illness_are_told_by_their_block():
     assert raised.evidence == "Step 2: body.0.weight: gradient norm 1, never applied; " + (
         "the same in 5 more."
     )
-    # more layers fall ill: the sentence grows, the finding stays the same one
+    # more layers fall ill: the sentence grows, its steps are true of all, the finding stays
     assert observe(findings, [step(at, names) for at in range(5, 15)]) == []
-    assert findings.active[0].title == "No optimizer updates the whole model (steps 0-14)"
+    assert findings.active[0].title == "No optimizer updates the whole model (steps 5-14)"
     # some recover
     assert observe(findings, [step(at, ("body.1", "head")) for at in range(15, 25)]) == []
-    assert findings.active[0].title == "No optimizer updates body.1 and head (steps 0-24)"
+    assert findings.active[0].title == "No optimizer updates body.1 and head (steps 5-24)"
     assert findings.active[0].layers == ("body", "body.1", "head")
 
 
@@ -161,7 +161,7 @@ def test_an_event_without_parameters_tells_the_phase_of_a_step_and_nothing_else(
 
 
 def test_the_half_of_a_gan_that_was_not_stepped_is_not_judged():
-    findings = listening()
+    findings = listening(called=False)
     rest = {name: {"state": "not stepped", "gradient": math.nan} for name in ("fc_weight",)}
     unused = {"fc_weight": {"state": "unused", "gradient": math.nan}}
     events = [stepped(step, **(unused if step % 2 else rest)) for step in range(1, 30)]
