@@ -147,6 +147,24 @@ def test_no_false_alarm_when_a_frozen_body_is_kept_in_eval():
     assert watch(events_of(model, optimizer, F.cross_entropy, digits(40))).changes == []
 
 
+def test_no_false_alarm_for_a_mixture_of_which_each_step_takes_one_expert():
+    class Mixture(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = nn.Linear(784, 32), nn.Linear(32, 10)
+            self.experts = nn.ModuleList(nn.Linear(32, 32) for _ in range(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = F.relu(self.stem(x.flatten(1)))
+            expert = self.experts[int(torch.randint(0, len(self.experts), ()))]
+            return self.head(hidden + expert(hidden))
+
+    torch.manual_seed(0)
+    model = Mixture()
+    events = events_of(model, OPTIMIZERS["Adam"](model.parameters()), F.cross_entropy, digits(300))
+    assert watch(events).changes == []
+
+
 def test_no_false_alarm_for_adapters_that_begin_at_zero():
     class Adapted(nn.Module):
         """A frozen layer with a low-rank addition, the second factor of which begins at 0."""

@@ -107,7 +107,7 @@ _IN_ORDER = (
         name="no_gradient",
         remedy="Check that forward() uses it and that nothing between it and the loss is detached "
         "(.detach(), .item(), argmax, torch.no_grad()).",
-        clear_after=2,
+        clear_after=1,  # with the first gradient it is true no longer
         about=About.PARAMETERS,
     ),
     Rule(
@@ -141,6 +141,15 @@ _IN_ORDER = (
         raise_after=20,
         explained_by=frozenset({"vanishing_gradients", "dead_relu", "constant_output"}),
         about=About.LAYERS,
+    ),
+    Rule(
+        name="gradient_stopped",
+        remedy="If the model chooses among its parts, look whether it still chooses all; else look "
+        "for what leaves it out since then (a condition in forward(), .detach()).",
+        severity="hint",
+        raise_after=1,  # one verdict rests on a hundred readings
+        clear_after=1,
+        about=About.PARAMETERS,
     ),
     Rule(
         name="dead_channels",

@@ -14,6 +14,8 @@ from nbtorchviz.analysis.findings.gradient_rules import (
 from nbtorchviz.analysis.findings.growth_rules import NormHistory, exploding, growth_of
 from nbtorchviz.analysis.findings.names import SQUASHING, is_embedding, is_norm
 from nbtorchviz.analysis.findings.reach_rules import (
+    GradientMemory,
+    gradient_stopped,
     no_gradient,
     no_optimizer,
     no_update,
@@ -48,7 +50,7 @@ class ParameterWatch:
     rules = (
         *("nonfinite_gradients", "skipped_steps", "exploding_gradients", "vanishing_gradients"),
         *("no_optimizer", "no_gradient", "zero_gradient", "no_update", "update_too_large"),
-        *("update_too_small", "duplicated_layer"),
+        *("update_too_small", "duplicated_layer", "gradient_stopped"),
     )
 
     def __init__(self, facts: ModelFacts) -> None:
@@ -59,6 +61,7 @@ class ParameterWatch:
         """Begin a new run."""
         self._norms = NormHistory()
         self._ratios: dict[str, RatioHistory] = {}
+        self._reached = GradientMemory()
 
     def verdicts(self, event: ParameterStatisticsCaptured) -> Verdicts:
         """Yield (rule, layer or parameter, verdict); ``""`` is the whole model."""
@@ -79,7 +82,7 @@ class ParameterWatch:
         matrices = [row for row in weights if self._is_matrix(row)]
         usual = usual_weight(matrices)
         yield "vanishing_gradients", "", vanishing(self._depth(matrices, usual))
-        yield from self._reach(rows, weights)
+        yield from self._reach(rows, weights, event.step)
         yield from self._updates(weights, usual)
         twins = twin_weights(weights)
         yield from (
@@ -114,10 +117,15 @@ class ParameterWatch:
             ratios=[row.ratio for row in rows],
         )
 
-    def _reach(self, rows: list[ParameterRow], weights: list[ParameterRow]) -> Verdicts:
+    def _reach(self, rows: list[ParameterRow], weights: list[ParameterRow], step: int) -> Verdicts:
         others = any(row.gradient > 0 for row in rows)
+        memory = self._reached
+        memory.keep(self._facts.parameters)
+        if others:
+            memory.add(rows, step)
         for row in rows:
-            yield "no_gradient", row.name, no_gradient(row, others=others)
+            yield "no_gradient", row.name, no_gradient(row, others=others, memory=memory)
+            yield "gradient_stopped", row.name, gradient_stopped(row, memory=memory)
         for row in weights:
             yield "zero_gradient", row.layer, zero_gradient(row, others=others)
             # Updates are estimated from some values, which may all lie in rows of an embedding

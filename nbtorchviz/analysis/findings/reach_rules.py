@@ -1,6 +1,7 @@
 """Parameters that no gradient or no optimizer reaches. Frozen ones are meant so: no finding."""
 
 import math
+from collections.abc import Collection, Iterable
 
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict, sick
 from nbtorchviz.analysis.findings.rows import ParameterRow
@@ -11,6 +12,43 @@ ROUNDED_AWAY = 1e-9
 by one unit in the last place is already 6e-11; a real update of all elements cannot be smaller
 than 6e-8, half a unit in the last place."""
 ROUNDED_NO_MORE = 1e-7
+LONG = 100
+"""Readings in a row without a gradient that are not taken for chance where a model chooses its
+parts: one of 8 experts is left out so often once in 600,000 times."""
+
+
+class GradientMemory:
+    """Knows which parameters ever got a gradient, and for how long others did and they did not."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._missed: dict[str, int] = {}
+        self.comes_and_goes = False
+        """A parameter that had a gradient was once without: the model chooses its parts."""
+
+    def add(self, rows: Iterable[ParameterRow], step: int) -> None:
+        """Take in a reading in which any parameter got a gradient."""
+        for row in rows:
+            if row.state == "unused":
+                self._missed[row.name] = self.missed(row.name) + 1
+                self.comes_and_goes |= row.name in self._last
+            elif row.trained or row.gradient >= 0:
+                self._last[row.name] = step
+                self._missed.pop(row.name, None)
+
+    def last(self, parameter: str) -> int | None:
+        """Return the step of its last gradient; None before the first."""
+        return self._last.get(parameter)
+
+    def missed(self, parameter: str) -> int:
+        """Return its readings in a row without a gradient, up to now."""
+        return self._missed.get(parameter, 0)
+
+    def keep(self, parameters: Collection[str]) -> None:
+        """Forget all others, once they are many."""
+        if len(self._last) + len(self._missed) > 2 * len(parameters):
+            self._last = {name: self._last[name] for name in parameters if name in self._last}
+            self._missed = {name: self._missed[name] for name in parameters if name in self._missed}
 
 
 def no_optimizer(row: ParameterRow) -> Verdict:
@@ -24,18 +62,35 @@ def no_optimizer(row: ParameterRow) -> Verdict:
     return sick("No optimizer updates {who}", evidence)
 
 
-def no_gradient(row: ParameterRow, *, others: bool) -> Verdict:
+def no_gradient(
+    row: ParameterRow, *, others: bool, memory: GradientMemory | None = None
+) -> Verdict:
     """Find a parameter that backward never reaches while it reaches others.
 
     Args:
         row: the parameter.
         others: whether any other parameter got a gradient in this step.
+        memory: of the readings up to this one.
     """
-    if row.state != "unused":
+    memory = memory or GradientMemory()
+    if row.state != "unused" or memory.last(row.name) is not None:
         return HEALTHY
-    if not others:
+    if not others or (memory.comes_and_goes and memory.missed(row.name) < LONG):
         return UNSURE
     return sick("No gradient reaches {who}", f"{row.name}.grad is None after backward")
+
+
+def gradient_stopped(row: ParameterRow, *, memory: GradientMemory) -> Verdict:
+    """Find a parameter that had a gradient and has had none for long, while others had."""
+    last = memory.last(row.name)
+    if row.state != "unused" or last is None:
+        return HEALTHY
+    if memory.missed(row.name) < LONG:
+        return UNSURE
+    return sick(
+        f"No gradient reached {{who}} in the last {LONG} readings, though one did before",
+        f"{row.name} last got a gradient at step {last}",
+    )
 
 
 def zero_gradient(row: ParameterRow, *, others: bool) -> Verdict:

@@ -32,7 +32,6 @@ CASES = {
     "vanishing_gradients": ("conv", stepped, lambda s: stepped(s, conv_weight={"gradient": 1e-6})),
     "eval_mode": ("bn", forward, lambda s: forward(s, off=["bn"])),
     "no_optimizer": ("fc.bias", stepped, lambda s: stepped(s, fc_bias={"state": "no optimizer"})),
-    "no_gradient": ("fc.bias", stepped, lambda s: stepped(s, fc_bias={"state": "unused"})),
     "zero_gradient": ("hidden", stepped, lambda s: stepped(s, hidden_weight={"gradient": 0.0})),
     "no_update": ("hidden", stepped, lambda s: stepped(s, hidden_weight={"update": 0.0})),
     "saturated": ("tanh", forward, lambda s: forward(s, tanh=SATURATED)),
@@ -85,8 +84,48 @@ def test_update_too_small_needs_a_layer_that_never_moved():
     assert observe(findings, map(slow, range(90, 190))) == []  # it has moved: this is cooling down
 
 
+UNUSED = {"state": "unused", "gradient": math.nan}
+
+
+def without_gradient(*steps, **rows):
+    return [stepped(step, **(rows or {"fc_bias": UNUSED})) for step in range(*steps)]
+
+
+def test_no_gradient_is_said_of_what_never_had_one():
+    findings = listening(called=False)
+    (raised,) = observe(findings, without_gradient(30))
+    assert (raised.rule, raised.layer, raised.severity) == ("no_gradient", "fc.bias", "problem")
+    (gone,) = observe(findings, [stepped(30)])  # one gradient, and it is true no longer
+    assert not gone.active
+    assert observe(findings, without_gradient(31, 120)) == []
+
+
+def test_what_had_a_gradient_once_is_a_hint_after_a_hundred_readings_without():
+    findings = listening()
+    assert observe(findings, [stepped(73), *without_gradient(74, 173)]) == []
+    (raised,) = observe(findings, without_gradient(173, 200))
+    assert (raised.rule, raised.severity) == ("gradient_stopped", "hint")
+    assert raised.title == (
+        "No gradient reached fc.bias in the last 100 readings, though one did before (step 173)"
+    )
+    assert raised.evidence == "Step 173: fc.bias last got a gradient at step 73."
+    (gone,) = observe(findings, [stepped(200), *without_gradient(201, 300)])
+    assert not gone.active
+
+
+def test_where_gradients_come_and_go_one_that_never_came_is_waited_for():
+    findings = listening(called=False)
+    routed = [
+        stepped(step, fc_bias=UNUSED, **{f"{'conv' if step % 2 else 'hidden'}_weight": UNUSED})
+        for step in range(200)
+    ]
+    assert observe(findings, routed[:100]) == []
+    (raised,) = observe(findings, routed[100:])
+    assert (raised.rule, raised.layer) == ("no_gradient", "fc.bias")
+
+
 def test_every_rule_has_its_case():
-    assert {*CASES, "update_too_small"} == set(RULES)
+    assert {*CASES, "update_too_small", "no_gradient", "gradient_stopped"} == set(RULES)
 
 
 def test_samples_between_the_thresholds_neither_raise_nor_clear():

@@ -4,6 +4,7 @@ import pytest
 
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Health
 from nbtorchviz.analysis.findings.reach_rules import (
+    GradientMemory,
     no_gradient,
     no_optimizer,
     no_update,
@@ -26,6 +27,36 @@ def test_no_gradient_needs_others_that_have_one():
     assert no_gradient(unused, others=True).evidence == "fc.weight.grad is None after backward"
     assert no_gradient(unused, others=False) is UNSURE
     assert no_gradient(row("fc.weight"), others=True) is HEALTHY
+
+
+def test_what_is_frozen_or_not_read_is_not_remembered_as_a_gradient():
+    memory = GradientMemory()
+    unread = row("c.weight", state="no optimizer", gradient=math.nan)
+    lost = row("d.weight", state="no optimizer")
+    memory.add(
+        [row("a.weight", state="frozen", gradient=math.nan), row("b.weight"), unread, lost], 7
+    )
+    assert [memory.last(f"{name}.weight") for name in "abcd"] == [None, 7, None, 7]
+
+
+def test_a_stretch_without_a_gradient_is_counted_and_ended_by_one():
+    memory = GradientMemory()
+    unused = row("a.weight", state="unused", gradient=math.nan)
+    memory.add([row("a.weight"), row("b.weight")], 0)
+    assert not memory.comes_and_goes
+    for step in range(1, 4):
+        memory.add([unused, row("b.weight")], step)
+    assert (memory.missed("a.weight"), memory.missed("b.weight")) == (3, 0)
+    assert memory.comes_and_goes
+    memory.add([row("a.weight"), row("b.weight")], 4)
+    assert memory.missed("a.weight") == 0
+
+
+def test_parameters_that_are_gone_are_forgotten():
+    memory = GradientMemory()
+    memory.add([row(f"{name}.weight") for name in "abc"], 0)
+    memory.keep(("b.weight",))
+    assert (memory.last("a.weight"), memory.last("b.weight")) == (None, 0)
 
 
 def test_a_zero_gradient_is_told_apart_from_a_missing_and_a_small_one():
