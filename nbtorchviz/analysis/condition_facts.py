@@ -36,7 +36,7 @@ class Facts(Protocol):
         """``grad_norm``, ``mean``, ... of a layer; layer ``""`` is the whole model."""
 
     def findings(self) -> Iterable[tuple[str, str]]:
-        """(rule, layer) of each finding that is active now."""
+        """(rule, layer, block or parameter) of all that the active findings are about."""
 
 
 class Reading:
@@ -55,7 +55,7 @@ class Reading:
         return self._seen[function, name]
 
     def findings(self) -> tuple[tuple[str, str], ...]:
-        """Return the active findings."""
+        """Return (rule, place) of all that the active findings are about."""
         if self._findings is None:
             self._findings = tuple(self.facts.findings())
         return self._findings

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from nbtorchviz.analysis.condition_facts import Reading, matching
+from nbtorchviz.analysis.condition_facts import Reading, is_pattern, matching
 from nbtorchviz.analysis.condition_numbers import Lookup, Number, number_text
 
 Truth = bool | None
@@ -86,7 +86,7 @@ class Found:
     layer: str
     text: str
 
-    def truth(self, reading: Reading) -> Truth:
+    def truth(self, reading: Reading) -> bool:
         """Return whether such a finding is active."""
         return any(self._fits(*found) for found in reading.findings())
 
@@ -102,8 +102,15 @@ class Found:
     def _fits(self, rule: str, layer: str) -> bool:
         if not matching(self.rule, (rule,)):
             return False
-        # A finding about a parameter, "conv1.weight", is one of its layer as well.
-        return not self.layer or bool(matching(self.layer, (layer, layer.rpartition(".")[0])))
+        # A finding about a parameter, "conv1.weight", is one of its layer and its block as well.
+        if is_pattern(self.layer):
+            return bool(matching(self.layer, _around(layer)))
+        return not self.layer or layer == self.layer or layer.startswith(f"{self.layer}.")
+
+
+def _around(layer: str) -> tuple[str, ...]:
+    parts = layer.split(".")
+    return tuple(".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from nbtorchviz.analysis.condition_facts import LAYER_FUNCTIONS, is_pattern
 from nbtorchviz.analysis.condition_numbers import number_text
+from nbtorchviz.analysis.condition_truths import Found
 from nbtorchviz.analysis.conditions import Reading
 from nbtorchviz.arguments import named_layer
 from nbtorchviz.errors import ConditionError
@@ -72,11 +73,10 @@ class FactsView:
         return self.layer("grad_norm", layer)
 
     def finding(self, rule: str, layer: str = "") -> bool:
-        """Tell whether a finding is active, at ``layer`` or anywhere."""
-        named_layer(layer)
+        """Tell whether a finding is active, at ``layer`` or anywhere; both may be patterns."""
+        found = Found(rule, named_layer(layer), "")
         self.rules.append(rule)
-        found = self._reading.findings()
-        return any(rule == name and layer in ("", at) for name, at in found)
+        return found.truth(self._reading)
 
     def _ask(self, function: str, name: str) -> float:
         value = self._reading.value(function, name)

@@ -93,6 +93,10 @@ class Diagnosis:
         """What is wrong now, the worst first."""
         return self._engine.active
 
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Return (rule, place) of all that the findings are about, of those gathered each one."""
+        return self._engine.places
+
     def tend(self) -> None:
         """Judge the numbers that were logged since last time. Call at boundaries."""
         now = self._clock()
@@ -148,18 +152,16 @@ class Diagnosis:
         began = self._clock()
         with self._lock:
             self.log.observe(event)
-            self._facts.observe(event)
             self._judge(event)
         self._spent("findings", self._clock() - began)
 
     def _judge(self, event: Event) -> None:
+        self._facts.observe(event)
         for finding in self._engine.observe(event):
-            told = finding.event(event)
-            self._facts.observe(told)
             if finding.active:
                 step, layer = max(finding.since_step, 0), finding.layer
                 self._metrics.flag(step, finding.title, kind="finding", target=layer)
-            self._bus.publish(told)
+            self._bus.publish(finding.event(event))
 
     def _new_values(self) -> list[ScalarLogged]:
         events: list[ScalarLogged] = []

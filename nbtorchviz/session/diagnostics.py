@@ -58,6 +58,7 @@ class Diagnostics(Guarding):
             epoch=lambda: self.epoch,
             layers=lambda: self.layers,
             find=lambda layer: self.tap.find(layer),
+            findings=lambda: self.diagnosis.places(),
         )
         self.diagnosis = Diagnosis(
             self.bus,

@@ -1,12 +1,11 @@
 """The facts that breakpoints ask for: logged numbers, newest statistics, active findings."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nbtorchviz.analysis.curves import rising_is_better, split_name
 from nbtorchviz.events import (
     Event,
-    FindingRaised,
     LayerStatisticsCaptured,
     ParameterStatisticsCaptured,
     Statistics,
@@ -36,6 +35,7 @@ class SessionFacts:
         epoch: returns the last epoch that was logged.
         layers: returns the layer keys.
         find: returns the canonical key of a layer, raises ``LayerNotFoundError``.
+        findings: returns (rule, place) of all that the active findings are about.
     """
 
     def __init__(
@@ -46,15 +46,16 @@ class SessionFacts:
         epoch: Callable[[], float | None],
         layers: Callable[[], tuple[str, ...]],
         find: Callable[[str], str],
+        findings: Callable[[], Iterable[tuple[str, str]]],
     ) -> None:
         self._metrics = metrics
         self._step, self._epoch, self._layers, self._find = step, epoch, layers, find
+        self._findings = findings
         self._forward: LayerStatisticsCaptured | None = None
         self._activations: dict[str, Statistics] | None = None
         """Of ``_forward``; None until somebody asks."""
         self._activation_gradients: dict[str, float] = {}
         self._parameters = ParameterFacts()
-        self._findings: dict[tuple[str, str], None] = {}
         self._worked_out: dict[tuple[str, str], float | None] = {}
         """Statistics since the newest event: a step without one asks for the same again."""
         self.version = 0
@@ -63,7 +64,7 @@ class SessionFacts:
         """Of metrics: step of the last look, what was newest then, what stood before it."""
 
     def observe(self, event: Event) -> None:
-        """Take the newest statistics, or a finding; other events are passed over."""
+        """Take the newest statistics; of other events only that they happened."""
         self.version += 1
         if isinstance(event, LayerStatisticsCaptured | ParameterStatisticsCaptured):
             self._worked_out = {}
@@ -73,11 +74,6 @@ class SessionFacts:
             self._activation_gradients = dict(norms)
         elif isinstance(event, ParameterStatisticsCaptured):
             self._parameters.observe(event)
-        elif isinstance(event, FindingRaised):
-            if event.active:
-                self._findings[event.rule, event.layer] = None
-            else:
-                self._findings.pop((event.rule, event.layer), None)
 
     def step(self) -> int:
         """Return the optimizer steps finished."""
@@ -100,8 +96,8 @@ class SessionFacts:
         return self._find(layer)
 
     def findings(self) -> tuple[tuple[str, str], ...]:
-        """Return (rule, layer) of each active finding, the oldest first."""
-        return tuple(self._findings)
+        """Return (rule, place) of all that the active findings are about, the worst first."""
+        return tuple(self._findings())
 
     def metric(self, name: str) -> float | None:
         """Return what was logged last; ``val_loss`` also finds ``loss`` of ``phase="eval"``."""

@@ -7,7 +7,6 @@ import pytest
 from nbtorchviz.analysis.conditions import ConditionError
 from nbtorchviz.errors import LayerNotFoundError, RunRefusedError
 from nbtorchviz.events import (
-    FindingRaised,
     LayerStatisticsCaptured,
     ParameterStatisticsCaptured,
     ScalarLogged,
@@ -25,7 +24,7 @@ class Run:
     """A training whose numbers a test sets."""
 
     def __init__(self, **options):
-        self.steps, self.epoch, self.faults = 0, None, []
+        self.steps, self.epoch, self.faults, self.found = 0, None, [], []
         self.metrics = MetricHistory()
         self.facts = SessionFacts(
             self.metrics,
@@ -33,6 +32,7 @@ class Run:
             epoch=lambda: self.epoch,
             layers=lambda: LAYERS,
             find=self.find,
+            findings=lambda: self.found,
         )
         fail = lambda where, error: self.faults.append((where, str(error)))  # noqa: E731
         self.breakpoints = Breakpoints(self.facts, fail=fail, **options)
@@ -414,14 +414,13 @@ def test_activations_are_those_of_the_call():
 
 def test_a_finding_that_is_taken_back_is_gone():
     run = Run()
-    words = {"title": "t", "evidence": "e", "remedy": "r", "severity": "hint", "since_step": 1}
     run.breakpoints.add("finding(dead_relu, relu)")
-    run.facts.observe(FindingRaised(rule="dead_relu", layer="relu", **words))
-    assert run.step() == ["paused at step 1: finding dead_relu at relu"]
-    run.facts.observe(FindingRaised(rule="dead_relu", layer="relu", active=False, **words))
-    assert run.step() == []
-    run.facts.observe(FindingRaised(rule="dead_relu", layer="relu", **words))
-    assert len(run.step()) == 1
+    told = []
+    for run.found in ([("dead_relu", "relu")], [], [("dead_relu", "relu")]):
+        run.facts.observe(parameters())
+        told.append(run.step())
+    why = "finding dead_relu at relu"
+    assert told == [[f"paused at step 1: {why}"], [], [f"paused at step 3: {why}"]]
 
 
 def test_a_model_that_is_one_layer_has_its_parameters_under_output():

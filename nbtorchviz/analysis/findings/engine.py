@@ -57,6 +57,17 @@ class Findings:
         if not self._facts.owners:
             self._facts.frozen = set(frozen)
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """(rule, place) of all that the active findings are about, what they name first leading.
+
+        Of layers that one sentence gathers each is there, and each parameter that was ill.
+        """
+        told = [(found.rule, place) for found in self._active for place in _named(found)]
+        rules = {found.rule for found in self._active}
+        raised = [(latch.rule.name, subject) for subject, latch in self._board.raised()]
+        return tuple(dict.fromkeys([*told, *(place for place in raised if place[0] in rules)]))
+
     def observe(self, event: Event) -> list[Finding]:
         """Take in one event.
 
@@ -123,3 +134,7 @@ class Findings:
         ]
         new = [finding for finding in self._active if (finding.rule, finding.layer) not in before]
         return gone + new
+
+
+def _named(finding: Finding) -> tuple[str, ...]:
+    return (finding.layer, *finding.layers)
