@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from nbtorchviz.analysis.condition_facts import is_pattern, matching
 from nbtorchviz.capture.layers import Tree, split_key
@@ -76,7 +76,8 @@ class Freeze:
 
         Raises:
             LayerNotFoundError: no such layer.
-            ValueError: it has no parameters, or nothing would be left to train.
+            ValueError: it has no parameters, nothing would be left to train, or the optimizer
+                would move it all the same.
         """
         parameters = self.parameters(model)
         if not parameters:
@@ -90,6 +91,16 @@ class Freeze:
                 raise ValueError(
                     f"With {self.layer or 'all layers'} frozen nothing would be left to train, "
                     "and backward() or the optimizer would raise."
+                )
+        # The only optimizer of torch that moves a parameter without a gradient.
+        for optimizer in optimizers:
+            if isinstance(optimizer, LBFGS) and any(
+                id(parameter) in ours and parameter.requires_grad for parameter in _owned(optimizer)
+            ):
+                raise ValueError(
+                    f"LBFGS would go on moving {self.layer} although it were frozen: its direction "
+                    "comes from earlier steps too. Call requires_grad_(False) on the layer and "
+                    "make a new LBFGS of the parameters that are left."
                 )
 
     def apply(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> Change | None:
