@@ -9,6 +9,8 @@ PARAMETER_FUNCTIONS = ("grad_norm", "weight_norm", "update_ratio")
 """Of a layer's parameters; without a layer of the whole model's."""
 ACTIVATION_FUNCTIONS = ("mean", "std", "min", "max", "zero_share", "nan_count")
 LAYER_FUNCTIONS = (*PARAMETER_FUNCTIONS, *ACTIVATION_FUNCTIONS)
+PLAIN_FUNCTIONS = ("step", "epoch", "lr")
+"""Of the training; they take nothing."""
 
 
 class Facts(Protocol):
@@ -19,6 +21,9 @@ class Facts(Protocol):
 
     def epoch(self) -> float | None:
         """The last epoch that was logged."""
+
+    def lr(self) -> float | None:
+        """The learning rate, the largest of all parameter groups."""
 
     def layers(self) -> tuple[str, ...]:
         """Keys that a pattern such as ``conv*`` is matched with."""
@@ -61,8 +66,9 @@ class Reading:
         return self._findings
 
     def _look_up(self, function: str, name: str) -> float | None:
-        if function in ("step", "epoch"):
-            return self.facts.step() if function == "step" else self.facts.epoch()
+        if function in PLAIN_FUNCTIONS:
+            ask: Callable[[], float | None] = getattr(self.facts, function)
+            return ask()
         if function in ("metric", "best", "previous"):
             find: Callable[[str], float | None] = getattr(self.facts, function)
             return find(name)

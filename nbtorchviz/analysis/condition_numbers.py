@@ -38,6 +38,8 @@ class Lookup:
     name: str
     """Of a layer, several layers or a metric; may be empty."""
     text: str
+    metric: str = ""
+    """A metric that is meant instead where one of that name is logged; may be empty."""
 
     @property
     def of_layer(self) -> bool:
@@ -49,8 +51,17 @@ class Lookup:
         """Whether the name stands for several layers."""
         return self.of_layer and is_pattern(self.name)
 
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """(function, name) of all that it may have to look up."""
+        own = (self.function, self.name)
+        return (own, ("metric", self.metric)) if self.metric else (own,)
+
     def number(self, reading: Reading, layer: str) -> float | None:
         """Return the fact; where the name is a pattern, that of ``layer``."""
+        logged = reading.value("metric", self.metric) if self.metric else None
+        if logged is not None:
+            return logged
         return reading.value(self.function, layer if self.pattern else self.name)
 
     def lookups(self) -> Iterator["Lookup"]:

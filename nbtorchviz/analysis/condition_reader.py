@@ -10,6 +10,7 @@ from typing import Any
 from nbtorchviz.analysis.condition_facts import (
     LAYER_FUNCTIONS,
     PARAMETER_FUNCTIONS,
+    PLAIN_FUNCTIONS,
     is_pattern,
 )
 from nbtorchviz.analysis.condition_numbers import (
@@ -24,12 +25,23 @@ from nbtorchviz.analysis.condition_truths import Comparison, Found, Joined, Not,
 from nbtorchviz.errors import ConditionError
 
 _METRIC_FUNCTIONS = ("metric", "best", "previous")
-_PLAIN_FUNCTIONS = ("step", "epoch")
-_FUNCTIONS = (*LAYER_FUNCTIONS, *_METRIC_FUNCTIONS, *_PLAIN_FUNCTIONS, "isnan", "finding")
+FORMS = {
+    **{name: f"{name}(layer)" for name in LAYER_FUNCTIONS},
+    "best": "best(metric)",
+    "previous": "previous(metric)",
+    "metric": "metric(name)",
+    **{name: f"{name}()" for name in PLAIN_FUNCTIONS},
+    "isnan": "isnan(number)",
+    "finding": "finding(rule)",
+}
+"""Function -> how it is written."""
 ACCEPTED = (
     "Accepted: comparisons, and, or, not, + - * / **, numbers, parentheses, metric names, "
-    f"{', '.join(f'{name}(layer)' for name in LAYER_FUNCTIONS)}, best(metric), previous(metric), "
-    "metric(name), step(), epoch(), isnan(number), finding(rule)."
+    f"{', '.join(FORMS.values())}."
+)
+NO_PERCENT = (
+    "% is not accepted: write 0.05 for 5 %; for every tenth step give a function, "
+    "pause_when(lambda facts: facts.step % 10 == 0)."
 )
 NAMED = "|".join((*LAYER_FUNCTIONS, *_METRIC_FUNCTIONS, "finding"))
 _QUOTED_NAMES = re.compile(rf"\b({NAMED})\(((?:'[^'\"\\]*'|, )+)\)")
@@ -50,6 +62,7 @@ _OPERATORS: dict[type, Callable[..., float]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
+_NAMES_JOINED = (ast.BinOp, ast.Name, ast.operator, ast.expr_context)
 
 
 def _source(node: ast.AST) -> str:
@@ -62,6 +75,8 @@ class Reader:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self.joined: list[str] = []
+        """Arithmetic of bare names, ``val/loss``: some call a metric so."""
 
     def truthful(self, node: ast.AST) -> Truthful:
         """Take over what is true or false.
@@ -100,6 +115,8 @@ class Reader:
         self, operands: tuple[Number, ...], signs: tuple[str, ...], text: str
     ) -> Comparison:
         lookups = [lookup for operand in operands for lookup in operand.lookups()]
+        if not lookups:
+            raise self._error(f"{text} never changes; compare what does, such as loss > 5.")
         patterns = list(dict.fromkeys(lookup.name for lookup in lookups if lookup.pattern))
         if len(patterns) > 1:
             raise self._error(
@@ -118,15 +135,21 @@ class Reader:
             case ast.Name(id="nan" | "NaN"):
                 raise self._error("No number equals NaN; ask isnan(loss).")
             case ast.Name(id=name):
-                if name in _PLAIN_FUNCTIONS:
+                if name in ("step", "epoch"):  # log() takes neither for a metric
                     return Lookup(name, "", f"{name}()")
+                if name == "lr" or name in PARAMETER_FUNCTIONS:
+                    return Lookup(name, "", text, metric=name)
                 return Lookup("metric", name, text)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                if all(isinstance(part, _NAMES_JOINED) for part in ast.walk(node)):
+                    self.joined.append(text.replace(" ", ""))
                 parts = self._number(left), self._number(right)
                 return Arithmetic(_OPERATORS[type(op)], parts, text)
+            case ast.BinOp(op=ast.Mod()):
+                raise self._error(NO_PERCENT)
             case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
                 return Arithmetic(_OPERATORS[type(op)], (self._number(operand),), text)
-            case ast.Call(func=ast.Name(id=name)) if name in _PLAIN_FUNCTIONS:
+            case ast.Call(func=ast.Name(id=name)) if name in PLAIN_FUNCTIONS:
                 if node.args or node.keywords:
                     raise self._error(f"{name}() takes nothing, got {text}.")
                 return Lookup(name, "", text)
@@ -139,8 +162,8 @@ class Reader:
                 if is_pattern(metric):
                     raise self._error(f"{name}() takes one metric, got the pattern {metric!r}.")
                 return Lookup(name, metric, text)
-            case ast.Call(func=ast.Name(id=name)) if name not in _FUNCTIONS:
-                near = get_close_matches(name, _FUNCTIONS, n=1)
+            case ast.Call(func=ast.Name(id=name)) if name not in FORMS:
+                near = get_close_matches(name, FORMS, n=1)
                 hint = f" Nearest: {near[0]}()." if near else ""
                 raise self._error(f"There is no function {name}().{hint} {ACCEPTED}")
             case ast.Compare() | ast.BoolOp() | ast.UnaryOp(op=ast.Not()):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from nbtorchviz.analysis.condition_facts import Facts, Reading
 from nbtorchviz.analysis.condition_numbers import Lookup
-from nbtorchviz.analysis.condition_reader import ACCEPTED, NAMED, Reader
+from nbtorchviz.analysis.condition_reader import ACCEPTED, NAMED, NO_PERCENT, Reader
 from nbtorchviz.analysis.condition_truths import Found, Joined, Not, Truth, Truthful
 from nbtorchviz.errors import ConditionError
 
@@ -33,6 +33,8 @@ class Condition:
     text: str
     """As it was given."""
     root: Truthful
+    joined: tuple[str, ...] = ()
+    """Arithmetic of bare names that it holds, ``val/loss``: some call a metric so."""
 
     def truth(self, reading: Reading) -> Truth:
         """Return whether it is true now; None while a fact that decides is not known."""
@@ -68,10 +70,12 @@ def parse_condition(text: str) -> Condition:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
         hint = " Write and, or, not." if re.search("[&|!](?!=)", text) else ""
+        hint += f" {NO_PERCENT}" if "%" in text else ""
         raise ConditionError(f"{text!r} is no condition ({reason}).{hint} {ACCEPTED}") from None
     if _levels(tree) > MOST_LEVELS:
         raise ConditionError(f"{text!r} is nested more than {MOST_LEVELS} levels deep.")
-    return Condition(text.strip(), Reader(text.strip()).truthful(tree))
+    reader = Reader(text.strip())
+    return Condition(text.strip(), reader.truthful(tree), tuple(reader.joined))
 
 
 def _quoted(match: re.Match[str]) -> str:

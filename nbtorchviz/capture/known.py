@@ -130,6 +130,11 @@ class Known:
         """Of the optimizer whose steps are counted; None when not known."""
         return self._steps.learning_rate
 
+    @property
+    def largest_rate(self) -> float | None:
+        """The largest learning rate of all groups of the known optimizers; None when not known."""
+        return self._steps.largest_rate
+
     def find(self, key: str) -> str:
         """Return the canonical key of a layer given by any of its names.
 

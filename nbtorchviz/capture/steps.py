@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -106,12 +107,13 @@ class Steps:
         optimizer = None if ref is None else ref()
         if optimizer is None or not optimizer.param_groups:
             return None
-        rate = optimizer.param_groups[0].get("lr")
-        if isinstance(rate, torch.Tensor):
-            if rate.device.type != "cpu" or rate.numel() != 1:
-                return None  # a rate on a GPU is not waited for
-            return float(rate.item())
-        return float(rate) if isinstance(rate, int | float) else None
+        return _rate_of(optimizer.param_groups[0])
+
+    @property
+    def largest_rate(self) -> float | None:
+        """The largest of all groups of the optimizers that are known; None when not known."""
+        rates = (_rate_of(group) for each in self.known for group in each.param_groups)
+        return max((rate for rate in rates if rate is not None), default=None)
 
     @property
     def known(self) -> list[Optimizer]:
@@ -216,3 +218,12 @@ class Steps:
             for group in optimizer.param_groups
             for parameter in group["params"]
         )
+
+
+def _rate_of(group: dict[str, Any]) -> float | None:
+    rate = group.get("lr")
+    if isinstance(rate, torch.Tensor):
+        if rate.device.type != "cpu" or rate.numel() != 1:
+            return None  # a rate on a GPU is not waited for
+        return float(rate.item())
+    return float(rate) if isinstance(rate, int | float) else None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from nbtorchviz.analysis.condition_facts import LAYER_FUNCTIONS
 from nbtorchviz.analysis.conditions import Condition, Reading
 from nbtorchviz.session.breakpoint_callable import CallableCondition
 from nbtorchviz.session.breakpoint_needs import Needs
@@ -53,12 +54,13 @@ class Breakpoint:
         self.removed = False
         self.waiting_for: tuple[str, ...] = ()
         """Facts that were not known when it was last looked at and that decide."""
+        self._meant = ""
+        """A metric that was logged under a name that it reads as arithmetic."""
         self._condition, self._remove = condition, remove
         self._was, self._version, self._only_statistics = False, -1, False
         if isinstance(condition, Condition):
-            lookups = condition.lookups()
-            self._only_statistics = all(seen.of_layer for seen in lookups)
-            pairs = ((seen.function, seen.name) for seen in lookups)
+            pairs = [pair for seen in condition.lookups() for pair in seen.reads]
+            self._only_statistics = all(function in LAYER_FUNCTIONS for function, _ in pairs)
             self._needs = Needs.of(pairs, condition.rules())
 
     @property
@@ -77,7 +79,10 @@ class Breakpoint:
             return f"disabled: {self.fault}"
         if self._was and self.last is not None:
             return f"true since step {self.last.step}"
-        return f"waiting for {', '.join(self.waiting_for)}" if self.waiting_for else "armed"
+        if not self.waiting_for:
+            return "armed"
+        hint = f": did you mean metric({self._meant})?" if self._meant else ""
+        return f"waiting for {', '.join(self.waiting_for)}{hint}"
 
     @property
     def last_step(self) -> int | None:
@@ -104,6 +109,7 @@ class Breakpoint:
         truth = self._condition.truth(reading)
         if truth is None:
             self.waiting_for = tuple(self._unknown(reading))
+            self._meant = self._logged_whole(reading)
             return ""
         self.waiting_for = ()
         rises, self._was = truth and not self._was, truth
@@ -127,6 +133,11 @@ class Breakpoint:
             for seen in self._condition.lookups():
                 if seen.pattern or seen.number(reading, "") is None:
                     yield seen.text
+
+    def _logged_whole(self, reading: Reading) -> str:
+        joined = self._condition.joined if isinstance(self._condition, Condition) else ()
+        known = (name for name in joined if reading.value("metric", name) is not None)
+        return next(known, "")
 
     def __repr__(self) -> str:
         times = "1 hit" if self.hits == 1 else f"{self.hits} hits"

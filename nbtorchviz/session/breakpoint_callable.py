@@ -36,6 +36,11 @@ class FactsView:
         return self._ask("epoch", "")
 
     @property
+    def lr(self) -> float:
+        """The learning rate, the largest of all parameter groups."""
+        return self._ask("lr", "")
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """The layer keys."""
         return self._reading.facts.layers()

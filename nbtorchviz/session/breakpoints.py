@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Protocol
 
 from nbtorchviz.analysis.condition_facts import is_pattern, matching
+from nbtorchviz.analysis.condition_reader import FORMS
 from nbtorchviz.analysis.conditions import (
     Condition,
     Facts,
@@ -190,9 +191,14 @@ class Breakpoints:
         )
 
     def _check(self, condition: Condition) -> None:
-        """Refuse names of layers and findings that do not exist."""
+        """Refuse names of layers and findings that do not exist, and functions without their ()."""
         layers = self._facts.layers()
         for seen in condition.lookups():
+            if seen.text in FORMS and not seen.metric and self._facts.metric(seen.name) is None:
+                raise ConditionError(
+                    f"{seen.text} is a function: write {FORMS[seen.text]}, or metric({seen.text}) "
+                    "for a number that you log under that name."
+                )
             if seen.of_layer and seen.name and not is_pattern(seen.name):
                 self._facts.find(seen.name)
             elif seen.pattern and not matching(seen.name, layers):

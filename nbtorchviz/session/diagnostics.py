@@ -56,6 +56,7 @@ class Diagnostics(Guarding):
             self.metrics,
             step=lambda: self.tap.step,
             epoch=lambda: self.epoch,
+            rate=lambda: self.tap.largest_rate,
             layers=lambda: self.layers,
             find=lambda layer: self.tap.find(layer),
             findings=lambda: self.diagnosis.places(),

@@ -33,6 +33,7 @@ class SessionFacts:
         metrics: where logged numbers are kept.
         step: returns the optimizer steps finished.
         epoch: returns the last epoch that was logged.
+        rate: returns the learning rate.
         layers: returns the layer keys.
         find: returns the canonical key of a layer, raises ``LayerNotFoundError``.
         findings: returns (rule, place) of all that the active findings are about.
@@ -44,13 +45,14 @@ class SessionFacts:
         *,
         step: Callable[[], int],
         epoch: Callable[[], float | None],
+        rate: Callable[[], float | None],
         layers: Callable[[], tuple[str, ...]],
         find: Callable[[str], str],
         findings: Callable[[], Iterable[tuple[str, str]]],
     ) -> None:
         self._metrics = metrics
         self._step, self._epoch, self._layers, self._find = step, epoch, layers, find
-        self._findings = findings
+        self._findings, self._rate = findings, rate
         self._forward: LayerStatisticsCaptured | None = None
         self._activations: dict[str, Statistics] | None = None
         """Of ``_forward``; None until somebody asks."""
@@ -82,6 +84,10 @@ class SessionFacts:
     def epoch(self) -> float | None:
         """Return the last epoch that was logged."""
         return self._epoch()
+
+    def lr(self) -> float | None:
+        """Return the learning rate, the largest of all parameter groups."""
+        return self._rate()
 
     def layers(self) -> tuple[str, ...]:
         """Return the keys that patterns are matched with."""

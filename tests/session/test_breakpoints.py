@@ -24,12 +24,13 @@ class Run:
     """A training whose numbers a test sets."""
 
     def __init__(self, **options):
-        self.steps, self.epoch, self.faults, self.found = 0, None, [], []
+        self.steps, self.epoch, self.rate, self.faults, self.found = 0, None, None, [], []
         self.metrics = MetricHistory()
         self.facts = SessionFacts(
             self.metrics,
             step=lambda: self.steps,
             epoch=lambda: self.epoch,
+            rate=lambda: self.rate,
             layers=lambda: LAYERS,
             find=self.find,
             findings=lambda: self.found,
