@@ -1,6 +1,7 @@
 """One line of a curve packet: what is said of it, and the arrays that draw it."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,37 @@ WORDS = 120
 _LARGEST32, _STEP32 = float(np.finfo(np.float32).max), float(np.finfo(np.float32).eps)
 _FEW_STEPS = 1_000 * _STEP32
 """A plot is some hundred pixels high."""
+
+
+Views = Mapping[tuple[int, str], SeriesView]
+
+
+def chosen_series(series: Views, names: tuple[str, ...]) -> Views:
+    """Return the series of these names, in the order of the names; all when there are none."""
+    if not names:
+        return series
+    places = {name: place for place, name in reversed(list(enumerate(names)))}
+    ranks = {
+        key: min(places[name] for name in (key[1], split_name(key[1])[0]) if name in places)
+        for key in series
+        if key[1] in places or split_name(key[1])[0] in places
+    }
+    return {key: series[key] for key in sorted(ranks, key=ranks.__getitem__)}
+
+
+def metrics_of(series: Views) -> list[str]:
+    """Return the metrics, a validation metric under that of training."""
+    return list(dict.fromkeys(split_name(name)[0] for _, name in series))
+
+
+def newest_lines(series: Views, metric: str) -> list[dict[str, Any]]:
+    """Describe all lines of the newest run; those of ``metric``, or of the first, lead."""
+    newest = max((run for run, _ in series), default=0)
+    metrics = metrics_of(series)
+    lead = metric if metric in metrics else next(iter(metrics), "")
+    keys = [key for key in series if key[0] == newest]
+    keys.sort(key=lambda key: split_name(key[1])[0] != lead)
+    return [describe_line(series[key], key, (0, len(series[key].values)), 0) for key in keys]
 
 
 def window_of(view: SeriesView, limits: tuple[float, float] | None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ smoothed line, absent when all points are there (``complete``: the view smooths 
 A run's ``clock`` is a table of (step, epoch, seconds) to read the other two x axes from.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,15 +30,18 @@ from nbtorchviz.analysis.decimation import MOST_POINTS, decimate
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.session.curve_lines import (
     WORDS,
+    Views,
     add_points,
     add_smoothed,
     as_steps,
     as_values,
+    chosen_series,
     describe_line,
+    metrics_of,
     window_of,
 )
 from nbtorchviz.session.metrics import MetricHistory, RunInfo
-from nbtorchviz.session.series import KeptSums, SeriesView
+from nbtorchviz.session.series import KeptSums
 
 LIMIT_BYTES = 40_000
 """Size of one update, at most."""
@@ -53,8 +56,6 @@ EARLIER_RUNS = 4
 """Earlier runs that are drawn; all are in ``history``."""
 _POINT_BYTES = 8
 _KNOT_BYTES = 12
-
-Views = Mapping[tuple[int, str], SeriesView]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def curve_packet(
         seq: number of the packet, for its ack.
         sums: kept by the caller between calls, so that long curves are not summed up each time.
     """
-    series = _chosen(history.views(), view.names)
+    series = chosen_series(history.views(), view.names)
     over = 0
     while True:
         packet = _packet(history, series, view, limit_bytes - over, seq, sums)
@@ -110,7 +111,7 @@ def _packet(
     sums: KeptSums | None,
 ) -> bytes:
     runs = _drawn_runs(history, series)
-    metrics = list(dict.fromkeys(split_name(name)[0] for _, name in series))
+    metrics = metrics_of(series)
     metric = view.metric if view.metric in metrics else next(iter(metrics), "")
     current = max((info.run for info in runs), default=history.current_run)
     keys = _drawn(series, {info.run for info in runs}, current, metric)
@@ -159,19 +160,6 @@ def _packet(
     header["limits"] = _limits(series, keys, drawn, current, metric)
     _add_overview(header, arrays, series, (current, metric), view, bounds, sums)
     return pack(header, arrays)
-
-
-def _chosen(series: Views, names: tuple[str, ...]) -> Views:
-    """The series of these names, in the order of the names."""
-    if not names:
-        return series
-    places = {name: place for place, name in reversed(list(enumerate(names)))}
-    ranks = {
-        key: min(places[name] for name in (key[1], split_name(key[1])[0]) if name in places)
-        for key in series
-        if key[1] in places or split_name(key[1])[0] in places
-    }
-    return {key: series[key] for key in sorted(ranks, key=ranks.__getitem__)}
 
 
 def _drawn(series: Views, runs: set[int], current: int, metric: str) -> list[tuple[int, str]]:

@@ -15,6 +15,7 @@ from nbtorchviz.analysis.smoothing import check_weight
 from nbtorchviz.arguments import flag, refusal, word
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
+from nbtorchviz.session.curve_lines import chosen_series, newest_lines
 from nbtorchviz.session.curves import LIMIT_BYTES, CurveView, curve_packet
 from nbtorchviz.session.logbook import Logbook
 from nbtorchviz.session.metrics import History, MetricHistory
@@ -172,10 +173,10 @@ class LiveLossPlot(ObserverWidget):
 
     def summary(self) -> str:
         """Return each metric's latest and best value as stable text."""
-        header, _ = self._parts()
+        series = chosen_series(self.metrics.views(), self._view.names)
+        lines = newest_lines(series, self._view.metric)
         name = self.session.model_name
         title = f"LiveLossPlot of {name}" if name else "LiveLossPlot"
-        lines = [line for line in header["lines"] if line["run"] == header["current"]]
         if not lines:
             return f"{title}: no values yet"
         rows = [

@@ -198,6 +198,27 @@ def test_the_summary_is_stable_text(plot):
     assert shown.summary() == "LiveLossPlot:\n  loss NaN at step 2, best 2 at step 1"
 
 
+def test_the_summary_tells_every_metric_however_many(plot):
+    shown = plot()
+    shown.log(**{f"m{at}": at for at in range(50)}, val_m0=7.0)
+    rows = shown.summary().splitlines()[1:]
+    names = ["m0", "val_m0", *(f"m{at}" for at in range(1, 50))]
+    assert [row.split()[0] for row in rows] == names
+    assert rows[-1] == "  m49 49 at step 1, best 49 at step 1"
+    few = plot(metrics=["m3", "m40"])
+    few.log(**{f"m{at}": at for at in range(50)})
+    assert [row.split()[0] for row in few.summary().splitlines()[1:]] == ["m3", "m40"]
+
+
+def test_the_summary_is_of_the_newest_run(plot):
+    shown = plot()
+    shown.log(loss=3.0)
+    shown.log(0, loss=1.0)
+    shown.log(0, loss=2.0)
+    assert shown.metrics.current_run > 1
+    assert shown.summary() == "LiveLossPlot:\n  loss 2 at step 0, best 1 at step 0"
+
+
 @pytest.mark.parametrize("log_y", [False, True])
 def test_the_static_picture_is_small_and_shows_a_curve(plot, log_y):
     shown = plot(smoothing=0.9, log_y=log_y)
