@@ -2,11 +2,12 @@
 
 The static picture is drawn from the same packet, so both show the same numbers.
 
-Header: ``metric`` (shown), ``metrics`` (all), ``smoothing``, ``range`` (steps, or null for the
-whole run), ``bounds`` (first and last step), ``current`` (run), ``runs``, ``lines``, ``flags``,
-``epochs`` (step, epochs finished), ``gaps``, ``limits`` (of the y axis) and ``rev``. A line names
-its arrays: ``x``/``y`` the drawn points, real ones with their own steps; ``sx``/``sy`` the
-smoothed line, absent when all points are there (``complete``: the view smooths them itself).
+Header: ``metric`` (shown), ``metrics`` (to choose from, ``metrics_left_out`` more), ``smoothing``,
+``range`` (steps, or null for the whole run), ``bounds`` (first and last step), ``current`` (run),
+``runs``, ``lines``, ``flags``, ``epochs`` (step, epochs finished), ``gaps``, ``limits`` (of the y
+axis) and ``rev``. A line names its arrays: ``x``/``y`` the drawn points, real ones with their own
+steps; ``sx``/``sy`` the smoothed line, absent when all points are there (``complete``: the view
+smooths them itself).
 A run's ``clock`` is a table of (step, epoch, seconds) to read the other two x axes from.
 """
 
@@ -127,6 +128,7 @@ def _packet(
         "rev": view.rev,
         "metric": metric[:WORDS],
         "metrics": [name[:WORDS] for name in metrics[:MOST_METRICS]],
+        "metrics_left_out": max(0, len(metrics) - MOST_METRICS),
         "smoothing": view.smoothing,
         "log_y": view.log_y,
         "range": None if span is None else list(span),

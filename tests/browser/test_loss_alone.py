@@ -20,14 +20,18 @@ def page(context):
     plot.metrics.flag(20, "lr 0.1 → 0.01")
     plot.metrics.flag(21, "lr 0.01 → 0.001")  # no room for these words
     plot.metrics.flag(90, "gradients vanish", kind="finding", target="conv1")
+    page = shown(context, plot)
+    page.wait_for_selector(".nbtv-live-loss-plot[data-seq='1'] .l-flag")
+    return page
+
+
+def shown(context, plot):
     packet = base64.b64encode(plot._packet(200_000, seq=1)).decode()
     names = ("kind", "options", "state", "look")
     traits = json.loads(json.dumps({name: getattr(plot, name) for name in names}))
     plot.close()
     plot.session.close()
-    page = show_alone(context, traits, {"curve": packet})
-    page.wait_for_selector(".nbtv-live-loss-plot[data-seq='1'] .l-flag")
-    return page
+    return show_alone(context, traits, {"curve": packet})
 
 
 def test_flags_are_one_tab_stop_and_open_by_keys(page):
@@ -86,3 +90,16 @@ def test_every_control_is_in_sight_and_apart_from_the_others(page, width):
     frames(page)
     assert page.locator(ROOT).bounding_box()["width"] == width
     assert crowded(page, ROOT) == []
+
+
+def test_the_list_of_metrics_ends_with_how_to_see_those_it_leaves_out(context):
+    plot = nbv.LiveLossPlot()
+    plot.log(**{f"metric{at}": at for at in range(50)})
+    page = shown(context, plot)
+    page.wait_for_selector(".nbtv-live-loss-plot[data-seq='1']")
+    page.set_viewport_size({"width": 280, "height": 900})
+    frames(page)
+    last = page.get_by_label("Metric", exact=True).locator("option").last
+    assert last.text_content() == "and 10 more: choose them with metrics=[…]"
+    assert last.is_disabled()
+    assert not crowded(page, ROOT)

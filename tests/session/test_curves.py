@@ -139,6 +139,16 @@ def test_the_clock_table_reads_epochs_and_seconds_off_steps():
     assert [n for _, n in header["epochs"]] == [1, 2, 3]
 
 
+def test_metrics_beyond_those_that_are_listed_are_counted():
+    history = MetricHistory()
+    for at in range(50):
+        fill(history, [1.0], name=f"m{at}")
+    header, _ = read(history)
+    assert len(header["metrics"]) == 40
+    assert header["metrics_left_out"] == 10
+    assert read(history, names=("m3", "m45"))[0]["metrics_left_out"] == 0
+
+
 def test_another_metric_gets_the_plot_when_asked():
     history = MetricHistory()
     fill(history, [1.0, 2.0])

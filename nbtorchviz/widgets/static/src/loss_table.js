@@ -85,7 +85,9 @@ export function controls({ setX, setY, smoothing, setMetric }) {
     soft.input.disabled = Boolean(reason);
     soft.input.title = reason;
     metricRow.hidden = header.metrics.length < 2;
-    metric.set(named(header.metrics), header.metric);
+    const more = header.metrics_left_out;
+    const rest = more ? [["", `and ${more} more: choose them with metrics=[…]`, true]] : [];
+    metric.set([...named(header.metrics), ...rest], header.metric);
   };
   return { el, update };
 }
