@@ -15,6 +15,8 @@ from nbtorchviz.analysis.ticks import log_ticks, nice_ticks, short, tick_labels
 LIMIT_BYTES = 100_000
 WIDTH_PX = 900
 _LEFT, _RIGHT, _BELOW = 48, 104, 40
+_LATEST_X = 262
+"""Where the latest values end."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -110,7 +112,8 @@ def _heading(
             said.append(f"{state['elapsed_s']:.1f} s")
         picture.text((x, 12), ", ".join(filter(None, said)), color=theme.second)
     picture.rect((0, 39, WIDTH_PX, 40), fill=theme.rule)
-    for x, word in ((262, "latest"), (400, "best")):
+    best_x = _best_column(picture, lines)
+    for x, word in ((_LATEST_X, "latest"), (best_x, "best")):
         picture.text((x, 48), word, size=11, color=theme.second, align="right")
     for row, line in enumerate(lines):
         y, color = 70 + 24 * row, _color(line, theme)
@@ -120,7 +123,7 @@ def _heading(
             picture.dot((30, y + 7), 3.25, color, hollow=True)
         used = picture.text((52, y), line["label"], max_width=110)
         picture.text((56 + used, y), line["detail"], color=theme.second, max_width=100 - used / 2)
-        for x, point in ((262, line["latest"]), (400, line["best"])):
+        for x, point in ((_LATEST_X, line["latest"]), (best_x, line["best"])):
             if point is not None:
                 wrong = isinstance(point[1], str)
                 picture.text((x, y), _number(point[1]), align="right",
@@ -128,6 +131,15 @@ def _heading(
                 picture.text((x + 8, y + 1), f"step {point[0]}", size=12, color=theme.second)
     kind = f"EMA {header['smoothing']:.2f}, de-biased" if header["smoothing"] else "raw values"
     picture.text((WIDTH_PX - 16, 70), kind, size=12, color=theme.second, align="right")
+
+
+def _best_column(picture: Picture, lines: list[Any]) -> float:
+    """Where the best values end: further right where long step numbers of the latest need it."""
+    latest = [f"step {line['latest'][0]}" for line in lines if line["latest"] is not None]
+    best = [_number(line["best"][1]) for line in lines if line["best"] is not None]
+    steps = max((picture.text_width(text, size=12) for text in latest), default=0.0)
+    numbers = max((picture.text_width(text) for text in best), default=0.0)
+    return max(400.0, _LATEST_X + 8 + steps + 12 + numbers)
 
 
 def _number(value: float | str) -> str:

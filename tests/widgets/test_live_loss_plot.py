@@ -263,6 +263,25 @@ def test_the_name_of_the_axis_stands_clear_of_the_last_tick(plot, words, last):
     assert end + 4 <= place[0] < 880
 
 
+@pytest.mark.parametrize("last", [200, 10**15, 2**62])
+def test_long_step_numbers_stand_clear_of_the_best_value(plot, words, last):
+    alone = plot(smoothing=0.9)
+    for step in (1, last - 1, last):
+        alone.log(step, loss=1e-9 * (1 + abs(last - 1 - step)))
+    alone.snapshot()
+    wide = Picture(1, 1).text_width
+    row = [(place[0], text) for place, text in words if 70 <= place[1] <= 71]
+    (_, latest), (best_end, best) = [found for found in row if found[1].endswith("e-09")]
+    steps = [found for found in row if found[1].startswith("step ")]
+    assert (latest, best) == ("2.00e-09", "1.00e-09")
+    assert [text for _, text in steps] == [f"step {last}", f"step {last - 1}"]  # not cut
+    ends = [begin + wide(text, size=12) for begin, text in steps]
+    assert ends[0] + 8 <= best_end - wide(best)
+    assert ends[1] + 8 <= 884 - wide("EMA 0.90, de-biased", size=12)
+    assert (best_end == 400) == (last == 200)
+    assert best_end == next(place[0] for place, text in words if text == "best")
+
+
 def test_the_figure_follows_and_keeps_marks_of_the_user(plot):
     import bqplot
 
