@@ -3,7 +3,8 @@
 A text is parsed to a syntax tree, and only what is listed here is taken over from it: comparisons
 (chained too), ``and or not``, ``+ - * / **``, numbers, parentheses, metric names, the functions
 below. Layer names need no quotes. A pattern such as ``conv*`` means any of these layers; within
-one comparison it stands for the same layer each time.
+one comparison it stands for the same layer each time. A word alone is a metric; ``grad_norm`` and
+``lr`` mean ``grad_norm()`` and ``lr()`` until a metric of that name is logged.
 """
 
 import ast

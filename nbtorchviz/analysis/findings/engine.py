@@ -44,6 +44,8 @@ class Findings:
         self._board = Board()
         self._loss_run = 1
         self._active: tuple[Finding, ...] = ()
+        self._places: tuple[tuple[str, str], ...] | None = ()
+        """None until somebody asks."""
 
     @property
     def active(self) -> tuple[Finding, ...]:
@@ -63,10 +65,13 @@ class Findings:
 
         Of layers that one sentence gathers each is there, and each parameter that was ill.
         """
-        told = [(found.rule, place) for found in self._active for place in _named(found)]
-        rules = {found.rule for found in self._active}
-        raised = [(latch.rule.name, subject) for subject, latch in self._board.raised()]
-        return tuple(dict.fromkeys([*told, *(place for place in raised if place[0] in rules)]))
+        if self._places is None:
+            told = [(found.rule, place) for found in self._active for place in _named(found)]
+            rules = {found.rule for found in self._active}
+            raised = [(latch.rule.name, subject) for subject, latch in self._board.raised()]
+            inside = [place for place in raised if place[0] in rules]
+            self._places = tuple(dict.fromkeys([*told, *inside]))
+        return self._places
 
     def observe(self, event: Event) -> list[Finding]:
         """Take in one event.
@@ -123,6 +128,7 @@ class Findings:
         for finding in sentences(self._board.raised(), self._facts, leads):
             now.setdefault((finding.rule, finding.layer), finding)
         self._active = tuple(sorted(now.values(), key=sort_key))
+        self._places = None
         gone = [
             replace(
                 finding,

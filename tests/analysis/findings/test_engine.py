@@ -290,3 +290,15 @@ def test_a_token_of_the_model_that_begins_at_zero_is_no_matrix():
     for step in range(1, 60):
         token = row("class_token", weight=0.001 * step, update=0.001 * 9)
         assert observe(findings, [of_rows(step, [token, row("fc.weight")])]) == []
+
+
+def test_the_places_are_those_of_what_is_active_now():
+    findings = listening()
+    assert findings.places == ()
+    lost = {"state": "no optimizer"}
+    observe(findings, [stepped(step, hidden_weight=lost, fc_weight=lost) for step in range(5)])
+    (active,) = findings.active
+    assert findings.places[0] == (active.rule, active.layer)
+    assert {place for _, place in findings.places} >= {"hidden.weight", "fc.weight"}
+    findings.observe(RunStarted(run=2))
+    assert findings.places == ()
