@@ -1,6 +1,7 @@
 """What a tap knows about its model and how far training is; all of it only read."""
 
 import weakref
+from collections.abc import Callable
 
 from torch import nn
 from torch.optim import Optimizer
@@ -12,13 +13,25 @@ from nbtorchviz.capture.subject import Subject
 from nbtorchviz.events import LayerInfo
 
 
+def held_unless(model: nn.Module | None, criterion: nn.Module) -> Callable[[], nn.Module | None]:
+    """Return what gives the criterion: written inside a call it lives on; one that holds the model
+    is held weakly, as the model is.
+    """
+    for module in criterion.modules():
+        for value in (module, *vars(module).values()):
+            parts = value if isinstance(value, list | tuple) else (value,)
+            if any(part is model for part in parts):
+                return weakref.ref(criterion)
+    return lambda: criterion
+
+
 class Known:
     """The read-only half of a ``ModelTap``, which sets the four attributes."""
 
     _subject: Subject
     _steps: Steps
     _course: Course
-    _criterion: weakref.ref[nn.Module] | None
+    _criterion: Callable[[], nn.Module | None] | None
 
     @property
     def model(self) -> nn.Module | None:

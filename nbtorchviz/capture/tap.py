@@ -15,7 +15,7 @@ from nbtorchviz.capture.compiled import check_choice
 from nbtorchviz.capture.course import Course
 from nbtorchviz.capture.failures import raised_in
 from nbtorchviz.capture.hooks import CriterionPreHook, RootPostHook, RootPreHook
-from nbtorchviz.capture.known import Known
+from nbtorchviz.capture.known import Known, held_unless
 from nbtorchviz.capture.layers import Tree, unwrap
 from nbtorchviz.capture.plans import (
     Boundary,
@@ -101,7 +101,7 @@ class ModelTap(Known):
         self._subject = Subject(model, setting, compiled)
         self._steps = Steps(self._subject.root, optimizers)
         self._course = Course(self._subject, source, sink, self._steps, report)
-        self._criterion: weakref.ref[nn.Module] | None = None
+        self._criterion: Callable[[], nn.Module | None] | None = None
         self._hooks = ExitStack()
         self._hooking = threading.RLock()
         self.set_criterion(criterion)
@@ -133,7 +133,9 @@ class ModelTap(Known):
 
     def set_criterion(self, criterion: object) -> None:
         """Read labels from this loss module; anything but a module is left alone."""
-        self._criterion = weakref.ref(criterion) if isinstance(criterion, nn.Module) else None
+        self._criterion = None
+        if isinstance(criterion, nn.Module):
+            self._criterion = held_unless(self.model, criterion)
         self._look_again()
 
     def set_layout(self, layout: Mapping[str, Sequence[str]] | None) -> None:

@@ -1,6 +1,8 @@
 import copy
+import gc
 import random
 import threading
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -635,3 +637,26 @@ def test_it_can_run_on_any_thread():
     thread.start()
     thread.join()
     assert reports[0].ok
+
+
+def test_a_criterion_written_inside_the_call_is_not_forgotten():
+    model = nn.Linear(3, 4)
+    session = nbv.watch(model, criterion=nn.CrossEntropyLoss(ignore_index=255))
+    gc.collect()
+    assert session.tap.criterion.ignore_index == 255
+    session.close()
+
+
+@pytest.mark.parametrize("how", ["module", "listed"])
+def test_a_criterion_that_holds_the_model_does_not_keep_it_alive(how):
+    class Regularised(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model if how == "module" else [model]
+
+    model = nn.Linear(3, 4)
+    criterion, alive = Regularised(model), weakref.ref(model)
+    nbv.watch(model, criterion=criterion)
+    del model, criterion
+    gc.collect()
+    assert alive() is None
