@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from nbtorchviz.analysis.checkup_report import CheckupReport, Row
 from nbtorchviz.analysis.checkup_verdicts import named, plural
+from nbtorchviz.analysis.findings.names import is_batch_norm, is_dropout
 from nbtorchviz.capture.layers import unwrap
 from nbtorchviz.capture.leaves import dtype_name, leaves, shape_of
 from nbtorchviz.session.checkup_batch import Batch, understand
@@ -119,7 +120,7 @@ def _run(
         return [row, *_unchecked("the forward failed.")[1:]], []
     bench.find_batch(output, seen)
     rows = [
-        _row("forward", lambda: _forward(bench, output)),
+        _row("forward", lambda: _forward(model, bench, output)),
         _row("labels", lambda: _labels(bench, output)),
         *check_outcome(bench, output, seen, trained=trained),
         _row("gradients", lambda: check_gradients(bench, seen)),
@@ -133,13 +134,23 @@ def _run(
     return rows, bench.filled
 
 
-def _forward(bench: Bench, output: object) -> Row:
+def _forward(model: nn.Module, bench: Bench, output: object) -> Row:
     scores = bench.primary(output)
     if scores is None:
         return Row("forward", "warning", f"It gives no floating tensor: {type(output).__name__}.")
     path = next(path for path, leaf in leaves(output) if leaf is scores)
     kind = "" if scores is output else f", tensor {path} of a {type(output).__name__}"
-    return Row("forward", "ok", f"It gives {shape_of(scores)} {dtype_name(scores)}{kind}.")
+    text = f"It gives {shape_of(scores)} {dtype_name(scores)}{kind}."
+    modes = {type(module).__name__ for module in model.modules() if not module.training}
+    modes = {name for name in modes if is_batch_norm(name) or is_dropout(name)}
+    if not model.training and modes:
+        return Row(
+            "forward",
+            "warning",
+            f"{text} The model is in eval mode, where {named(sorted(modes))} learn and drop "
+            "nothing: call model.train() before you train it.",
+        )
+    return Row("forward", "ok", text)
 
 
 def _labels(bench: Bench, output: object) -> Row:

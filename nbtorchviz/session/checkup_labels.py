@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor
 
 from nbtorchviz.analysis.checkup_verdicts import plural
@@ -20,7 +21,7 @@ _BROADCASTING = frozenset(
 
 
 def misfit(bench: Bench, output: object) -> str | None:
-    """Tell of labels whose number fits no batch axis; None: they fit, or it cannot be known.
+    """Tell of labels whose shape does not fit the batch; None: it does, or it cannot be known.
 
     Labels with which another criterion, or the model itself, gives a loss are taken to fit: those
     of a CTC loss or of a masked graph have numbers of their own.
@@ -35,7 +36,29 @@ def misfit(bench: Bench, output: object) -> str | None:
                 f"{plural(len(labels), 'label')}{head} for a batch of {items:,} "
                 f"(output {shape_of(scores)}): each item of the batch needs its own."
             )
+        if name_of(bench.criterion) in _BROADCASTING and (wrong := _broadcast(labels, scores)):
+            return wrong
     return None
+
+
+def _broadcast(labels: Tensor, scores: Tensor) -> str | None:
+    """Tell of shapes that are stretched to one that neither has: each label meets every score."""
+    have, want = shape_of(labels), shape_of(scores)
+    try:
+        both = tuple(torch.broadcast_shapes(have, want))
+    except RuntimeError:  # the loss will say so
+        return None
+    if both in (have, want):
+        return None
+    remedy = f"give labels of shape {want}"
+    if want == (*have, 1):
+        remedy = "use labels.unsqueeze(-1), or output.squeeze(-1)"
+    elif have == (*want, 1):
+        remedy = "use labels.squeeze(-1)"
+    return (
+        f"Labels {have} and output {want} are broadcast to {both}: each label is compared with the "
+        f"output of every item. Here {remedy}."
+    )
 
 
 def without_loss(bench: Bench, output: object) -> str:

@@ -17,6 +17,9 @@ from nbtorchviz.session.checkup_batch import Batch
 
 _SEVERITY = ("ok", "not checked", "warning", "problem")
 
+LARGE_TARGET = 100.0
+"""Above it a target of a regression is told. Our choice: fresh models put out a few units."""
+
 
 def check_input(model: nn.Module, batch: Batch) -> Row:
     """Look at range and dtype of the input tensors; the worst is told."""
@@ -79,7 +82,15 @@ def check_labels(labels: Any, classes: int | None, ignored: int) -> Row:
         if bad:
             return Row("labels", "problem", f"{plural(bad, 'value')} are NaN or Inf.")
         low, high = float(labels.min()), float(labels.max())
-        return Row("labels", "ok", f"{shape_of(labels)} float, from {low:.4g} to {high:.4g}.")
+        text = f"{shape_of(labels)} float, from {low:.4g} to {high:.4g}"
+        if max(-low, high) > LARGE_TARGET:
+            return Row(
+                "labels",
+                "warning",
+                f"{text}: far from what a fresh model puts out, so that training is slow to reach "
+                "them. Standardise them: subtract their mean, divide by their standard deviation.",
+            )
+        return Row("labels", "ok", f"{text}.")
     kept = labels[labels != ignored] if labels.dtype != torch.bool else labels
     if not kept.numel():
         return Row("labels", "problem", "Every label is ignored by the loss.")

@@ -102,3 +102,39 @@ def test_labels_in_another_shape_that_give_a_loss_are_none():
     given = torch.randn(2, 6, 3), torch.tensor([1, 2, 3, 1, 2])
     report = checkup(model, given, criterion=criterion)
     assert "labels" not in [row.check for row in report.problems]
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize(
+    ("outputs", "shape", "words"),
+    [
+        (1, (8,), "(8,) and output (8, 1) are broadcast to (8, 8)"),
+        (4, (8, 1), None),  # one target for four outputs: nothing is stretched but the label
+        (1, (8, 1), None),
+    ],
+)
+def test_a_loss_that_compares_every_label_with_every_score_is_told(outputs, shape, words):
+    given = torch.randn(8, 3), torch.randn(*shape)
+    report = checkup(nn.Linear(3, outputs), given, criterion=nn.MSELoss(), most_steps=1)
+    sentences = [row.sentence for row in report.problems if row.check == "labels"]
+    assert bool(sentences) is (words is not None)
+    if words:
+        assert words in sentences[0]
+        assert "labels.unsqueeze(-1)" in sentences[0]
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(1.0, "ok"), (200_000.0, "warning")])
+def test_targets_far_from_what_a_model_puts_out_are_told(size, verdict):
+    given = torch.randn(8, 3), size * (4 + torch.randn(8, 1))
+    report = checkup(nn.Linear(3, 1), given, criterion=nn.MSELoss(), most_steps=1)
+    assert report["labels"].verdict == verdict
+    assert ("Standardise" in report["labels"].sentence) is (verdict == "warning")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_in_eval_mode_is_told_and_stays_there(training):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).train(training)
+    row = checkup(model, (torch.randn(8, 3), torch.arange(8) % 4), most_steps=1)["forward"]
+    assert row.verdict == ("ok" if training else "warning")
+    assert ("call model.train()" in row.sentence) is not training
+    assert model.training is training
