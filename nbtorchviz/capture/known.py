@@ -14,9 +14,7 @@ from nbtorchviz.events import LayerInfo
 
 
 def held_unless(model: nn.Module | None, criterion: nn.Module) -> Callable[[], nn.Module | None]:
-    """Return what gives the criterion: written inside a call it lives on; one that holds the model
-    is held weakly, as the model is.
-    """
+    """Return what gives the criterion, held weakly, as the model is, where it holds the model."""
     for module in criterion.modules():
         for value in (module, *vars(module).values()):
             parts = value if isinstance(value, list | tuple) else (value,)

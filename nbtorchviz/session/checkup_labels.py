@@ -45,7 +45,7 @@ def _broadcast(labels: Tensor, scores: Tensor) -> str | None:
     """Tell of shapes that are stretched to one that neither has: each label meets every score."""
     have, want = shape_of(labels), shape_of(scores)
     try:
-        both = tuple(torch.broadcast_shapes(have, want))
+        both = tuple(torch.broadcast_shapes(have, want))  # type: ignore[no-untyped-call]
     except RuntimeError:  # the loss will say so
         return None
     if both in (have, want):
