@@ -16,9 +16,9 @@ from nbtorchviz.session.checkup_batch import Batch, understand
 from nbtorchviz.session.checkup_bench import Bench, watched
 from nbtorchviz.session.checkup_copy import CannotCopyError, experiment, plain_hooks
 from nbtorchviz.session.checkup_gradients import check_gradients
-from nbtorchviz.session.checkup_labels import misfit
+from nbtorchviz.session.checkup_labels import COMPARING, misfit
 from nbtorchviz.session.checkup_learning import check_learning
-from nbtorchviz.session.checkup_loss import Criterion, uses_classes
+from nbtorchviz.session.checkup_loss import Criterion, name_of, uses_classes
 from nbtorchviz.session.checkup_outcome import check_outcome, told
 from nbtorchviz.session.checkup_samples import check_dependence, check_mixing
 from nbtorchviz.session.checkup_static import check_input, check_labels, check_optimizer
@@ -158,7 +158,9 @@ def _labels(bench: Bench, output: object) -> Row:
     if (wrong := misfit(bench, output)) is not None:
         return Row("labels", "problem", wrong)
     classes = bench.classes(output) if uses_classes(bench.criterion, labels) else None
-    return check_labels(labels, classes, getattr(bench.criterion, "ignore_index", -100))
+    ignored = getattr(bench.criterion, "ignore_index", -100)
+    compared = name_of(bench.criterion) in COMPARING
+    return check_labels(labels, classes, ignored, compared=compared)
 
 
 def _row(check: str, look: Callable[[], Row]) -> Row:

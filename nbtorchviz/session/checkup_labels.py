@@ -11,7 +11,7 @@ from nbtorchviz.capture.leaves import leaves, shape_of
 from nbtorchviz.session.checkup_bench import Bench
 from nbtorchviz.session.checkup_loss import are_classes, name_of
 
-_BROADCASTING = frozenset(
+COMPARING = frozenset(
     {
         *("MSELoss", "mse_loss", "L1Loss", "l1_loss", "HuberLoss", "huber_loss"),
         *("SmoothL1Loss", "smooth_l1_loss"),
@@ -28,7 +28,7 @@ def misfit(bench: Bench, output: object) -> str | None:
     """
     for name, labels, scores in _pairs(bench, output):
         if not _fits(labels, scores, bench.root.size):
-            if name_of(bench.criterion) not in _BROADCASTING and _gives_loss(bench, output):
+            if name_of(bench.criterion) not in COMPARING and _gives_loss(bench, output):
                 return None
             items = bench.root.size or len(scores)
             head = f" of output {name}" if name else ""
@@ -36,7 +36,7 @@ def misfit(bench: Bench, output: object) -> str | None:
                 f"{plural(len(labels), 'label')}{head} for a batch of {items:,} "
                 f"(output {shape_of(scores)}): each item of the batch needs its own."
             )
-        if name_of(bench.criterion) in _BROADCASTING and (wrong := _broadcast(labels, scores)):
+        if name_of(bench.criterion) in COMPARING and (wrong := _broadcast(labels, scores)):
             return wrong
     return None
 

@@ -65,13 +65,14 @@ def _input_row(model: nn.Module, name: str, tensor: Tensor, *, main: bool) -> Ro
     )
 
 
-def check_labels(labels: Any, classes: int | None, ignored: int) -> Row:
-    """Look at the range of class indices.
+def check_labels(labels: Any, classes: int | None, ignored: int, *, compared: bool = False) -> Row:
+    """Look at the range of class indices or targets.
 
     Args:
         labels: as understood.
         classes: class scores per label; None when not known.
         ignored: label that the loss leaves out.
+        compared: whether the loss compares them with the output, number by number.
     """
     if labels is None:
         return Row("labels", "not checked", "no labels were given.")
@@ -83,7 +84,7 @@ def check_labels(labels: Any, classes: int | None, ignored: int) -> Row:
             return Row("labels", "problem", f"{plural(bad, 'value')} are NaN or Inf.")
         low, high = float(labels.min()), float(labels.max())
         text = f"{shape_of(labels)} float, from {low:.4g} to {high:.4g}"
-        if max(-low, high) > LARGE_TARGET:
+        if compared and max(-low, high) > LARGE_TARGET:
             return Row(
                 "labels",
                 "warning",

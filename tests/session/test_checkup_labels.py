@@ -123,10 +123,17 @@ def test_a_loss_that_compares_every_label_with_every_score_is_told(outputs, shap
         assert "labels.unsqueeze(-1)" in sentences[0]
 
 
-@pytest.mark.parametrize(("size", "verdict"), [(1.0, "ok"), (200_000.0, "warning")])
-def test_targets_far_from_what_a_model_puts_out_are_told(size, verdict):
-    given = torch.randn(8, 3), size * (4 + torch.randn(8, 1))
-    report = checkup(nn.Linear(3, 1), given, criterion=nn.MSELoss(), most_steps=1)
+@pytest.mark.parametrize(
+    ("loss", "size", "verdict"),
+    [
+        (nn.MSELoss, 1.0, "ok"),
+        (nn.MSELoss, 200_000.0, "warning"),
+        (nn.PoissonNLLLoss, 500.0, "ok"),  # counts are not to be standardised
+    ],
+)
+def test_targets_far_from_what_a_model_puts_out_are_told(loss, size, verdict):
+    given = torch.randn(8, 3), size * (4 + torch.randn(8, 1)).abs()
+    report = checkup(nn.Linear(3, 1), given, criterion=loss(), most_steps=1)
     assert report["labels"].verdict == verdict
     assert ("Standardise" in report["labels"].sentence) is (verdict == "warning")
 
