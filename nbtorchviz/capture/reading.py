@@ -55,6 +55,8 @@ class Reading:
             halved: under float16 autocast a ``GradScaler`` may skip the step; only gradients that
                 are read as they come tell.
         """
+        if not (plan.parameters or plan.weights):
+            return
         self._later = None
         if not all(isinstance(p, nn.Parameter) for p in root.parameters()):
             self._later = plan, halved

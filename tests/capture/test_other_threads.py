@@ -134,3 +134,10 @@ def test_a_functional_call_with_other_weights_is_read_where_the_optimizer_has_th
     np.testing.assert_allclose(read.gradient_norms, expected, rtol=1e-6)
     np.testing.assert_allclose(read.update_norms, 0.5 * np.array(expected), rtol=1e-6)
     assert read.states == ("", "")
+
+
+def test_a_functional_call_leaves_nothing_to_be_read_where_nothing_was_asked_for(net, desk, tap_on):
+    tap = tap_on(net, plan=Plan((Want("head"),)))
+    noisy = {name: value + 0.25 for name, value in net.named_parameters()}
+    torch.func.functional_call(net, noisy, (torch.ones(3, 2),))
+    assert not tap._course.reading

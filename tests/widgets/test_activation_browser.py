@@ -40,20 +40,6 @@ def train(net):
     return steps
 
 
-@pytest.fixture
-def browse(net):
-    made = []
-
-    def browse(*args, **kwargs):
-        made.append(nbv.ActivationBrowser(*(args or (net,)), **kwargs))
-        return made[-1]
-
-    yield browse
-    for browser in made:
-        browser.close()
-        browser.session.close()
-
-
 def painted(browser):
     """What a view would paint now: header and arrays."""
     browser.session.flush()

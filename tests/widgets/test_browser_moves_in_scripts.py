@@ -14,20 +14,6 @@ def net():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
 
 
-@pytest.fixture
-def browse(net):
-    made = []
-
-    def browse(*args, **kwargs):
-        made.append(nbv.ActivationBrowser(*(args or (net,)), **kwargs))
-        return made[-1]
-
-    yield browse
-    for browser in made:
-        browser.close()
-        browser.session.close()
-
-
 def numbered(count=4):
     """Items of which the i-th is all i."""
     return torch.arange(float(count)).reshape(count, 1, 1, 1).expand(count, 1, 4, 4).contiguous()
