@@ -19,7 +19,7 @@ function legendOf({ legend, zones = {}, smoothed, narrow, maps }) {
     return [[mark("dot", "d loss/d parameters"), mark("ring", "d loss/d output"), mark("band", `last ${BAND} samples`), ...(gradient ? [mark("zone", `within ×${gradient.factor} of the layer next to the loss`)] : [])],
       [`Input at the top, loss below.${gradient ? ` Zone: ${gradient.source}.` : ""}`]];
   }
-  if (legend === "ratio") return [[mark("dot", "‖update‖ ÷ ‖weights‖"), mark("band", `last ${BAND} samples`), ...(ratio ? [mark("zone", `${ratio.low} to ${ratio.high}`)] : [])], [ratio ? `Zone: ${ratio.source}.` : "", " Effective lr: ‖update‖ ÷ ‖gradient‖. Update over 2,048 values: estimate."]];
+  if (legend === "ratio") return [[mark("dot", "‖update‖ ÷ ‖weights‖"), mark("band", `last ${BAND} samples`), ...(ratio ? [mark("zone", `${ratio.low} to ${ratio.high}`)] : [])], [ratio ? `${ratio.source}.` : "", " Effective lr: ‖update‖ ÷ ‖gradient‖. Over 2,048 values: estimates."]];
   if (legend === "time") return [["Press a layer to draw its line or to take it away. Grey: the other layers."], [`Thin: every sample. Thick: two-sided mean of the logarithm, weight ${smoothed} per sample.`]];
   if (legend === "heat") return [["Each row in proportion to its own median over the run: white is the median."], ["Red hatching: NaN or Inf. Blank: not measured."]];
   if (legend === "histograms") return [["Bins are powers of two, from large negative over zero to large positive values; bars and strip share the axis."], ["Strip: one line per kept step, the newest at the top. Counts above 20 are right to 2 %."]];
