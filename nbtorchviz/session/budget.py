@@ -44,9 +44,9 @@ class Pace:
         """Whether it may be done now."""
         return self._clock() >= self.due_at
 
-    def hurry(self) -> None:
-        """Forget what is still to be repaid, down to ``fastest_s``."""
-        soon = self._clock() + self.fastest_s
+    def hurry(self, wait_s: float | None = None) -> None:
+        """Forget what is still to be repaid, down to ``wait_s``; None: ``fastest_s``."""
+        soon = self._clock() + (self.fastest_s if wait_s is None else wait_s)
         self.due_at, self._repaid_at = min(self.due_at, soon), min(self._repaid_at, soon)
 
     def begin(self) -> None:

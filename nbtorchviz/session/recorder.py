@@ -152,7 +152,9 @@ class Recorder:
         """Note that the model runs, for "evaluating" and "waiting"."""
         if self._thread_id != threading.get_ident():
             self._thread, self._thread_id = threading.current_thread(), threading.get_ident()
-        now = self.times["forward"] = self._clock()
+        now = self._clock()
+        self.recording.resumed(now - max(self.times.get("forward", now), self.times.get("step", 0)))
+        self.times["forward"] = now
         if matched:
             self.times["matched"] = now
             self.unmatched = 0

@@ -12,7 +12,7 @@ from torch import nn
 import nbtorchviz as nbv
 from nbtorchviz.capture.plans import Plan
 from nbtorchviz.events import LayerStatisticsCaptured, ParameterStatisticsCaptured
-from nbtorchviz.session.recording import PERIOD_S, SHARE, WATCHED_PERIOD_S, Recording
+from nbtorchviz.session.recording import EARLY_S, PERIOD_S, SHARE, WATCHED_PERIOD_S, Recording
 
 
 class Clock:
@@ -52,7 +52,48 @@ def test_unwatched_statistics_stay_within_their_share(cost_s, step_s):
             recording.begin()
             recording.spent(cost_s)
             spent_s += cost_s
-    assert spent_s <= SHARE * 120 + 3 * cost_s  # one a minute at the least
+    # One a minute at the least, and one each time that the run has become twice as long.
+    assert spent_s <= SHARE * 120 + (3 + np.log2(120 / EARLY_S)) * cost_s
+
+
+@given(
+    cost_s=st.floats(1e-4, 0.1), steps=st.integers(2, 3_000), step_s=st.floats(5e-4, 0.5),
+    watched=st.booleans(),
+)  # fmt: skip
+def test_the_newest_sample_lies_in_the_second_half_of_a_run_however_short(
+    cost_s, steps, step_s, watched
+):
+    recording, clock = make()
+    if watched:
+        recording.demand(1, lambda: True)
+    taken = []
+    for step in range(steps):
+        if recording.due():
+            recording.begin()
+            clock.now += cost_s
+            recording.spent(cost_s)
+            taken.append(step * step_s)
+        clock.now += step_s
+    length_s, slack_s = steps * step_s, 2 * max(EARLY_S, 20 * cost_s, step_s) + 14 * cost_s
+    assert taken[-1] >= min(length_s / 2, length_s - 60) - slack_s
+
+
+def test_a_run_that_begins_after_a_rest_is_read_from_its_first_step():
+    recording, clock = make()
+    for _ in range(12):
+        clock.now = recording.due_at
+        recording.begin()
+        recording.spent(0.1)
+    left_s = recording.due_at - clock.now
+    assert left_s > 40  # a sample of 0.1 s is repaid for 50 s
+    recording.resumed(0.5)
+    recording.resumed(4.9)  # one in 4.9 s would be more than 2 % of the time
+    assert not recording.due()
+    recording.resumed(5.1)
+    assert recording.due()
+    recording.begin()
+    recording.spent(0.1)
+    assert recording.due_at - clock.now == pytest.approx(2.0)  # 5 % of a run's first seconds
 
 
 def test_what_is_watched_comes_often_and_only_while_it_is():
