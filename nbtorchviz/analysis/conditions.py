@@ -51,7 +51,11 @@ class Condition:
 
     def rules(self) -> tuple[str, ...]:
         """Return the rules whose findings it asks for."""
-        return tuple(dict.fromkeys(_rules(self.root)))
+        return tuple(dict.fromkeys(found.rule for found in _findings(self.root)))
+
+    def places(self) -> tuple[str, ...]:
+        """Return the layers, or patterns of them, at which it asks for findings."""
+        return tuple(dict.fromkeys(found.layer for found in _findings(self.root) if found.layer))
 
 
 def parse_condition(text: str) -> Condition:
@@ -94,12 +98,12 @@ def _levels(tree: ast.AST) -> int:
     return level
 
 
-def _rules(node: Truthful) -> Iterable[str]:
+def _findings(node: Truthful) -> Iterable[Found]:
     match node:
-        case Found(rule=rule):
-            yield rule
+        case Found():
+            yield node
         case Joined(parts=parts):
             for part in parts:
-                yield from _rules(part)
+                yield from _findings(part)
         case Not(part=part):
-            yield from _rules(part)
+            yield from _findings(part)

@@ -17,7 +17,9 @@ def held_unless(model: nn.Module | None, criterion: nn.Module) -> Callable[[], n
     """Return what gives the criterion, held weakly, as the model is, where it holds the model."""
     for module in criterion.modules():
         for value in (module, *vars(module).values()):
-            parts = value if isinstance(value, list | tuple) else (value,)
+            parts = (getattr(value, "__self__", value),)  # of a bound method, its owner
+            if isinstance(value, list | tuple | dict):
+                parts = tuple(value.values()) if isinstance(value, dict) else tuple(value)
             if any(part is model for part in parts):
                 return weakref.ref(criterion)
     return lambda: criterion
@@ -135,6 +137,11 @@ class Known:
     def strangers(self) -> bool:
         """Whether optimizers were named and none of them owns a parameter of the model."""
         return self._steps.strangers
+
+    @property
+    def optimizer_lost(self) -> bool:
+        """Whether optimizers were named and none of them exists any more."""
+        return self._steps.lost
 
     @property
     def learning_rate(self) -> float | None:

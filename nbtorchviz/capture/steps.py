@@ -90,6 +90,11 @@ class Steps:
         return bool(self._given) and self._given[0]() is not None
 
     @property
+    def lost(self) -> bool:
+        """Whether some were named and none of them exists any more."""
+        return bool(self._given) and all(ref() is None for ref in self._given)
+
+    @property
     def strangers(self) -> bool:
         """Whether all that were named and live own no parameter of the model. From any thread."""
         named = [each for ref in self._given if (each := ref()) is not None]

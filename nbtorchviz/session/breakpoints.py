@@ -14,7 +14,7 @@ from nbtorchviz.analysis.conditions import (
     Reading,
     parse_condition,
 )
-from nbtorchviz.errors import ConditionError, RunRefusedError
+from nbtorchviz.errors import ConditionError, LayerNotFoundError, RunRefusedError
 from nbtorchviz.session.breakpoint import Breakpoint, Hit
 from nbtorchviz.session.breakpoint_callable import CallableCondition, FactsView
 from nbtorchviz.session.breakpoint_needs import Needs
@@ -209,9 +209,23 @@ class Breakpoints:
                     f"No layer matches {seen.name!r}. {hint} "
                     f"({len(layers)} layers; see session.layers)"
                 )
+        for place in condition.places():
+            self._check_place(place)
         for rule in condition.rules():
             if self._rules and not matching(rule, self._rules):
                 near = get_close_matches(rule, self._rules, n=3) or self._rules
                 raise ConditionError(
                     f"There is no finding {rule!r}. Nearest: {', '.join(map(repr, near))}."
                 )
+
+    def _check_place(self, place: str) -> None:
+        """Refuse what is neither a layer nor a parameter of one; a block without a call is."""
+        known = self._facts.layers()
+        if is_pattern(place) or any(name.startswith(f"{place}.") for name in known):
+            return
+        try:
+            self._facts.find(place)
+        except LayerNotFoundError:
+            layer = place.rpartition(".")[0]
+            if layer not in known:
+                raise

@@ -21,7 +21,12 @@ from nbtorchviz.session.checkup_learning import check_learning
 from nbtorchviz.session.checkup_loss import Criterion, name_of, uses_classes
 from nbtorchviz.session.checkup_outcome import check_outcome, told
 from nbtorchviz.session.checkup_samples import check_dependence, check_mixing
-from nbtorchviz.session.checkup_static import check_input, check_labels, check_optimizer
+from nbtorchviz.session.checkup_static import (
+    NO_OPTIMIZER,
+    check_input,
+    check_labels,
+    check_optimizer,
+)
 
 RUNNING = (
     "forward",
@@ -33,6 +38,10 @@ RUNNING = (
     "one batch",
 )
 """The checks that run the model."""
+SINGLE_SAMPLE = (
+    " Batch normalisation cannot learn from one sample: give larger batches, and drop_last=True to "
+    "the DataLoader, whose last batch may hold one."
+)
 
 
 def checkup(
@@ -44,6 +53,7 @@ def checkup(
     *,
     most_steps: int = 100,
     most_s: float = 10.0,
+    no_optimizer: str = NO_OPTIMIZER,
     clock: Callable[[], float] = time.monotonic,
 ) -> CheckupReport:
     """Look for what commonly goes wrong, before a training is started.
@@ -60,6 +70,7 @@ def checkup(
         labels: those of the batch, where ``batch`` holds the inputs alone.
         most_steps: steps at most, for learning the batch by heart.
         most_s: seconds at most for the same.
+        no_optimizer: what is said where there is none.
         clock: returns seconds.
 
     Raises:
@@ -74,7 +85,7 @@ def checkup(
     notes = []
     rows = [
         _row("input", lambda: check_input(target, given)),
-        _row("optimizer", lambda: check_optimizer(target, optimizers)),
+        _row("optimizer", lambda: check_optimizer(target, optimizers, no_optimizer)),
     ]
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         reason = "this process belongs to a torch.distributed group; one rank alone would wait."
@@ -116,7 +127,8 @@ def _run(
     try:
         output, seen = watched(bench, twin)
     except Exception as error:
-        row = Row("forward", "problem", f"It raised {told(error)}")
+        hint = SINGLE_SAMPLE if "more than 1 value per channel" in str(error) else ""
+        row = Row("forward", "problem", f"It raised {told(error)}{hint}")
         return [row, *_unchecked("the forward failed.")[1:]], []
     bench.find_batch(output, seen)
     rows = [

@@ -78,6 +78,8 @@ def understand(model: nn.Module, batch: object, labels: object = None) -> Batch:
     if isinstance(batch, tuple | list) and batch:
         items = tuple(batch)
         count = len(items) if labels is not None else _inputs_among(model, items)
+        if count == len(items) == 2 and labels is None and _are_arguments(model, items):
+            count = 1
         if count < len(items):
             labels = items[count]
         items = items[:count]
@@ -112,6 +114,14 @@ def _inputs_among(model: nn.Module, items: tuple[Any, ...]) -> int:
         if not mask and _binds(model, items[:count]):
             return count
     return len(items)
+
+
+def _are_arguments(model: nn.Module, items: tuple[Any, ...]) -> bool:
+    """Whether the first item holds all that the forward needs: ((a, b), labels)."""
+    inputs, after = items
+    mask = isinstance(after, Tensor) and after.dtype == torch.bool
+    tensors = isinstance(inputs, tuple | list) and all(isinstance(i, Tensor) for i in inputs)
+    return tensors and not mask and _binds(model, inputs)
 
 
 def _binds(model: nn.Module, items: Any) -> bool:

@@ -56,8 +56,8 @@ def _broadcast(labels: Tensor, scores: Tensor) -> str | None:
     elif have == (*want, 1):
         remedy = "use labels.squeeze(-1)"
     return (
-        f"Labels {have} and output {want} are broadcast to {both}: each label is compared with the "
-        f"output of every item. Here {remedy}."
+        f"Labels {have} and output {want} are broadcast to {both}: labels are compared with "
+        f"outputs that are not theirs. Here {remedy}."
     )
 
 

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 from nbtorchviz.analysis.checkup_report import Row
 from nbtorchviz.analysis.checkup_verdicts import dependence_verdict, mixing_verdict
 from nbtorchviz.analysis.layouts import RootBatch
-from nbtorchviz.capture.leaves import leaves
+from nbtorchviz.capture.leaves import leaves, shape_of
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.session.checkup_bench import Bench, batch_axis
 from nbtorchviz.session.checkup_loss import projection
@@ -58,10 +58,16 @@ def check_mixing(bench: Bench) -> Row:
     with torch.no_grad():
         output = bench.primary(bench.run(twin)) if followed is None else followed[0]
     axis = None if output is None else batch_axis(output, root)
-    if axis is None:
+    if output is None or axis is None:
         reason = f"no axis of the output has the batch's {root.size} entries."
         return Row(check, "not checked", reason)
     count = root.size
+    if _compares(bench, twin, root, output):
+        return Row(
+            check,
+            "not checked",
+            f"the output {shape_of(output)} compares the samples of a batch with one another.",
+        )
     for sample in dict.fromkeys((0, count // 2, count - 1)):
         reach = None if followed is None else _reach(*followed, sample, axis, count)
         if reach is not None:
@@ -77,6 +83,21 @@ def check_mixing(bench: Bench) -> Row:
         if change > CHANGED:
             return mixing_verdict(sample, "other samples", change, count)
     return mixing_verdict(0, "", 0.0, count)
+
+
+def _compares(bench: Bench, twin: nn.Module, root: RootBatch, output: Tensor | None) -> bool:
+    """Whether the output has an entry for each pair of samples, as contrastive losses want it."""
+    count = root.size
+    if output is None or count is None or shape_of(output)[:2] != (count, count):
+        return False
+    given = bench.batch.copy(bench.device).inputs
+    fewer = _mapped(given, root, lambda tensor, axis: tensor.narrow(axis, 0, count - 1))
+    try:
+        with torch.no_grad():
+            found = bench.primary(bench.run(twin, fewer))
+    except RuntimeError:  # it takes batches of this size only
+        return False
+    return found is not None and shape_of(found)[:2] == (count - 1, count - 1)
 
 
 def _follow(

@@ -17,6 +17,8 @@ from nbtorchviz.session.checkup_batch import Batch
 
 _SEVERITY = ("ok", "not checked", "warning", "problem")
 
+NO_OPTIMIZER = "no optimizer was given."
+LOST_OPTIMIZER = "the optimizer that was given no longer exists: keep it in a variable."
 LARGE_TARGET = 100.0
 """Above it a target of a regression is told. Our choice: fresh models put out a few units."""
 
@@ -105,8 +107,16 @@ def check_labels(labels: Any, classes: int | None, ignored: int, *, compared: bo
     )
 
 
-def check_optimizer(model: nn.Module, optimizers: Sequence[Optimizer]) -> Row:
-    """Look whether every parameter that learns is in an optimizer."""
+def check_optimizer(
+    model: nn.Module, optimizers: Sequence[Optimizer], words: str = NO_OPTIMIZER
+) -> Row:
+    """Look whether every parameter that learns is in an optimizer.
+
+    Args:
+        model: whose parameters.
+        optimizers: that train it.
+        words: what to say where there is none.
+    """
     check = "optimizer"
     learning = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
     frozen = sum(not p.requires_grad for p in model.parameters())
@@ -123,7 +133,7 @@ def check_optimizer(model: nn.Module, optimizers: Sequence[Optimizer]) -> Row:
             return Row(check, "problem", f"All {plural(frozen, 'parameter')} are frozen.")
         return Row(check, "not checked", "the model has no parameters.")
     if not optimizers:
-        return Row(check, "not checked", "no optimizer was given.")
+        return Row(check, "not checked", words)
     owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
     missing = [name for key, name in learning.items() if key not in owned]
     total = plural(len(learning), "parameter")

@@ -18,6 +18,7 @@ from nbtorchviz.session.audience import Audience
 from nbtorchviz.session.breakpoints import Breakpoint, FactsView
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.checkup import checkup as look_over
+from nbtorchviz.session.checkup_static import LOST_OPTIMIZER, NO_OPTIMIZER
 from nbtorchviz.session.diagnosis import Diagnosis
 from nbtorchviz.session.facts import SessionFacts
 from nbtorchviz.session.flight_recorder import FlightRecorder, Incident
@@ -156,7 +157,9 @@ class Diagnostics(Guarding):
         elsewhere = self.recorder.trains_elsewhere()
         name, running = self.tap.model_name, self.running
         model = check_probe(self.model, name, running=running, elsewhere=elsewhere)
-        return look_over(model, batch, self.tap.optimizers, self.tap.criterion, labels)
+        known, criterion = self.tap.optimizers, self.tap.criterion
+        words = LOST_OPTIMIZER if self.tap.optimizer_lost else NO_OPTIMIZER
+        return look_over(model, batch, known, criterion, labels, no_optimizer=words)
 
     @property
     def breakpoints(self) -> tuple[Breakpoint, ...]:

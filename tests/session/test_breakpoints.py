@@ -233,6 +233,8 @@ def test_a_function_that_asks_for_what_does_not_exist_is_told_so(ask, message):
         ("grad_norm(convv1) > 1", LayerNotFoundError, "No layer 'convv1'. Nearest: 'conv1'"),
         ("grad_norm(onv*) > 1", ConditionError, r"No layer matches 'onv\*'. '\*onv\*' matches 2"),
         ("grad_norm(q*) > 1", ConditionError, "None is alike. .6 layers"),
+        ("finding(dead_relu, conv9)", LayerNotFoundError, "No layer 'conv9'"),
+        ("not finding(dead_relu, conv9.weight)", LayerNotFoundError, "conv9"),
         ("finding(dead_rel)", ConditionError, "no finding 'dead_rel'. Nearest: 'dead_relu'"),
         ("loss >", ConditionError, "no condition"),
         (5, TypeError, "got int"),

@@ -647,12 +647,13 @@ def test_a_criterion_written_inside_the_call_is_not_forgotten():
     session.close()
 
 
-@pytest.mark.parametrize("how", ["module", "listed"])
+@pytest.mark.parametrize("how", ["module", "listed", "named", "method"])
 def test_a_criterion_that_holds_the_model_does_not_keep_it_alive(how):
     class Regularised(nn.Module):
         def __init__(self, model):
             super().__init__()
-            self.model = model if how == "module" else [model]
+            ways = {"listed": [model], "named": {"a": model}, "method": model.forward}
+            self.model = ways.get(how, model)
 
     model = nn.Linear(3, 4)
     criterion, alive = Regularised(model), weakref.ref(model)
