@@ -1,6 +1,15 @@
 import pytest
 
 import nbtorchviz as nbv
+from nbtorchviz.session import registry
+
+
+@pytest.fixture(autouse=True)
+def no_session_left():
+    """Close what a test leaves open, also of a widget whose constructor refused its arguments."""
+    yield
+    for _, session in list(registry._sessions._items.values()):
+        session.close()
 
 
 @pytest.fixture
