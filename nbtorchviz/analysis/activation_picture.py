@@ -84,8 +84,8 @@ def _palette(
 
 
 def _colormap(header: Facts, state: Facts, colormap: str) -> str:
-    """Gray for a model that is gone, zero-centred for signed values, else as asked."""
-    if (state.get("status") or {}).get("code") == "model_gone":
+    """Gray for what is gone, zero-centred for signed values, else as asked."""
+    if (state.get("status") or {}).get("level") == "gone":
         return "gray"
     return "diverging" if header.get("signed") and colormap != "gray" else colormap
 

@@ -184,9 +184,19 @@ def _flattened(shape: Shape) -> int:
 
 
 def _call(module: nn.modules.conv._ConvNd, channels: int, out: int) -> str:
-    sizes = dict.fromkeys(module.kernel_size)
-    kernel = str(next(iter(sizes))) if len(sizes) == 1 else str(module.kernel_size)
-    return f"nn.{type(module).__name__}({channels}, {out}, {kernel})"
+    kernel = _least(module.kernel_size)
+    rest = "".join(
+        f", {name}={_least(own)}"
+        for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1))
+        if (own := getattr(module, name)) not in ((usual,) * len(module.kernel_size), usual)
+    )
+    return f"nn.{type(module).__name__}({channels}, {out}, {kernel}{rest})"
+
+
+def _least(values: tuple[int, ...] | str) -> str:
+    """Write one number where all are the same."""
+    alike = isinstance(values, tuple) and len(set(values)) == 1
+    return str(values[0]) if alike else repr(values)
 
 
 def _plain(detail: str) -> str:

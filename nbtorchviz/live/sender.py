@@ -161,6 +161,13 @@ class Sender(LineFacts):
         self.pump(wait_s=_FORCED_PATIENCE_S)
         return not any(stream._forced or stream._gave_up for stream in forced)
 
+    def tell_last(self, timeout_s: float = 1.0) -> None:
+        """Send what is marked and every state once more, the last time before ``close``."""
+        with self._condition:
+            for stream in self._streams:
+                stream._marked |= stream.kind == "state"
+        self.flush(timeout_s)
+
     def pump(self, wait_s: float = 0.0) -> None:
         """Send what is due on the calling thread (for ``threaded=False``).
 

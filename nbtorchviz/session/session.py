@@ -239,6 +239,7 @@ class Session(Runs, Diagnostics, Pins):
         self._nonfinite.close()
         self.tap.close()
         self.gate.reset()  # a loop that is held must not wait for a session that is gone
+        self.sender.tell_last()
         self.sender.close()
         self.bus.close()
         self.recorder.unpin()

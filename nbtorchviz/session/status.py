@@ -33,6 +33,7 @@ class Facts:
     blocks: int = 0
     step: int = 0
     gone: bool = False
+    closed: bool = False
     successor: str | None = None
     """Class name of the model that took the place of this one."""
     failure: ForwardFailed | None = None
@@ -88,6 +89,7 @@ _CHIP_OF = {
     "forward_failed": "forward failed",
     "one_way": "one-way",
     "model_gone": "model gone",
+    "closed": "closed",
     "evaluating": "evaluating",
     "paused": "paused",
     "stale": "stale",
@@ -137,6 +139,9 @@ _ENDINGS = {
 def _status(facts: Facts) -> dict[str, Any] | None:
     if facts.gone or facts.successor:
         return _model_gone(facts)
+    if facts.closed:
+        lines = ["Below is its last frame, in grey: nothing here is live.", "To go on:"]
+        return _block("closed", "gone", "Session closed.", lines, "session = nbv.watch(model)")
     if facts.failure is not None:
         return _forward_failed(facts.failure)
     if facts.run_error is not None and not facts.running:

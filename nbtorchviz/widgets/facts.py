@@ -23,6 +23,7 @@ def facts_of(session: Session, successor: str | None = None) -> Facts:
         model=session.model_name,
         step=session.step,
         gone=session.tap.gone,
+        closed=session.closed,
         successor=successor,
         failure=recorder.failure,
         mode=mode.mode,

@@ -113,3 +113,17 @@ def test_closing_the_widget_leaves_training_alone(start, loop):
     loop.end()
     page.wait_text(1, "ended")
     assert page.text(1) == "ended\n"
+
+
+def test_a_closed_session_is_told_where_a_slider_would_be_frozen(open_notebook, loop):
+    page = open_notebook([MODEL + COCKPIT, loop.cell(), "session.close()"])
+    for index in (0, 1):
+        page.run_cell(index)
+    loop.begun()
+    page.view().scroll_into_view_if_needed()
+    page.wait_painted(from_step=1)
+    loop.end()
+    page.wait_text(1, "ended")
+    page.run_cell(2)
+    page.page.locator(".nbtv-cockpit").get_by_text("Session closed.").first.wait_for()
+    page.wait_painted(mode="closed")

@@ -187,3 +187,22 @@ def test_a_call_of_the_model_by_itself_may_raise(tap_on, desk, kind):
     assert (tap.step, tap.forward) == (1, 2)
     assert of(desk.catch, "fc").shape == (1, 2)
     assert desk.faults == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "fits"),
+    [
+        (nn.Conv2d(1, 4, 3, padding=1), (2, 3, 8, 8), "nn.Conv2d(3, 4, 3, padding=1)"),
+        (nn.Conv2d(1, 4, (3, 5), padding="same"), (2, 3, 8, 8), "(3, 4, (3, 5), padding='same')"),
+        (nn.Conv1d(1, 4, 3, 2, dilation=2), (2, 3, 9), "nn.Conv1d(3, 4, 3, stride=2, dilation=2)"),
+        (nn.Conv2d(1, 4, 3, (1, 2)), (2, 3, 8, 8), "nn.Conv2d(3, 4, 3, stride=(1, 2))"),
+    ],
+)
+def test_the_layer_that_fits_keeps_what_it_was_made_with(tap_on, desk, layer, shape, fits):
+    model = nn.Sequential(layer)
+    tap_on(model, plan=Plan((Want("0"),), survey=True))
+    with pytest.raises(RuntimeError):
+        model(torch.randn(shape))
+    remedy = desk.failures[0].remedy
+    assert fits in remedy
+    assert eval(remedy.partition("`")[2].rstrip("`."))(torch.randn(shape)).shape[1] == 4

@@ -55,6 +55,8 @@ def test_training_that_is_seen_live_needs_no_words():
             "Model gone. A new Net has taken its place.",
         ),
         ({"gone": True}, "model gone", "Model gone."),
+        ({"closed": True}, "closed", "Session closed."),
+        ({"closed": True, "step_age_s": 60.0}, "closed", "Session closed."),
     ],
 )
 def test_each_state_has_its_sentence(change, mode, title):

@@ -386,6 +386,17 @@ def test_a_probe_that_fails_leaves_nothing_behind(net):
     nbv.watch(net).close()
 
 
+def test_a_widget_says_that_its_session_was_closed(net):
+    session = nbv.watch(net)
+    widgets = [nbv.ActivationBrowser(session), nbv.LiveLossPlot(session)]
+    session.close()
+    for widget in widgets:
+        assert widget.state["chip"]["mode"] == "closed"
+        assert widget.state["status"]["title"] == "Session closed."
+        assert widget.state["status"]["code_line"] == "session = nbv.watch(model)"
+        widget.close()
+
+
 def test_a_closed_session_is_refused(net):
     session = nbv.watch(net)
     session.close()

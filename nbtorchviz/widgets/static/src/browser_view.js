@@ -137,7 +137,7 @@ export function render({ model, el }) {
     asked = false;
     if (!link.isVisible() || !root.isConnected) return; // becoming visible asks again
     const state = model.get("state") || {}, gone = link.kernelGone();
-    const grey = Boolean(state.status && state.status.code === "model_gone");
+    const grey = Boolean(state.status && state.status.level === "gone");
     const mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
     scene = kept.look({
       pick, rows: model.get("layers") || [], state, lock, counts, grey, compact, narrow, tight: narrow || compact || middling, mapped: mapped || pick.colormap !== FIRST.colormap, gone, cross, skew,

@@ -1,7 +1,7 @@
 // What stands in the place of pictures while there are none, and above them when they are no longer live.
 
 import { KEYS, h } from "./dom.js";
-import { worded } from "./map_status.js";
+import { isAbove, worded } from "./map_status.js";
 
 const QUIET = new Set(["waiting", "paused", "evaluating", "stale", "one_way"]); // the chip says it; maps stay as they are
 
@@ -44,7 +44,7 @@ export function statusOf(view) {
     }
     const last = kept.length ? kept[kept.length - 1] : frame.header.step;
     const lost = gone ? { level: "gone", title: "Kernel gone.", lines: [`All but Method still answers, on maps of ${kept.length > 1 ? `steps ${kept[0]} to ${last}` : `step ${last}`}.`] } : null;
-    const above = compact && shared && ["fault", "model_gone", "run_failed"].includes(shared.code); // the cockpit's first line says it
+    const above = compact && shared && isAbove(shared);
     const said = lost || own || (above ? null : shared);
     show(banner, said && said.title !== dismissed ? said : null);
     show(board, null);

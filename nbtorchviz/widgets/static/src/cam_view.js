@@ -95,7 +95,7 @@ export function render({ model, el }) {
       held: pick.step !== null, newest: newest ? newest.header.step : 0, live: !gone && (mode === "live" || mode === "background"),
       besides: besides && frame && besides.frame.rows.length === frame.rows.length ? besides : null,
       kept: [...new Set([...(gone ? [] : cam.steps || []), ...tape.steps()])].sort((a, b) => a - b),
-      grey: Boolean(state.status && state.status.code === "model_gone"), dpr: window.devicePixelRatio || 1,
+      grey: Boolean(state.status && state.status.level === "gone"), dpr: window.devicePixelRatio || 1,
     };
     if (!compact) head.paint(scene);
     status.paint(scene);

@@ -3,6 +3,7 @@
 import { chipOf } from "./chip.js";
 import { KEYS, h } from "./dom.js";
 import { connect } from "./link.js";
+import { isAbove } from "./map_status.js";
 import { watchTheme } from "./theme.js";
 
 export function render({ model, el }) {
@@ -45,7 +46,7 @@ export function render({ model, el }) {
     }
     const said = state.status;
     const actions = (said && said.actions) || [];
-    status.hidden = gone || !said || !["model_gone", "fault", "run_failed"].includes(said.code);
+    status.hidden = gone || !said || !isAbove(said);
     if (!status.hidden && status.dataset.key !== said.title) {
       status.dataset.key = said.title;
       status.className = `nbtv-cockpit-status nbtv-${said.level}`;

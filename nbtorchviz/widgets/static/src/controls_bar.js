@@ -3,8 +3,8 @@
 import { KEYS, h, taken } from "./dom.js";
 import { wholeOf } from "./controls_words.js";
 
-const LOUD = new Set(["model_gone", "run_failed", "forward_failed", "one_way"]); // said in place of the state
-const WHY = { model_gone: "", one_way: "To steer while training:" }; // their other words are about pictures
+const LOUD = new Set(["model_gone", "closed", "run_failed", "forward_failed", "one_way"]); // said in place of the state
+const WHY = { model_gone: "", closed: "", one_way: "To steer while training:" }; // their other words are about pictures
 
 /** A button that stays focusable while it cannot be used, and then says why: {el, set(reason)}. */
 export function buttonOf(name, pressed, refused) {

@@ -19,7 +19,7 @@ import { openAtFirst, rowsOf, visible, weighted } from "./gradient_rows.js";
 import { ROW_PX, treeOf } from "./gradient_tree.js";
 import { METRICS, cellWords, healthyWords, metricWords, rowWords, totalWords } from "./gradient_words.js";
 import { connect } from "./link.js";
-import { statusOf, worded } from "./map_status.js";
+import { isAbove, statusOf, worded } from "./map_status.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { watchTheme } from "./theme.js";
 
@@ -178,7 +178,7 @@ export function render({ model, el }) {
     const scene = {
       state, gone, packet, rows, column, held, pick, skew, narrow, middling, compact, chosen, mode, query, flags: flagsOf(state), marked: markedBy((state.gradients || {}).findings || []),
       allRows, wanted, palette, hovered, pointed, leaves: leavesOf(), slots: pick.view === "time" && !isHeat(pick) ? picks() : [], over: hovered && allRows.find(({ id }) => id === hovered),
-      grey: Boolean(state.status && state.status.code === "model_gone"), live: !gone && (mode === "live" || mode === "background"),
+      grey: Boolean(state.status && state.status.level === "gone"), live: !gone && (mode === "live" || mode === "background"),
     };
     scene.mapped = pick.view === "maps" && some ? maps.header() || { step: packet.steps[column], kept_steps: [] } : null;
     scene.now = scene.mapped && scene.mapped.step ? scene.mapped : { step: some ? packet.steps[column] : 0, ...(some ? packet.header : {}), step: some ? packet.steps[column] : 0 };
@@ -219,7 +219,7 @@ export function render({ model, el }) {
   function paintStatus({ gone, state, column }, some) {
     const said = gone ? { code: "kernel_gone", level: "gone", title: "Kernel gone.", lines: [some ? `All views still answer, on what was sent up to step ${packet.steps[packet.columns - 1]}.` : ""], actions: [] } : state.status;
     const waiting = !some && (!said || said.code === "waiting"); // said here, not by the shared board
-    const above = compact && said && some && ["fault", "model_gone", "run_failed"].includes(said.code); // the cockpit's first line says it
+    const above = compact && said && some && isAbove(said);
     const quiet = said && said.code === "one_way"; // the chip says more; a banner would cover rows as long as it lasts
     oneWay = quiet ? `${said.title} Views, layers and steps answer now.` : "";
     const shown = !said || quiet || above ? null : { ...said, lines: (said.lines || []).map((text) => text.replace(/^Below is/, "This is")) };

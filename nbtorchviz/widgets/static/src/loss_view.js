@@ -7,6 +7,7 @@ import { duration } from "./loss_dom.js";
 import { plotArea } from "./loss_plot.js";
 import { describe, noteOf, sceneOf } from "./loss_scene.js";
 import { controls, legend } from "./loss_table.js";
+import { worded } from "./map_status.js";
 import { decode } from "./packet.js";
 import { watchTheme } from "./theme.js";
 
@@ -176,12 +177,12 @@ export function render({ model, el }) {
     const title = said.code === "one_way"
       ? `One-way: the curve grows at most once a second${scene && !scene.complete ? "; Smoothing answers when the cell ends" : ""}.`
       : said.title;
-    const lines = said.code === "model_gone" || said.code === "one_way" ? [] : said.lines || [];
+    const lines = said.level === "gone" || said.code === "one_way" ? [] : said.lines || [];
     const key = JSON.stringify([title, lines, said.actions]);
     if (status.dataset.key === key) return;
     status.dataset.key = key;
     status.className = `l-status l-${said.level || "info"}`;
-    status.replaceChildren(h("b", {}, title), ...lines.map((line) => h("span", {}, ` ${line}`)),
+    status.replaceChildren(h("b", {}, title), ...lines.map((line) => h("span", {}, " ", ...worded(line))),
       ...(said.actions || []).map((a) => h("button", { type: "button", ...KEYS, onclick: () => link.action(a.id) }, a.label)));
   }
 

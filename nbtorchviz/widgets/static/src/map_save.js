@@ -28,7 +28,7 @@ export function pictureOf(scene, parts, root) {
   const place = (canvas, x, y) => context.drawImage(canvas, Math.round(x * dpr) / dpr, Math.round(y * dpr) / dpr, canvas.width / dpr, canvas.height / dpr);
   write(`${scene.state.model || ""} ${header.layer} (${header.type}, ${times(header.shape)}), ${header.show}`, 16, 24, "fg", "600 13px");
   const of = scene.pick.normalize === "layer" ? "one scale" : "own scale";
-  write(`step ${header.step}, ${header.phase}, ${header.sample_word || "sample"} ${header.sample}; ${scene.colormap}, ${of}${scene.grey ? "; model gone" : ""}`, 16, 24 + LINE, "quiet");
+  write(`step ${header.step}, ${header.phase}, ${header.sample_word || "sample"} ${header.sample}; ${scene.colormap}, ${of}${scene.grey ? `; ${scene.state.chip.mode}` : ""}`, 16, 24 + LINE, "quiet");
   let top = 24 + 2 * LINE;
   if (parts.canvas) {
     const cut = Math.round(Math.min(parts.tall * dpr, parts.canvas.height));

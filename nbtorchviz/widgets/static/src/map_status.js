@@ -9,6 +9,9 @@ export function worded(text) {
   return text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 }
 
+/** Whether a cockpit's first line says it, and no part of it need say it again. */
+export const isAbove = ({ code }) => /^(closed|fault|model|run)/.test(code);
+
 /** Make line, banner and board; `view.act(id)` hears the buttons. */
 export function statusOf(view) {
   const line = h("div", { class: "nbtv-line" });
