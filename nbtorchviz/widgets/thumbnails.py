@@ -1,5 +1,6 @@
 """Small pictures of many layers, for the tree and for sliders in hosts that only listen."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -82,12 +83,17 @@ def _thumbnail(event: LayerCaptured) -> tuple[dict[str, Any], list[NDArray[np.ui
 
 
 def _shrink(planes: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Pool planes to at most ``side`` pixels; a long strip is cut into rows first."""
+    """Pool planes to at most ``side`` pixels; a long strip is cut into rows."""
     count, height, width = planes.shape
     if height == 1 and width > side:
-        columns = int(np.ceil(np.sqrt(width)))
-        padded = np.full((count, columns * -(-width // columns)), np.nan, np.float32)
-        padded[:, :width] = planes[:, 0]
-        planes = padded.reshape(count, -1, columns)
+        columns = min(side, math.isqrt(width))
+        rows = min(side, width // columns)
+        # Means of runs that are as long as each other or one longer: no cell is left without a
+        # value, which would be drawn as NaN.
+        begins = np.arange(rows * columns) * width // (rows * columns)
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = np.add.reduceat(planes[:, 0], begins, axis=1)
+        lengths = np.diff(begins, append=width).astype(np.float32)
+        return (sums / lengths).reshape(count, rows, columns)
     factor = -(-max(planes.shape[1:]) // side)
     return pool(planes, factor)
