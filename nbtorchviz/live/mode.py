@@ -21,7 +21,7 @@ class ModeReport:
     """A mode with its reason."""
 
     mode: str
-    """``"live"``, ``"background"``, ``"one-way"``, ``"waiting"`` or ``"script"``."""
+    """``"live"``, ``"background"``, ``"one-way"``, ``"waiting"``, ``"idle"`` or ``"script"``."""
     reason: str
     """The first sentence says why; more may say what works and what does not."""
     remedy: str = ""
@@ -98,7 +98,7 @@ def report(host: HostFacts, facts: ModeFacts) -> ModeReport:
         )
     if facts.running:
         return ModeReport("waiting", "Waiting for the browser's first answer during this run.")
-    return ModeReport("waiting", "No training runs; controls work.")
+    return ModeReport("idle", "No training runs; controls work.")
 
 
 def no_view_text(host: HostFacts, facts: ModeFacts) -> str:

@@ -110,7 +110,7 @@ class Logbook:
             "epoch": self.epoch,
             "elapsed_s": self.elapsed_s,
             "chip": {
-                "mode": "idle" if self.step and mode.mode == "waiting" else mode.mode,
+                "mode": mode.mode if self.step or mode.mode != "idle" else "waiting",
                 "latency_ms": None if latency_s is None else round(1000 * latency_s),
                 "cost": None,
                 "why": mode.reason,

@@ -94,6 +94,7 @@ def _shrink(planes: NDArray[np.float32], side: int) -> NDArray[np.float32]:
         with np.errstate(invalid="ignore", over="ignore"):
             sums = np.add.reduceat(planes[:, 0], begins, axis=1)
         lengths = np.diff(begins, append=width).astype(np.float32)
-        return (sums / lengths).reshape(count, rows, columns)
+        means: NDArray[np.float32] = (sums / lengths).reshape(count, rows, columns)
+        return means
     factor = -(-max(planes.shape[1:]) // side)
     return pool(planes, factor)

@@ -18,14 +18,14 @@ OVERDUE = ModeFacts(running=True, view_open=True, waiting_for_s=2.0)
     ("host", "facts", "mode"),
     [
         (HostFacts(), ModeFacts(running=True, background=True), "script"),
-        (LAB, ModeFacts(), "waiting"),
+        (LAB, ModeFacts(), "idle"),
         (LAB, ModeFacts(running=True, view_open=True, waiting_for_s=1.9), "waiting"),
         (LAB, ModeFacts(running=True, view_open=True, acks_during_run=1), "live"),
         (LAB, ModeFacts(running=True, acks_during_run=1, waiting_for_s=60), "live"),
-        (LAB, ModeFacts(acks_during_run=1), "waiting"),
+        (LAB, ModeFacts(acks_during_run=1), "idle"),
         (LAB, OVERDUE, "one-way"),
         (LAB, ModeFacts(running=True, view_open=False, waiting_for_s=60), "waiting"),
-        (LAB, ModeFacts(running=False, view_open=True, waiting_for_s=60), "waiting"),
+        (LAB, ModeFacts(running=False, view_open=True, waiting_for_s=60), "idle"),
         (OLD, OVERDUE, "one-way"),
         (OLD, ModeFacts(running=True, background=True), "background"),
         (OLD, ModeFacts(running=True, acks_during_run=3), "live"),  # observed beats versions

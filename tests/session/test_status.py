@@ -55,6 +55,11 @@ def test_training_that_is_seen_live_needs_no_words():
             "Model gone. A new Net has taken its place.",
         ),
         ({"gone": True}, "model gone", "Model gone."),
+        (
+            {"mode": "idle", "forward_age_s": None, "step_age_s": None},
+            "waiting",
+            "Waiting for the first step of Net.",
+        ),
         ({"closed": True}, "closed", "Session closed."),
         ({"closed": True, "step_age_s": 60.0}, "closed", "Session closed."),
     ],
