@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from nbtorchviz.capture.layers import Entry, Tree, blocks_of, join_key
+from nbtorchviz.capture.layers import Entry, Tree, blocks_of, join_key, type_name
+from nbtorchviz.capture.layers import detail as module_detail
 from nbtorchviz.capture.leaves import shape_of, tensors_of
 from nbtorchviz.capture.plans import ForwardFailure
 from nbtorchviz.capture.survey import CallRecord
@@ -79,12 +80,13 @@ def explain(
         )
     entry, module, shapes, call = found
     shape = shapes[0] if shapes else None
-    what = f"{entry.type} {_plain(entry.detail)}".strip()
+    # The user may have put another layer in this place since the model was looked through.
+    what = f"{type_name(module)} {_plain(module_detail(module))}".strip()
     got = f": got {_written(shape)}" if shape else ""
     title = f"Forward failed at {entry.name} ({what}{got})."
     before = _before(calls, entry.name)
     detail, remedy = _mismatch(module, shape, before)
-    last = (entry.name, entry.type, _written(shape) if shape else "")
+    last = (entry.name, type_name(module), _written(shape) if shape else "")
     rows = _trail(before, last, fresh=fresh)
     key = join_key(entry.name, call)
     return ForwardFailure(key, message, title, detail, remedy, rows, **position)

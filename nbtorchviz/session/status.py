@@ -140,7 +140,7 @@ def _status(facts: Facts) -> dict[str, Any] | None:
     if facts.gone or facts.successor:
         return _model_gone(facts)
     if facts.closed:
-        lines = ["Below is its last frame, in grey: nothing here is live.", "To go on:"]
+        lines = ["This is its last frame, in grey: nothing here is live.", "To go on:"]
         return _block("closed", "gone", "Session closed.", lines, "session = nbv.watch(model)")
     if facts.failure is not None:
         return _forward_failed(facts.failure)
@@ -161,7 +161,7 @@ def _status(facts: Facts) -> dict[str, Any] | None:
         return _block(
             "waiting",
             "info",
-            f"Waiting for the first step of {facts.model}.",
+            f"Waiting for the {'next' if facts.step else 'first'} step of {facts.model}.",
             [f"{STRANGER}, so its steps do not count.", AGAIN]
             if facts.strangers
             else ["Run your training loop in the next cell; nothing in it has to change."],
@@ -188,7 +188,7 @@ def _status(facts: Facts) -> dict[str, Any] | None:
 
 
 def _model_gone(facts: Facts) -> dict[str, Any]:
-    lines = [f"Below is the last frame of the old {facts.model}, in grey: nothing here is live."]
+    lines = [f"This is the last frame of the old {facts.model}, in grey: nothing here is live."]
     if facts.successor is None:
         return _block("model_gone", "gone", "Model gone.", lines)
     block = _block(

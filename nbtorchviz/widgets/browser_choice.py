@@ -148,7 +148,7 @@ class Choice:
         if not pinned:
             session.recorder.unpin()
         with self._lock:
-            self.pick = replace(self.pick, pinned=pinned, step=None)
+            self.pick = replace(self.pick, pinned=pinned, step=None, hold=False)
             session.recorder.looks.set(self._owner, self.pick.look, urgent=True)
             self._show_kept()
         _probe_soon(session)

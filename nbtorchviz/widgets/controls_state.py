@@ -28,6 +28,7 @@ _ENDINGS = {
     "interrupted": "was interrupted after",
 }
 GONE = "the model is gone"
+CLOSED = "the session is closed"
 DEAF = "this host reads controls only when the cell ends"
 
 
@@ -87,6 +88,8 @@ def _phase(session: Session, shared: Mapping[str, Any]) -> dict[str, Any]:
     control, gate = shared["control"], session.gate.state
     if session.tap.gone:
         return {"phase": "gone", "title": "Model gone.", "why": ""}
+    if session.closed:
+        return {"phase": "gone", "title": "Session closed.", "why": ""}
     if gate == "stopping":
         return {"phase": "stopping", "title": "Stopping after this step.", "why": ""}
     if gate == "pausing":
@@ -123,7 +126,7 @@ def _can(session: Session, shared: Mapping[str, Any]) -> dict[str, str]:
 
     held = control["state"] == "paused"
     refused = session.gate.refusal("pause")
-    gone = GONE if session.tap.gone else ""
+    gone = CLOSED if session.closed else GONE if session.tap.gone else ""
     deaf = DEAF if control["pause"]["reason"] == DEAF and not held else ""
     pause = reason("pause") or refused
     return {

@@ -75,8 +75,8 @@ def _run_error(session: Session) -> str | None:
 def _control(facts: Facts) -> dict[str, Any]:
     """Say which of Pause, Step and Stop can be pressed, and why not."""
     reason = ""
-    if facts.gone:
-        reason = "the model is gone"
+    if facts.gone or facts.closed:
+        reason = "the session is closed" if facts.closed else "the model is gone"
     elif facts.mode == "one-way":
         reason = "this host reads controls only when the cell ends"
     elif facts.step_age_s is None or (not facts.running and facts.step_age_s > 3):

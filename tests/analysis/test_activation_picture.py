@@ -194,7 +194,8 @@ def test_states_are_words(texts):
 
 def test_model_gone_is_grey(texts):
     def coloured_share(code):
-        status = {"code": code, "level": "gone", "title": "Model gone."}
+        level = "gone" if code == "model_gone" else "error"
+        status = {"code": code, "level": level, "title": "Model gone."}
         state = {**STATE, "chip": {"mode": "model gone"}, "status": status}
         data = activation_picture(*frame(maps() - 0.5, CHW, input=None), state)
         return (np.ptp(np.asarray(opened(data)).astype(int), axis=2) > 40).mean()

@@ -206,3 +206,13 @@ def test_the_layer_that_fits_keeps_what_it_was_made_with(tap_on, desk, layer, sh
     remedy = desk.failures[0].remedy
     assert fits in remedy
     assert eval(remedy.partition("`")[2].rstrip("`."))(torch.randn(shape)).shape[1] == 4
+
+
+def test_a_layer_that_took_the_place_of_another_is_described_as_it_is(tap_on, desk):
+    model = Net(2304)
+    tap_on(model, plan=Plan((Want("fc"),), survey=True))
+    model(torch.randn(2, 1, 8, 8))
+    model.fc = nn.Linear(100, 10)
+    with pytest.raises(RuntimeError):
+        model(torch.randn(2, 1, 8, 8))
+    assert desk.failures[0].title == "Forward failed at fc (Linear 100→10: got 2×2304)."

@@ -93,6 +93,12 @@ test("a share never rounds to all or nothing", () => {
   assert.equal(percent(1), "100 %");
   assert.equal(percent(0), "0 %");
   assert.match(percent(0.99999), /^>/);
+  assert.equal(percent(782 / 784), "99.7 %");
+  assert.equal(percent(0.996), "99.6 %");
+  assert.equal(percent(0.9996), "> 99.9 %");
+  assert.equal(percent(0.004), "0.4 %");
+  assert.equal(percent(0.0004), "< 0.1 %");
+  assert.equal(percent(0.00001, 2), "< 0.01 %");
   assert.match(percent(0.00001), /^</);
   assert.match(percent(0.99999, 1), /^> 99\.9 %$/);
   assert.equal(percent(null), "–");

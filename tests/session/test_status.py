@@ -28,7 +28,7 @@ def test_training_that_is_seen_live_needs_no_words():
     ("change", "mode", "title"),
     [
         (
-            {"forward_age_s": None, "step_age_s": None, "mode": "waiting"},
+            {"forward_age_s": None, "step_age_s": None, "mode": "waiting", "step": 0},
             "waiting",
             "Waiting for the first step of Net.",
         ),
@@ -58,7 +58,7 @@ def test_training_that_is_seen_live_needs_no_words():
         (
             {"mode": "idle", "forward_age_s": None, "step_age_s": None},
             "waiting",
-            "Waiting for the first step of Net.",
+            "Waiting for the next step of Net.",  # a widget that was opened after training
         ),
         ({"closed": True}, "closed", "Session closed."),
         ({"closed": True, "step_age_s": 60.0}, "closed", "Session closed."),

@@ -386,6 +386,23 @@ def test_a_probe_that_fails_leaves_nothing_behind(net):
     nbv.watch(net).close()
 
 
+def test_pin_lets_go_of_what_is_held(net, browse):
+    session = nbv.watch(net, every=1)
+    browser = browse(session, layer="input")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(2):
+        net(torch.zeros(4, 1, 4, 4)).square().mean().backward()
+        optimizer.step()
+    session.flush()
+    view = View(browser)
+    view.intent("hold", True)
+    view.intent("step", 1)
+    view.intent("pin", True)
+    assert not browser._choice.pick.hold
+    assert browser._choice.pick.step is None
+    assert browser.frame is not None
+
+
 def test_a_widget_says_that_its_session_was_closed(net):
     session = nbv.watch(net)
     widgets = [nbv.ActivationBrowser(session), nbv.LiveLossPlot(session)]

@@ -36,7 +36,10 @@ export function render({ model, el }) {
   const view = {
     ask, choose,
     act: (id) => link.action(id),
-    pin: (on) => link.intent("pin", on),
+    pin(on) {
+      if (pick.hold || pick.step !== null) choose({ hold: false, step: null }); // of the other input
+      link.intent("pin", on);
+    },
     point(row, col) {
       const at = scene && planeIn(scene);
       if (at && at.fold) return choose({ channel: scene.frame.header.first + Math.min(at.count - 1, row * at.fold + col) });

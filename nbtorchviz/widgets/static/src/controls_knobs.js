@@ -113,7 +113,7 @@ export function knobsOf(view, memory) {
       if (fields.children[at] !== field.el) fields.insertBefore(field.el, fields.children[at] || null);
       field.paint(row, waiting.get(place) || "", controls.phase, reason);
     });
-    none.hidden = (controls.settings || []).length > 0;
+    none.hidden = (controls.settings || []).length > 0 || controls.phase === "gone";
   }
 
   function paintFreeze(controls, vocabulary, reason) {

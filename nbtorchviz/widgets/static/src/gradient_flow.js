@@ -163,7 +163,7 @@ function words(ctx, shown, place, plot, y, palette) {
     if (shown.out) {
       const said = short(main), taken = [x, ...(drawable(ring) ? [place(ring)] : []), ...(shown.band.count ? [place(shown.band.low), place(shown.band.high)] : [])];
       const right = Math.max(...taken) + 10, fits = right < plot[1] - 44;
-      halo(ctx, said, fits ? right : Math.min(...taken) - 10, y, color, palette.bg, fits ? "left" : "right");
+      halo(ctx, said, fits ? right : Math.max(plot[0] + 40, Math.min(...taken) - 10), y, color, palette.bg, fits ? "left" : "right");
     }
   }
   const bad = [main, ring].find((v) => v === BROKEN || v === Infinity);

@@ -63,7 +63,7 @@ export function footOf(view) {
     steps = mapped ? mapped.kept_steps || [] : packet ? packet.told : [];
     rows = scene.rows.filter(({ kind }) => kind !== "parameter");
     const at = Math.max(0, columnAt(steps, scene.now.step)), some = steps.length > 0, now = mapped ? scene.now.step : some ? steps[at] : 0;
-    const edge = !some ? "not run yet" : held ? "held" : live ? (narrow || compact ? "live" : "live edge") : "newest";
+    const edge = !some ? (scene.state.step ? "no picture" : "not run yet") : held ? "held" : live ? (narrow || compact ? "live" : "live edge") : "newest";
     step.set(Math.max(0, at), Math.max(0, steps.length - 1), step.out.textContent);
     const key = [steps.length, now, edge, narrow].join();
     if (step.out.dataset.key !== key) {

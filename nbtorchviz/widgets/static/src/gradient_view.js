@@ -222,7 +222,7 @@ export function render({ model, el }) {
     const above = compact && said && some && isAbove(said);
     const quiet = said && said.code === "one_way"; // the chip says more; a banner would cover rows as long as it lasts
     oneWay = quiet ? `${said.title} Views, layers and steps answer now.` : "";
-    const shown = !said || quiet || above ? null : { ...said, lines: (said.lines || []).map((text) => text.replace(/^Below is/, "This is")) };
+    const shown = !said || quiet || above ? null : said;
     status.paint({ gone: false, frame: some || waiting ? { header: { step: some ? packet.steps[column] : 0 } } : null, state: { ...state, status: shown }, header: null, rows: [], pick: { layer: "" } }, "");
     wait.hidden = !waiting;
     if (waiting) {

@@ -295,11 +295,11 @@ function endNames(ctx, scene, scales, seen, palette, compact) {
     const room = ctx.total - box.right - 10;
     const value = item.line.latest[1];
     ctx.font = `600 12px ${ctx.family}`;
-    const wide = (words) => ctx.measureText(words).width > room;
+    const fits = (words) => ctx.measureText(words).width <= room;
+    const told = (digits) => `${item.label} ${value.toFixed ? value.toFixed(Math.abs(value) < 1e3 ? digits : 0) : value}`;
     // A number is left out whole rather than cut: "1.…" reads as another one.
-    const told = typeof value === "number" ? [4, 2].map((digits) => value.toFixed(Math.abs(value) < 1e3 ? digits : 0)) : [value];
-    let words = (compact ? told.map((number) => `${item.label} ${number}`) : []).find((found) => !wide(found)) || item.label;
-    while (words.length > 2 && wide(words)) words = `${words.slice(0, -2)}…`;
+    let words = (compact && [4, 2].map(told).find(fits)) || item.label;
+    while (words.length > 2 && !fits(words)) words = `${words.slice(0, -2)}…`;
     text(ctx, words, box.right + 9, places[i], color, { size: 12, bold: true });
     if (!item.val) dot(ctx, Math.min(x, box.right), y, 3.25, color);
     const far = x < box.right - 20;

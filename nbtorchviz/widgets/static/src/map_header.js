@@ -31,7 +31,7 @@ export function headerOf(view) {
     chip.update(state, scene.gone);
     hold.setAttribute("aria-pressed", String(scene.pick.hold || scene.pick.step !== null));
     save.disabled = !frame;
-    hold.disabled = !frame || scene.gone;
+    hold.disabled = (!frame && hold.ariaPressed !== "true") || scene.gone;
     if (!frame) {
       const leaves = scene.rows.filter(({ block, type }) => !block && type !== "input").length, blocks = scene.rows.filter(({ block }) => block).length;
       named(header && header.message ? scene.pick.layer : state.model || "");

@@ -125,13 +125,13 @@ export function axisText(values) {
 
 export const times = (shape) => (shape && shape.length ? shape.join("×") : "");
 
-/** A share as words that never round to a lie: "> 99.9 %", "85 %". */
+/** A share as words that never round to a lie: "85 %", "99.7 %", "> 99.9 %". */
 export function percent(share, digits = 0) {
   if (share == null || Number.isNaN(share)) return "–";
-  const edge = 0.5 * 10 ** -(digits + 2);
-  if (share < 1 && share > 1 - edge) return `> ${(100 - 10 ** -(digits || 1)).toFixed(digits || 1)} %`;
-  if (share > 0 && share < edge) return `< ${(10 ** -(digits || 1)).toFixed(digits || 1)} %`;
-  return `${(100 * share).toFixed(digits)} %`;
+  const edge = 0.5 * 10 ** -(digits + 2), low = share > 0 && share < edge, high = share < 1 && share > 1 - edge;
+  if (!low && !high) return `${(100 * share).toFixed(digits)} %`;
+  if (!digits) return percent(share, 1); // 99.7 % rather than "nearly 100 %"
+  return low ? `< ${10 ** -digits} %` : `> ${100 - 10 ** -digits} %`;
 }
 
 /** "0.4 s ago", "14 s ago", "3 min ago". */
