@@ -18,6 +18,16 @@ FEWEST_STEPS = 20
 """Fewer steps than this say nothing about learning."""
 
 
+def learnt_at(first: float, guessing: float | None) -> float:
+    """Return the loss at which a batch counts as learnt.
+
+    Args:
+        first: loss before the first step, which a bad start makes as high as one likes.
+        guessing: loss of the best answer that does not look at the input; None: not known.
+    """
+    return LEARNT * (first if guessing is None else min(first, guessing))
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """How the loss of one batch went."""
@@ -26,15 +36,18 @@ class Fit:
     """The first one before any step."""
     learning_rate: float
     guessing: float | None
-    """Loss of guessing by the labels' own frequency; None where that means nothing."""
+    """Loss of the best answer that does not look at the input: the labels' own frequency, the mean
+    target. None where that means nothing."""
     ended: str = "steps"
     """What ended it: ``"steps"`` or ``"time"``."""
+    of_mean: bool = False
+    """Whether that answer is the mean target."""
 
     @property
     def learnt(self) -> bool:
         """Whether the batch was learnt by heart."""
         finite = [loss for loss in self.losses if math.isfinite(loss)]
-        return bool(finite) and min(finite) <= LEARNT * self.losses[0]
+        return bool(finite) and min(finite) <= learnt_at(self.losses[0], self.guessing)
 
 
 def fit_verdict(fit: Fit) -> Row:
@@ -57,7 +70,13 @@ def fit_verdict(fit: Fit) -> Row:
     falls = lately > 0 and lately >= FALLING * (losses[0] - reached)
     if falls and fit.ended == "time":
         return Row(check, "ok", f"Being learnt: loss {told}, falling when the time was up.")
-    if fit.guessing is not None and reached >= GUESSING * fit.guessing:
+    if fit.guessing is not None and fit.of_mean and reached >= GUESSING * fit.guessing:
+        text = f"loss {told}; the mean target as the answer to everything gives {fit.guessing:.3g}"
+        if not falls:
+            return Row(check, "problem", f"Not learnt: {text}.")
+        more = "It still falls: standardised targets would be reached sooner."
+        return Row(check, "warning", f"Not learnt so far: {text}. {more}")
+    if fit.guessing is not None and not fit.of_mean and reached >= GUESSING * fit.guessing:
         return Row(
             check,
             "problem",

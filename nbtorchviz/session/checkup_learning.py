@@ -6,12 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nbtorchviz.analysis.checkup_fit import LEARNT, Fit, fit_verdict
+from nbtorchviz.analysis.checkup_fit import Fit, fit_verdict, learnt_at
 from nbtorchviz.analysis.checkup_report import Row
 from nbtorchviz.session.checkup_bench import Bench
 from nbtorchviz.session.checkup_gradients import gradients
 from nbtorchviz.session.checkup_labels import without_loss
-from nbtorchviz.session.checkup_loss import guessing_loss
+from nbtorchviz.session.checkup_loss import guessing_loss, is_squared
 from nbtorchviz.session.knob_layers import dropout_places
 
 RATES = (3e-3, 3e-4)
@@ -59,7 +59,7 @@ def _learn(
             losses.append(float(loss.detach()))
         return loss
 
-    ended = "steps"
+    ended, guessing = "steps", guessing_loss(bench.criterion, bench.batch.labels)
     for _ in range(most_steps + 1):
         count = len(losses)
         found = gradients(total, learning)
@@ -68,7 +68,7 @@ def _learn(
         del losses[count + 1 :]  # a reentrant checkpoint was run twice
         if found is None:
             raise ValueError("the loss does not depend on a parameter that learns")
-        if not math.isfinite(losses[-1]) or losses[-1] <= LEARNT * losses[0]:
+        if not math.isfinite(losses[-1]) or losses[-1] <= learnt_at(losses[0], guessing):
             break
         if clock() >= deadline:
             ended = "time"
@@ -76,4 +76,4 @@ def _learn(
         for parameter, gradient in zip(learning, found, strict=True):
             parameter.grad = gradient
         optimizer.step()
-    return Fit(tuple(losses), rate, guessing_loss(bench.criterion, bench.batch.labels), ended)
+    return Fit(tuple(losses), rate, guessing, ended, is_squared(bench.criterion))

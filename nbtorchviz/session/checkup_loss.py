@@ -12,6 +12,7 @@ from nbtorchviz.capture.leaves import leaves, shape_of
 
 Criterion = Callable[..., Any]
 _CROSS_ENTROPY = frozenset({"CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss"})
+_SQUARED = frozenset({"MSELoss", "mse_loss"})
 _BINARY = frozenset(
     {
         *("BCEWithLogitsLoss", "binary_cross_entropy_with_logits"),
@@ -93,6 +94,11 @@ def uses_classes(criterion: Criterion | None, labels: object) -> bool:
     return name_of(criterion) in _CROSS_ENTROPY and are_classes(labels)
 
 
+def is_squared(criterion: Criterion | None) -> bool:
+    """Whether the loss is a mean squared error."""
+    return name_of(criterion) in _SQUARED
+
+
 def expected_first(
     criterion: Criterion | None, classes: int | None, labels: object
 ) -> tuple[float, str] | None:
@@ -107,7 +113,13 @@ def expected_first(
 
 
 def guessing_loss(criterion: Criterion | None, labels: object) -> float | None:
-    """Return the loss of guessing by the labels' own frequency: their entropy, in nats."""
+    """Return the loss of the best answer that does not look at the input.
+
+    Of class indices that is their entropy, in nats; for a mean squared error the targets' variance
+    at each place. None: not known, or zero.
+    """
+    if isinstance(labels, Tensor) and is_squared(criterion):
+        return _variance(labels) if getattr(criterion, "reduction", "mean") == "mean" else None
     if not uses_classes(criterion, labels) or not isinstance(labels, Tensor):
         return None
     if getattr(criterion, "weight", None) is not None:
@@ -119,6 +131,13 @@ def guessing_loss(criterion: Criterion | None, labels: object) -> float | None:
     share = counts / counts.sum()
     entropy = float(-(share * share.log()).sum())
     return entropy if entropy > 0 else None
+
+
+def _variance(targets: Tensor) -> float | None:
+    if not targets.ndim or len(targets) < 2:
+        return None
+    spread = float(targets.detach().double().var(0, correction=0).mean())
+    return spread if math.isfinite(spread) and spread > 0 else None
 
 
 def projection(output: object) -> Tensor | None:

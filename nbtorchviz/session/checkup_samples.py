@@ -75,14 +75,27 @@ def check_mixing(bench: Bench) -> Row:
             reach[sample] = 0
             if float(reach.max()) > MIXED * own:
                 others = f"sample {int(reach.argmax())}"
-                return mixing_verdict(sample, others, float(reach.max()), count)
+                return _mixed(bench, sample, others, float(reach.max()))
             continue
         change = _by_exchange(bench, twin, root, sample, axis)
         if change is None:
             return Row(check, "not checked", "all samples of the batch are the same.")
         if change > CHANGED:
-            return mixing_verdict(sample, "other samples", change, count)
+            return _mixed(bench, sample, "other samples", change)
     return mixing_verdict(0, "", 0.0, count)
+
+
+def _mixed(bench: Bench, sample: int, others: str, change: float) -> Row:
+    """Judge samples that do not stay apart, unless an input says which of them are connected."""
+    count, tensors = bench.root.size or 0, [tensor for _, tensor in bench.batch.tensors()]
+    for tensor in tensors[1:]:
+        edges = not tensor.is_floating_point() and tensor.ndim == 2 and len(tensor) == 2
+        if tensor.layout is not torch.strided or edges or shape_of(tensor) == (count, count):
+            reason = (
+                f"an input {shape_of(tensor)} connects the samples, as the edges of a graph do."
+            )
+            return Row("samples apart", "not checked", reason)
+    return mixing_verdict(sample, others, change, count)
 
 
 def _compares(bench: Bench, twin: nn.Module, root: RootBatch, output: Tensor | None) -> bool:

@@ -1,4 +1,4 @@
-"""Inputs given together, comparisons of samples, single samples, and an optimizer that is gone."""
+"""Inputs given together, comparisons of samples, single samples, and what counts as learnt."""
 
 import gc
 
@@ -95,3 +95,51 @@ def test_an_optimizer_that_is_gone_is_told_from_none():
     session = nbv.watch(another)
     assert "no optimizer was given" in session.checkup(batch)["optimizer"].sentence
     session.close()
+
+
+def test_a_high_start_does_not_make_learnt_what_the_mean_target_beats():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 1))
+    targets = 5 + 0.5 * torch.randn(64, 1)
+    inputs = torch.ones(64, 8) + 1e-3 * torch.randn(64, 8)
+    row = checkup(model, (inputs, targets), criterion=nn.MSELoss())["one batch"]
+    assert row.verdict in ("warning", "problem")
+    assert f"gives {targets.var(correction=0):.3g}" in row.sentence
+
+
+def test_a_high_start_does_not_make_learnt_what_guessing_beats():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 5))
+    model[2].bias.data[0] = 30.0
+    labels = torch.randint(0, 5, (64,))
+    row = checkup(model, (1e-4 * torch.randn(64, 8), labels))["one batch"]
+    assert not row.sentence.startswith("Learnt by heart")
+
+
+def test_a_sound_regression_is_learnt():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 1))
+    inputs = torch.randn(32, 8)
+    row = checkup(model, (inputs, inputs[:, :1].sin()), criterion=nn.MSELoss())["one batch"]
+    assert row.sentence.startswith("Learnt by heart")
+
+
+class Graph(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, x, edges):
+        if edges.is_floating_point():
+            return self.head(x + edges @ x)
+        begin, end = edges
+        return self.head(x + torch.zeros_like(x).index_add(0, end, x[begin]))
+
+
+@pytest.mark.parametrize("edges", [torch.randint(30, (2, 80)), torch.rand(30, 30)])
+def test_the_nodes_of_a_graph_may_depend_on_each_other(edges):
+    row = checkup(Graph(), {"x": torch.randn(30, 3), "edges": edges})["samples apart"]
+    assert row.answer == (
+        f"not checked: an input {tuple(edges.shape)} connects the samples, as the edges of a graph "
+        "do."
+    )
