@@ -200,7 +200,11 @@ class Breakpoints:
                     "for a number that you log under that name."
                 )
             if seen.of_layer and seen.name and not is_pattern(seen.name):
-                self._facts.find(seen.name)
+                if self._facts.find(seen.name) == "input":
+                    raise ConditionError(
+                        f"{seen.text} is not known: no statistics are taken of the model's input. "
+                        "Log a number of it, session.log(largest=x.max()), and ask for that."
+                    )
             elif seen.pattern and not matching(seen.name, layers):
                 wider = f"*{seen.name.strip('*')}*"
                 count = len(matching(wider, layers))

@@ -140,8 +140,13 @@ _HINT = (
     "watch(model, criterion=your_loss_module) lets the operation be named."
 )
 _UNREPEATED = (
-    "Running the batch again stayed finite: it may come from an earlier micro-batch, from random "
-    "numbers of another device, or from data that the model draws itself."
+    "Running the batch again stayed finite: it may come from an earlier forward of this step, from "
+    "a gradient hook or code between backward() and step(), from random numbers of another device, "
+    "or from data that the model draws itself."
+)
+_WITHIN = (
+    "An earlier forward of this step used finite ones: its loss or its gradients made them. An "
+    "optimizer with a closure, such as LBFGS, runs several forwards in a step."
 )
 
 
@@ -152,7 +157,9 @@ def _parameter(record: Record, root: nn.Module, blank: NonFiniteReport) -> NonFi
             continue
         nan, infinite = bad_in(tensor)
         note: tuple[str, ...] = ()
-        if record.checked_before:
+        if record.earlier is not None and record.earlier.step == record.step:
+            note = (_WITHIN,)
+        elif record.checked_before:
             note = (
                 "The gradients of the step before were finite: the update itself made it, so the "
                 "learning rate is too high or somebody wrote to the weights.",

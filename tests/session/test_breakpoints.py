@@ -235,6 +235,7 @@ def test_a_function_that_asks_for_what_does_not_exist_is_told_so(ask, message):
         ("grad_norm(q*) > 1", ConditionError, "None is alike. .6 layers"),
         ("finding(dead_relu, conv9)", LayerNotFoundError, "No layer 'conv9'"),
         ("not finding(dead_relu, conv9.weight)", LayerNotFoundError, "conv9"),
+        ("max(input) > 5", ConditionError, "no statistics are taken of the model's input"),
         ("finding(dead_rel)", ConditionError, "no finding 'dead_rel'. Nearest: 'dead_relu'"),
         ("loss >", ConditionError, "no condition"),
         (5, TypeError, "got int"),

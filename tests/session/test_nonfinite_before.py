@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import nbtorchviz as nbv
 from nbtorchviz.capture import nonfinite_trace
 from nbtorchviz.errors import NonFiniteError
 from tests.session.nonfinite_cases import caught
@@ -185,3 +186,26 @@ def test_all_of_it_is_bounded(guard):
     pieces = [*report.before, report.after]
     assert sum(piece.values.nbytes for piece in pieces) <= 4 * 4 * 4096
     assert all(piece.values.size for piece in pieces)
+
+
+def test_a_closure_that_made_the_weights_nan_is_not_laid_to_the_learning_rate():
+    torch.manual_seed(0)
+    model, inputs = nn.Linear(4, 1), torch.randn(8, 4)
+    optimizer = torch.optim.LBFGS(model.parameters())
+    session = nbv.watch(model, optimizer)
+    session.on_nonfinite("tell", every_step=True)
+    for step in range(3):
+
+        def closure(step=step):
+            optimizer.zero_grad()
+            output = model(inputs)
+            loss = (output * 0).abs().sqrt().sum() if step == 2 else output.square().mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+    session.flush()
+    text = session.first_nonfinite.text
+    assert "An earlier forward of this step used finite ones" in text
+    assert "the learning rate is too high" not in text
+    session.close()

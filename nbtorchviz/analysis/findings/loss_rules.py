@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 from nbtorchviz.analysis.curves import split_name
@@ -33,6 +34,9 @@ GAINED = 0.5
 FELL_BACK = 0.9
 """Share of what was gained that is lost again."""
 FELL_BACK_NO_MORE = 0.5
+CLEAR = 6.0
+"""Times the scatter of the first values that a loss of both signs must have gained, before "fell
+back" can be said: the level of a policy's loss, or of noise, says nothing by itself. Our choice."""
 
 
 def is_loss(name: str) -> bool:
@@ -61,13 +65,20 @@ class LossHistory:
     best: float = math.nan
     """The lowest."""
     now: float = math.nan
+    scatter: float = 0.0
+    """Median step from one value to the next, up or down, of the first ``WINDOW``."""
+    signed: bool = False
+    """Whether it was ever negative: then its level is no measure of how wrong the model is."""
 
     def add(self, value: float) -> None:
         """Take in one finite value."""
         self.recent.append(value)
+        self.signed |= value < 0
         if len(self.recent) == FIRST and math.isnan(self.first):
             self.first = self.best = median(self.recent)
         if len(self.recent) == WINDOW:
+            if math.isnan(self.now):
+                self.scatter = median(abs(b - a) for a, b in pairwise(self.recent))
             self.now = median(self.recent)
             self.best = min(self.best, self.now)
 
@@ -86,14 +97,15 @@ def diverging_loss(name: str, history: LossHistory) -> Verdict:
     if not (math.isfinite(first) and math.isfinite(best) and math.isfinite(now)):
         return UNSURE
     gained = first - best
-    unit = max(abs(first), gained)
+    scatter = history.scatter if history.signed else 0.0
+    unit = max(abs(first), gained, CLEAR * scatter / 2)
     levels = f"medians of {WINDOW} values: {number(first)} at first, {number(best)} at best, " + (
         f"{number(now)} now"
     )
     if now - first > DIVERGED * unit > 0:
         size = f"{times(now / first)} times what it was at first" if first > 0 else "far above it"
         return sick(f"The {_called(name)} diverges: it is {size}", levels)
-    learned = gained >= GAINED * abs(first) > 0
+    learned = gained >= GAINED * abs(first) > 0 and gained >= CLEAR * scatter
     if learned and first - now <= (1 - FELL_BACK) * gained:
         return sick(f"The {_called(name)} has fallen back to where it began", levels)
     if now - first > DIVERGED_NO_MORE * unit or (

@@ -62,6 +62,8 @@ class ParameterWatch:
         self._norms = NormHistory()
         self._ratios: dict[str, RatioHistory] = {}
         self._reached = GradientMemory()
+        self._moved: dict[str, float] = {}
+        """Parameter -> largest gradient norm with which it moved."""
 
     def verdicts(self, event: ParameterStatisticsCaptured) -> Verdicts:
         """Yield (rule, layer or parameter, verdict); ``""`` is the whole model."""
@@ -131,7 +133,10 @@ class ParameterWatch:
             # Updates are estimated from some values, which may all lie in rows of an embedding
             # that the batch did not meet.
             if not is_embedding(self._facts.kind(row.layer)):
-                yield "no_update", row.layer, no_update(row)
+                verdict = no_update(row, moved_by=self._moved.get(row.name, 0.0))
+                yield "no_update", row.layer, verdict
+                if verdict is HEALTHY and len(self._moved) < MOST_LAYERS:
+                    self._moved[row.name] = max(self._moved.get(row.name, 0.0), row.gradient)
 
     def _updates(self, weights: list[ParameterRow], usual: float) -> Verdicts:
         for row in weights:

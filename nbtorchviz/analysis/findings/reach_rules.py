@@ -102,10 +102,19 @@ def zero_gradient(row: ParameterRow, *, others: bool) -> Verdict:
     return sick("The gradient is exactly zero in {who}", f"all of {row.name}'s gradient is 0")
 
 
-def no_update(row: ParameterRow) -> Verdict:
+CONVERGED = 1e-3
+"""Share of the largest gradient with which a parameter moved, below which one that moves no more
+is taken to have arrived. Our choice."""
+
+
+def no_update(row: ParameterRow, *, moved_by: float = 0.0) -> Verdict:
     """Find a parameter that has a gradient and an optimizer and yet does not move.
 
     A gradient of zero is ``zero_gradient``'s business.
+
+    Args:
+        row: the parameter.
+        moved_by: the largest gradient with which it did move before; 0: it never did.
     """
     if not row.trained or row.gradient == 0:
         return HEALTHY
@@ -113,6 +122,8 @@ def no_update(row: ParameterRow) -> Verdict:
         return UNSURE
     if row.update > ROUNDED_AWAY * row.weight:
         return HEALTHY if row.update > ROUNDED_NO_MORE * row.weight else UNSURE
+    if row.gradient < CONVERGED * moved_by and row.rate != 0:
+        return UNSURE
     numbers = (
         f"{row.name}: gradient norm {number(row.gradient)}, update norm {number(row.update)}, "
         f"weight norm {number(row.weight)}"

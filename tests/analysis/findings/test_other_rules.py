@@ -1,6 +1,7 @@
 """Outputs, twins, modes and losses."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -140,6 +141,22 @@ def test_a_loss_below_zero_diverges_by_what_it_lost():
     falling = losses(*[-1.0] * 3, *[-5.0] * 10)
     assert diverging_loss("loss", falling) is HEALTHY
     assert diverging_loss("loss", losses(*[-1.0] * 3, *[9.0] * 10)).health is Health.SICK
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_loss_of_both_signs_that_only_scatters_is_no_divergence(seed):
+    source = random.Random(seed)
+    history = losses()
+    for step in range(600):  # as that of a policy with a baseline
+        history.add(source.gauss(0.05, 1.0 if step < 300 else 0.6))
+        assert diverging_loss("loss", history).health is not Health.SICK
+
+
+def test_a_loss_of_both_signs_that_fell_far_and_came_back_is_told():
+    source = random.Random(0)
+    levels = [1.4] * 10 + [-3.0] * 20 + [1.4] * 20
+    history = losses(*(level + source.gauss(0, 0.1) for level in levels))
+    assert "fallen back" in diverging_loss("loss", history).claim
 
 
 @pytest.mark.parametrize("name", ["loss", "loss/train", "val_loss", "box_loss", "NLL", "Loss"])

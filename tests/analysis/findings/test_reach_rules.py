@@ -1,7 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
+import torch
 
+import nbtorchviz as nbv
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Health
 from nbtorchviz.analysis.findings.reach_rules import (
     GradientMemory,
@@ -73,6 +76,33 @@ def test_an_update_lost_in_rounding_by_hand():
     )
     assert no_update(row("a.weight", update=1e-8, weight=2.0)) is UNSURE  # 5e-9
     assert no_update(row("a.weight", update=1e-6, weight=2.0)) is HEALTHY
+
+
+def test_a_parameter_that_has_arrived_needs_no_update():
+    still = row("a.weight", gradient=1e-6, update=1e-9, weight=2.0)
+    assert no_update(still).health is Health.SICK
+    assert no_update(still, moved_by=0.5) is UNSURE
+    assert no_update(replace(still, gradient=0.1), moved_by=0.5).health is Health.SICK
+    stopped = no_update(replace(still, rate=0.0, update=0.0), moved_by=0.5)
+    assert stopped.claim.startswith("Learning rate 0")
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_regression_that_has_converged_is_healthy(momentum):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 1)
+    inputs = torch.randn(256, 4)
+    targets = inputs @ torch.tensor([[1.0], [-2.0], [3.0], [4.0]]) + 0.5
+    rate = 0.05 if momentum else 0.1
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
+    session = nbv.watch(model, optimizer, every=1)
+    for _ in range(400):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(model(inputs), targets).backward()
+        optimizer.step()
+    session.flush()
+    assert [found.title for found in session.findings()] == []
+    session.close()
 
 
 def test_a_learning_rate_of_zero_is_named():
