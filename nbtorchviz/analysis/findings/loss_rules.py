@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -67,6 +68,8 @@ class LossHistory:
     now: float = math.nan
     scatter: float = 0.0
     """Median step from one value to the next, up or down, of the first ``WINDOW``."""
+    widest: float = 0.0
+    """The largest that this ever was for ``WINDOW`` values; followed where the loss is signed."""
     signed: bool = False
     """Whether it was ever negative: then its level is no measure of how wrong the model is."""
 
@@ -77,8 +80,10 @@ class LossHistory:
         if len(self.recent) == FIRST and math.isnan(self.first):
             self.first = self.best = median(self.recent)
         if len(self.recent) == WINDOW:
+            if math.isnan(self.now) or self.signed:
+                self.widest = max(self.widest, _scatter(self.recent))
             if math.isnan(self.now):
-                self.scatter = median(abs(b - a) for a, b in pairwise(self.recent))
+                self.scatter = self.widest
             self.now = median(self.recent)
             self.best = min(self.best, self.now)
 
@@ -97,7 +102,7 @@ def diverging_loss(name: str, history: LossHistory) -> Verdict:
     if not (math.isfinite(first) and math.isfinite(best) and math.isfinite(now)):
         return UNSURE
     gained = first - best
-    scatter = history.scatter if history.signed else 0.0
+    scatter, widest = (history.scatter, history.widest) if history.signed else (0.0, 0.0)
     unit = max(abs(first), gained, CLEAR * scatter / 2)
     levels = f"medians of {WINDOW} values: {number(first)} at first, {number(best)} at best, " + (
         f"{number(now)} now"
@@ -105,7 +110,7 @@ def diverging_loss(name: str, history: LossHistory) -> Verdict:
     if now - first > DIVERGED * unit > 0:
         size = f"{times(now / first)} times what it was at first" if first > 0 else "far above it"
         return sick(f"The {_called(name)} diverges: it is {size}", levels)
-    learned = gained >= GAINED * abs(first) > 0 and gained >= CLEAR * scatter
+    learned = gained >= GAINED * abs(first) > 0 and gained >= CLEAR * widest
     if learned and first - now <= (1 - FELL_BACK) * gained:
         return sick(f"The {_called(name)} has fallen back to where it began", levels)
     if now - first > DIVERGED_NO_MORE * unit or (
@@ -113,6 +118,10 @@ def diverging_loss(name: str, history: LossHistory) -> Verdict:
     ):
         return UNSURE
     return HEALTHY
+
+
+def _scatter(values: Iterable[float]) -> float:
+    return median(abs(b - a) for a, b in pairwise(values))
 
 
 def _called(name: str) -> str:
