@@ -11,6 +11,7 @@ session = nbv.watch(model, optimizer)
 display(session)
 """
 MOVES = 6
+FIRST = """() => document.querySelector(".nbtv-activation-browser").dataset.layer === "input" """
 AFTER = """([layer, seq]) => {
   const { dataset } = document.querySelector(".nbtv-activation-browser");
   return dataset.layer !== layer && Number(dataset.seq) > seq;
@@ -24,6 +25,9 @@ def scrub(page):
     slider = page.view().get_by_role("slider", name="Layer", exact=True)
     slider.focus()
     page.page.keyboard.press("Home")
+    # The layer shown first is often the second: until Home is painted, the first move would seem to
+    # lead back to it.
+    page.page.wait_for_function(FIRST)
     most = int(slider.get_attribute("max"))
     seen = []
     for move in range(MOVES):
