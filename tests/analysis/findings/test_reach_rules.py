@@ -92,16 +92,19 @@ def test_a_regression_that_has_converged_is_healthy(momentum):
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 1)
     inputs = torch.randn(256, 4)
-    targets = inputs @ torch.tensor([[1.0], [-2.0], [3.0], [4.0]]) + 0.5
+    targets = inputs @ torch.tensor([[1.0], [2.0], [3.0], [4.0]]) + 0.5 * torch.randn(256, 1)
     rate = 0.05 if momentum else 0.1
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
     session = nbv.watch(model, optimizer, every=1)
+    inspector = nbv.GradientInspector(session)
     for _ in range(400):
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(model(inputs), targets).backward()
         optimizer.step()
     session.flush()
+    assert inspector.norms()
     assert [found.title for found in session.findings()] == []
+    inspector.close()
     session.close()
 
 
