@@ -1,5 +1,6 @@
 """What a session says about the training, and how users hold and change it."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +34,12 @@ from nbtorchviz.session.recorder import Recorder
 from nbtorchviz.session.statistics_log import StatisticsLog
 
 MOST_CHANGES = 99
+
+NOTHING_READ = (
+    "nbtorchviz read nothing of this training but what was logged: statistics are taken while "
+    "there is a widget. In a script: inspector = nbv.GradientInspector(session), and "
+    "watch(..., every=1)."
+)
 
 
 class Diagnostics(Guarding):
@@ -96,10 +103,14 @@ class Diagnostics(Guarding):
 
         Each finding has a sentence (``title``), ``evidence`` with numbers and steps, and a
         ``remedy`` to try. Empty: nothing was found so far. Statistics are taken from the first
-        display of a widget on; with ``every=`` while there is a widget, displayed or not.
+        display of a widget on; with ``every=`` while there is a widget, displayed or not. Where
+        there is none, and so nothing but the logged numbers could be judged, a warning says so.
         """
         self.diagnosis.settle()
-        return self.diagnosis.findings
+        found = self.diagnosis.findings
+        if not (found or self.diagnosis.knows or len(self.audience)) and self.tap.step:
+            warnings.warn(NOTHING_READ, stacklevel=2)
+        return found
 
     @property
     def incidents(self) -> tuple[Incident, ...]:

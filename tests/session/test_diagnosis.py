@@ -217,3 +217,26 @@ def test_a_breakpoint_outlives_the_last_widget_and_leaves_no_hook_behind():
     assert hook_count(model) == 0
     assert session.faults == []
     session.close()
+
+
+def trained(model, session):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    model(torch.randn(8, 3)).square().mean().backward()
+    optimizer.step()
+    session.flush()
+
+
+def test_no_findings_for_want_of_a_widget_are_not_taken_for_health(recwarn):
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    session = nbv.watch(model, every=1)
+    assert session.findings() == ()  # before training: nothing to say
+    assert not recwarn.list
+    trained(model, session)
+    with pytest.warns(UserWarning, match="statistics are taken while there is a widget"):
+        assert session.findings() == ()
+    inspector = nbv.GradientInspector(session)
+    trained(model, session)
+    assert session.findings() == ()
+    inspector.close()
+    session.close()
+    assert not recwarn.list
