@@ -7,9 +7,8 @@ import time
 import weakref
 from collections.abc import Callable
 
+from nbtorchviz.live.delivery import Delivery
 from nbtorchviz.live.flow import Flow, StreamFlow
-from nbtorchviz.live.line import LineFacts
-from nbtorchviz.live.pacing import MAX_FRAME_BYTES
 from nbtorchviz.live.streams import Audience, Payload, Stream
 
 __all__ = ["Payload", "Sender", "Stream"]
@@ -27,7 +26,7 @@ def _close_all() -> None:
         sender.close()
 
 
-class Sender(LineFacts):
+class Sender(Delivery):
     """Asks streams for their newest content and delivers it, as fast as the line takes it.
 
     The thread starts with the first mark. ``produce`` and ``deliver`` run on it only, one at a
@@ -52,13 +51,11 @@ class Sender(LineFacts):
         wired: bool = True,
         name: str = "nbtorchviz-sender",
     ) -> None:
-        super().__init__(Flow(wired=wired), clock)
-        self._on_fault = on_fault
+        super().__init__(Flow(wired=wired), clock, on_fault)
         self._threaded = threaded
         self._post = post
         self._posted = False
         self._name = name
-        self._condition = threading.Condition(threading.RLock())
         self._pumping = threading.Lock()
         self._streams: list[Stream] = []
         self._thread: threading.Thread | None = None
@@ -66,8 +63,6 @@ class Sender(LineFacts):
         self._past_cpu_s = self._thread_cpu_s = 0.0
         self._pid = os.getpid()
         self._closed = False
-        self.unreported_faults = 0
-        """Times that ``on_fault`` itself raised."""
         _OPEN.add(self)
 
     def add(
@@ -291,45 +286,6 @@ class Sender(LineFacts):
         stream._marked = stream._urgent = stream._forced = False
         stream._serving = True
         return self.flow.limit_bytes(self._clock())
-
-    def _send(self, stream: Stream, limit_bytes: int) -> None:
-        """Produce and deliver without the lock; both may be slow."""
-        what = f"making {stream.flow.name}"
-        payload = None
-        began_s = time.thread_time()
-        try:
-            payload = stream._produce(limit_bytes)
-            if payload is None:
-                stream.flow.sent_at = self._clock()  # asking has its rate too
-            else:
-                if payload.size_bytes > MAX_FRAME_BYTES:
-                    raise ValueError(
-                        f"{stream.flow.name} has {payload.size_bytes} bytes; "
-                        f"at most {MAX_FRAME_BYTES} may be sent at once"
-                    )
-                with self._condition:  # before delivery, so that a quick ack finds its entry
-                    self.flow.sent(stream.flow, payload.seq, payload.size_bytes, self._clock())
-                what = f"sending {stream.flow.name}"
-                stream._deliver(payload)
-            stream.slow_down(time.thread_time() - began_s)
-            stream.faults_in_a_row = 0
-        except Exception as error:
-            stream.faults_in_a_row += 1
-            if payload is not None:
-                with self._condition:
-                    self.flow.revoke(stream.flow, payload.seq)
-            stream._retry_at = self._clock() + min(0.5 * 2**stream.faults_in_a_row, 60.0)
-            self._report(what, error)
-        finally:
-            with self._condition:
-                stream._serving = False
-                self._condition.notify_all()
-
-    def _report(self, where: str, error: BaseException) -> None:
-        try:
-            self._on_fault(where, error)
-        except Exception:
-            self.unreported_faults += 1
 
     def _run(self) -> None:
         while True:
