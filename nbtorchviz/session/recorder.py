@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.parameters import ParameterStatistics
-from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Inputs, Plan
+from nbtorchviz.capture.plans import Boundary, Catch, ForwardFailure, Plan
 from nbtorchviz.capture.tap import ModelTap
 from nbtorchviz.capture.weights import WeightRead
 from nbtorchviz.events import ForwardFailed
@@ -17,19 +17,18 @@ from nbtorchviz.session.dozer import Dozer
 from nbtorchviz.session.fields import Fields
 from nbtorchviz.session.keeper import Keeper
 from nbtorchviz.session.looks import Looks
+from nbtorchviz.session.pinning import Pinning
 from nbtorchviz.session.planner import Planner
 from nbtorchviz.session.publishing import failure_event, parameters_event
 from nbtorchviz.session.recording import Recording
 
-PROBE_S = 1.0
-"""A pinned input is shown again no more often than this."""
 TEND_S = 0.1
 """How often bookkeeping is done where steps are faster than this."""
 ELSEWHERE_S = 10.0
 """A thread that ran the model so lately may be in the middle of a step."""
 
 
-class Recorder:
+class Recorder(Pinning):
     """What a session does at forwards and boundaries; all of it on the training thread.
 
     Args:
@@ -59,6 +58,7 @@ class Recorder:
         held: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self.tap: ModelTap
         self.looks = Looks()
         self.planner = Planner(self.looks, budget, audience, every=every, clock=clock)
@@ -79,10 +79,7 @@ class Recorder:
         self._fail, self._tend, self._clock = fail, tend, clock
         self.hold, self._held, self._wake_held = hold, held, wake
         self._between_steps = False
-        self._pinned: tuple[Inputs, object] | None = None
-        self._probe_wanted, self._probed_s = False, 0.0
         self.jobs = BoundaryJobs(lambda seconds: budget.spent("maps", seconds), fail, clock=clock)
-        self._probed_at = float("-inf")
         self._asked_at: tuple[int, float | None] = (0, None)
         self._thread = threading.current_thread()
         self._thread_id = threading.get_ident()
@@ -280,63 +277,6 @@ class Recorder:
         self._passed_s = 0.0
         self._tend()
         self._hold_here()
-
-    # The pinned input -----------------------------------------------------------------------
-
-    @property
-    def pinned(self) -> bool:
-        """Whether an input is pinned."""
-        return self._pinned is not None
-
-    @property
-    def probe_wanted(self) -> bool:
-        """Whether a user waits for the pinned input to be shown."""
-        return self._probe_wanted and self._pinned is not None
-
-    def pin(self, inputs: Inputs, labels: object = None) -> None:
-        """Keep ``inputs`` (the model's arguments) and show them instead of training batches."""
-        self._pinned = (inputs, labels)
-        self.kept["pinned"].clear()
-        self.want_probe()
-
-    @property
-    def pinned_inputs(self) -> tuple[Inputs, object] | None:
-        """The pinned input with its labels, if any."""
-        return self._pinned
-
-    def unpin(self) -> None:
-        """Show items of the training batches again."""
-        self._pinned = None
-
-    def want_probe(self) -> None:
-        """Show the pinned input at the next occasion, without waiting for the clock."""
-        self._probe_wanted = True
-        self.tap.attend()
-        self._wake_held()
-
-    def run_probe(self) -> None:
-        """Run the model on the pinned input, on this thread, and publish what the layers did."""
-        if self._pinned is None:
-            return
-        self._probe_wanted = False
-        (inputs, labels), began = self._pinned, self._clock()
-        plan = self.planner.plan_of_pinned(self.tap, self.kept["pinned"])
-        catch = self.tap.probe(inputs, plan, labels=labels)
-        self.planner.surveyed = True
-        self._probed_at = self._clock()
-        self.times.setdefault("forward", began)
-        self._publish(catch, self.tap.step, plan)
-        self._probed_s = self._clock() - began
-        self._budget.spent("probe", self._probed_s - catch.cost_s)
-
-    def _probe_is_due(self) -> bool:
-        if self._probe_wanted:
-            return True
-        watched = self.every is not None or self._audience.seen()
-        due = self._clock() - self._probed_at >= PROBE_S and self._budget.due()
-        return watched and due and any(look.pinned for look in self.looks.all())
-
-    # ------------------------------------------------------------------------------------------
 
     def _publish(self, catch: Catch, step: int, plan: Plan) -> None:
         pictures = bool(plan.wants or plan.weights)
