@@ -70,13 +70,14 @@ def fit_verdict(fit: Fit) -> Row:
     falls = lately > 0 and lately >= FALLING * (losses[0] - reached)
     if falls and fit.ended == "time":
         return Row(check, "ok", f"Being learnt: loss {told}, falling when the time was up.")
-    if fit.guessing is not None and fit.of_mean and reached >= GUESSING * fit.guessing:
+    blind = fit.guessing is not None and reached >= GUESSING * fit.guessing
+    if blind and fit.of_mean:
         text = f"loss {told}; the mean target as the answer to everything gives {fit.guessing:.3g}"
         if not falls:
             return Row(check, "problem", f"Not learnt: {text}.")
         more = "It still falls: standardised targets would be reached sooner."
         return Row(check, "warning", f"Not learnt so far: {text}. {more}")
-    if fit.guessing is not None and not fit.of_mean and reached >= GUESSING * fit.guessing:
+    if blind:
         return Row(
             check,
             "problem",

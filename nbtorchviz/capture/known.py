@@ -1,7 +1,8 @@
 """What a tap knows about its model and how far training is; all of it only read."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import MethodType
 
 from torch import nn
 from torch.optim import Optimizer
@@ -17,9 +18,13 @@ def held_unless(model: nn.Module | None, criterion: nn.Module) -> Callable[[], n
     """Return what gives the criterion, held weakly, as the model is, where it holds the model."""
     for module in criterion.modules():
         for value in (module, *vars(module).values()):
-            parts = (getattr(value, "__self__", value),)  # of a bound method, its owner
-            if isinstance(value, list | tuple | dict):
-                parts = tuple(value.values()) if isinstance(value, dict) else tuple(value)
+            parts: Iterable[object] = (value,)
+            if isinstance(value, dict):
+                parts = value.values()
+            elif isinstance(value, list | tuple):
+                parts = value
+            elif isinstance(value, MethodType):
+                parts = (value.__self__,)
             if any(part is model for part in parts):
                 return weakref.ref(criterion)
     return lambda: criterion

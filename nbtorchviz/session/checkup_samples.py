@@ -88,9 +88,12 @@ def check_mixing(bench: Bench) -> Row:
 def _mixed(bench: Bench, sample: int, others: str, change: float) -> Row:
     """Judge samples that do not stay apart, unless an input says which of them are connected."""
     count, tensors = bench.root.size or 0, [tensor for _, tensor in bench.batch.tensors()]
+    # Of as many tokens as samples, or of two samples, the like may be a mask.
+    square = shape_of(tensors[0])[:2] != (count, count)
     for tensor in tensors[1:]:
-        edges = not tensor.is_floating_point() and tensor.ndim == 2 and len(tensor) == 2
-        if tensor.layout is not torch.strided or edges or shape_of(tensor) == (count, count):
+        edges = not tensor.is_floating_point() and tensor.ndim == 2 and len(tensor) == 2 != count
+        matrix = square and shape_of(tensor) == (count, count)
+        if tensor.layout is not torch.strided or edges or matrix:
             reason = (
                 f"an input {shape_of(tensor)} connects the samples, as the edges of a graph do."
             )
@@ -98,10 +101,10 @@ def _mixed(bench: Bench, sample: int, others: str, change: float) -> Row:
     return mixing_verdict(sample, others, change, count)
 
 
-def _compares(bench: Bench, twin: nn.Module, root: RootBatch, output: Tensor | None) -> bool:
+def _compares(bench: Bench, twin: nn.Module, root: RootBatch, output: Tensor) -> bool:
     """Whether the output has an entry for each pair of samples, as contrastive losses want it."""
     count = root.size
-    if output is None or count is None or shape_of(output)[:2] != (count, count):
+    if count is None or shape_of(output)[:2] != (count, count):
         return False
     given = bench.batch.copy(bench.device).inputs
     fewer = _mapped(given, root, lambda tensor, axis: tensor.narrow(axis, 0, count - 1))

@@ -78,7 +78,7 @@ class Recording:
 
     def resumed(self, idle_s: float) -> None:
         """Note a forward after ``idle_s`` without any: the first of a run, if that was long."""
-        if idle_s >= max(IDLE_S, self._cost_s / self._budget_share()):
+        if idle_s >= IDLE_S and idle_s * self._budget_share() >= self._cost_s:
             self._run_began = None
             self._pace.hurry(0.0)
 

@@ -36,8 +36,8 @@ FELL_BACK = 0.9
 """Share of what was gained that is lost again."""
 FELL_BACK_NO_MORE = 0.5
 CLEAR = 6.0
-"""Times the scatter of the first values that a loss of both signs must have gained, before "fell
-back" can be said: the level of a policy's loss, or of noise, says nothing by itself. Our choice."""
+"""Times its scatter that a loss of both signs must have gained before "fell back" can be said: the
+level of a policy's loss, or of noise, says nothing by itself. Our choice."""
 
 
 def is_loss(name: str) -> bool:

@@ -12,6 +12,9 @@ ROUNDED_AWAY = 1e-9
 by one unit in the last place is already 6e-11; a real update of all elements cannot be smaller
 than 6e-8, half a unit in the last place."""
 ROUNDED_NO_MORE = 1e-7
+CONVERGED = 1e-3
+"""Share of the largest gradient with which a parameter moved, below which one that moves no more
+is taken to have arrived. Our choice."""
 LONG = 100
 """Readings in a row without a gradient that are not taken for chance where a model chooses its
 parts: one of 8 experts is left out so often once in 600,000 times."""
@@ -100,11 +103,6 @@ def zero_gradient(row: ParameterRow, *, others: bool) -> Verdict:
     if row.gradient != 0 or not others:
         return UNSURE
     return sick("The gradient is exactly zero in {who}", f"all of {row.name}'s gradient is 0")
-
-
-CONVERGED = 1e-3
-"""Share of the largest gradient with which a parameter moved, below which one that moves no more
-is taken to have arrived. Our choice."""
 
 
 def no_update(row: ParameterRow, *, moved_by: float = 0.0) -> Verdict:
