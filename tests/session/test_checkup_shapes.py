@@ -143,3 +143,21 @@ def test_the_nodes_of_a_graph_may_depend_on_each_other(edges):
         f"not checked: an input {tuple(edges.shape)} connects the samples, as the edges of a graph "
         "do."
     )
+
+
+class MaskedTokens(nn.Module):
+    """Mixes samples; takes a mask of as many tokens as there are samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(20, 4), nn.Linear(4, 3)
+
+    def forward(self, tokens, mask):
+        return self.head((self.table(tokens) * mask[..., None]).mean(1)).softmax(0)
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_a_mask_is_not_taken_for_the_edges_of_a_graph(count):
+    tokens = torch.randint(20, (count, 8), generator=torch.Generator().manual_seed(0))
+    batch = {"tokens": tokens, "mask": torch.ones(count, 8, dtype=torch.int64)}
+    assert checkup(MaskedTokens(), batch)["samples apart"].verdict == "problem"
