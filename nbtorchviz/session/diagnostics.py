@@ -36,9 +36,8 @@ from nbtorchviz.session.statistics_log import StatisticsLog
 MOST_CHANGES = 99
 
 NOTHING_READ = (
-    "nbtorchviz read nothing of this training but what was logged: statistics are taken while "
-    "there is a widget. In a script: inspector = nbv.GradientInspector(session), and "
-    "watch(..., every=1)."
+    "nbtorchviz read nothing of this training but what was logged: statistics are taken once a "
+    "widget is displayed. In a script: watch(..., every=1)."
 )
 
 
@@ -103,12 +102,12 @@ class Diagnostics(Guarding):
 
         Each finding has a sentence (``title``), ``evidence`` with numbers and steps, and a
         ``remedy`` to try. Empty: nothing was found so far. Statistics are taken from the first
-        display of a widget on; with ``every=`` while there is a widget, displayed or not. Where
-        there is none, and so nothing but the logged numbers could be judged, a warning says so.
+        display of a widget on; with ``every=`` whether there is a widget or not. Where nothing but
+        the logged numbers could be judged, a warning says so.
         """
         self.diagnosis.settle()
         found = self.diagnosis.findings
-        if not (found or self.diagnosis.knows or len(self.audience)) and self.tap.step:
+        if not (found or self.diagnosis.knows or self.tap.looking) and self.tap.step:
             warnings.warn(NOTHING_READ, stacklevel=2)
         return found
 
@@ -216,8 +215,8 @@ class Diagnostics(Guarding):
         return added
 
     def _rest_if_idle(self) -> None:
-        """Take the root hooks off when no widget is left; breakpoints need none to be seen."""
-        if self.closed or not len(self.diagnosis.breakpoints):
+        """Take the root hooks off when no widget is left and nothing is read without one."""
+        if self.closed or not (len(self.diagnosis.breakpoints) or self.recorder.every):
             self.tap.rest()
 
     @staticmethod
@@ -240,6 +239,11 @@ class Diagnostics(Guarding):
         self._turn_waiting()
         if self.tap.looking and not len(self.audience):
             self._rest_if_idle()  # the last breakpoint may be gone
+
+    def _hold_late(self) -> None:
+        """Hold training for what was read of a step only after its boundary: that one counts."""
+        if self.diagnosis.look_late():
+            self.gate.at_boundary()
 
     def _know_model(self) -> None:
         """Let the rules know the layers also where nothing was ever read of them."""

@@ -16,11 +16,7 @@ from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.permission import ask
 from nbtorchviz.capture.tap import ModelTap, unwrap
 from nbtorchviz.errors import SessionClosedError
-from nbtorchviz.events import (
-    FaultRaised,
-    LayerInfo,
-    OverheadMeasured,
-)
+from nbtorchviz.events import FaultRaised, LayerInfo, OverheadMeasured
 from nbtorchviz.session.axes import checked_layout
 from nbtorchviz.session.budget import Budget
 from nbtorchviz.session.diagnostics import Diagnostics
@@ -123,6 +119,8 @@ class Session(Runs, Diagnostics, Pins):
         self._begin_diagnosis(clock)
         if layout is not None:
             self.set_layout(layout)
+        if every is not None:
+            self.tap.look()
 
     @property
     def model(self) -> nn.Module | None:
@@ -276,6 +274,7 @@ class Session(Runs, Diagnostics, Pins):
             self.budget.share = Budget(budget).share
         if every is not None:
             self.recorder.every = every
+            self.tap.look()
         if compiled is not None:
             self.tap.set_compiled(compiled)
 

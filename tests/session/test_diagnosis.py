@@ -200,7 +200,7 @@ def test_a_model_left_in_eval_mode_is_named():
 
 def test_a_breakpoint_outlives_the_last_widget_and_leaves_no_hook_behind():
     model = nn.Sequential(nn.Linear(2, 2))
-    session = nbv.watch(model, every=1)
+    session = nbv.watch(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     browser = nbv.ActivationBrowser(session)
     added = session.pause_when("grad_norm(0) > 1e9")
@@ -228,15 +228,31 @@ def trained(model, session):
 
 def test_no_findings_for_want_of_a_widget_are_not_taken_for_health(recwarn):
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    session = nbv.watch(model, every=1)
+    session = nbv.watch(model)
     assert session.findings() == ()  # before training: nothing to say
     assert not recwarn.list
     trained(model, session)
-    with pytest.warns(UserWarning, match="statistics are taken while there is a widget"):
+    with pytest.warns(UserWarning, match="statistics are taken once a widget is displayed"):
         assert session.findings() == ()
-    inspector = nbv.GradientInspector(session)
+    nbv.watch(model, every=1)
     trained(model, session)
     assert session.findings() == ()
-    inspector.close()
     session.close()
     assert not recwarn.list
+
+
+def test_every_nth_step_is_read_without_any_widget():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    session = nbv.watch(model, every=2)
+    for _ in range(4):
+        trained(model, session)
+    assert session.statistics.parameters().steps.tolist() == [2, 4]
+    assert session.statistics.layers().steps.tolist() == [2, 4]
+    inspector = nbv.GradientInspector(session)
+    inspector.close()  # the last widget takes nothing with it
+    trained(model, session)
+    trained(model, session)
+    assert session.statistics.parameters().steps.tolist() == [2, 4, 6]
+    session.close()
+    assert hook_count(model) == 0
