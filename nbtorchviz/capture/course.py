@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from nbtorchviz.capture.arrivals import Arrivals
 from nbtorchviz.capture.blindness import Blindness
 from nbtorchviz.capture.boundaries import dispatcher
 from nbtorchviz.capture.coasting import Coasting
@@ -22,8 +23,6 @@ from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.twin import run_twin
 from nbtorchviz.capture.windows import Window, half_autocast
 from nbtorchviz.errors import NonFiniteError
-
-MOST_WAITING = 2
 
 
 class Course(Coasting):
@@ -46,15 +45,14 @@ class Course(Coasting):
         self.last: Inputs | None = None
         self._subject, self._source, self._sink = subject, source, sink
         self._fault, self._clock = fault, subject.setting.clock
-        self._stance: ExitStack | None = None
-        """Open while a sampled forward of a compiled model runs eagerly."""
+        self._stance = ExitStack()
+        """Holds something while a sampled forward of a compiled model runs eagerly."""
         self._window: Window | None = None
         self._inside = False
         self._deeper = 0
         """How many calls of the root by itself run inside its forward."""
         self._reading = Reading(subject, steps, sink, fault)
-        self._waiting: list[Window] = []
-        """Closed windows whose copies may still be on their way from the device."""
+        self._waiting = Arrivals()
         self._twin: tuple[Inputs | None, Plan] | None = None
         self._late = False
         """A step was in a backward: the next root forward is its boundary."""
@@ -70,7 +68,7 @@ class Course(Coasting):
         self.closed = True
         self.attend()
         self.drop()
-        self._end_stance()
+        self._stance.close()
         self._waiting.clear()
 
     def rest(self) -> None:
@@ -79,11 +77,6 @@ class Course(Coasting):
         self.attend()
         if not self._inside:
             self.drop()
-
-    def _end_stance(self) -> None:
-        stance, self._stance = self._stance, None
-        if stance is not None:
-            stance.close()
 
     def drop(self) -> None:
         """Forget what is being caught."""
@@ -120,7 +113,7 @@ class Course(Coasting):
             self._began(module, args, kwargs)
         except Exception as error:
             self.drop()
-            self._end_stance()
+            self._stance.close()
             self._fault("root hook", error)
         self._cost_s += self._clock() - began
 
@@ -128,8 +121,7 @@ class Course(Coasting):
         self._deeper = 0
         if self._inside:  # the last forward was interrupted
             self.drop()
-        if self._stance is not None:
-            self._end_stance()
+        self._stance.close()
         grad = torch.is_grad_enabled()
         phase = "train" if grad and module.training else "eval"
         self.forward += 1
@@ -163,7 +155,6 @@ class Course(Coasting):
     ) -> None:
         subject = self._subject
         if subject.needs_eager:
-            self._stance = ExitStack()
             self._stance.enter_context(eager(needed=True))
         window = subject.open(
             Plan() if subject.needs_twin else plan,
@@ -194,8 +185,7 @@ class Course(Coasting):
         began = self._clock()
         error = error_in(sys._getframe(2))
         self._inside = False
-        if self._stance is not None:
-            self._end_stance()
+        self._stance.close()
         if error is not None or self._window is not None:
             try:
                 if error is not None:
@@ -262,10 +252,15 @@ class Course(Coasting):
         if reads:
             self._reading.after_step(optimizer)
         try:
-            if self.closed or not self._steps.matches(optimizer):
+            if self.closed:
                 return
+            counts = self._steps.matches(optimizer)
         except Exception as error:
             self._fault("optimizer hook", error)
+            return
+        if not counts:
+            if reads and not in_backward():
+                self._completed()
             return
         if in_backward():
             self._late = self._steps_in_backward = True
@@ -283,6 +278,18 @@ class Course(Coasting):
             raise
         except Exception as error:
             self._fault("step_passed", error)
+
+    def _completed(self) -> None:
+        """Hand over a step that waited only for an optimizer beside the one that counts."""
+        began = self._clock()
+        try:
+            self._reading.finish()
+        except Exception as error:
+            self.drop()
+            self._fault("optimizer hook", error)
+        self._cost_s += self._clock() - began
+        if not self._reading.busy:
+            self._sink.step_completed()
 
     def _boundary(self, kind: str) -> None:
         began = self._clock()
@@ -318,26 +325,19 @@ class Course(Coasting):
             self._finish()
         if twin is not None:
             self._twin = None
-            seen = self._waiting[-1] if self._waiting else None
-            self._waiting.clear()
+            seen = self._waiting.newest()
             if twin[0] is None or seen is None:
                 self._fault("eager copy", TypeError("the inputs of this model cannot be cloned"))
                 return None
             return run_twin(self._subject, twin[0], twin[1], seen, self._steps.count)
-        if not self._waiting:
-            return None
-        window = self._waiting[-1]
-        if window.ready:
-            self._waiting.clear()
-            return self._subject.develop(window, self._steps.count)
-        del self._waiting[:-MOST_WAITING]  # the device lags: drop the oldest, never wait
-        return None
+        window = self._waiting.arrived()
+        return None if window is None else self._subject.develop(window, self._steps.count)
 
     def _finish(self) -> None:
         window, self._window = self._window, None
         if window is not None:
             window.close()
-            self._waiting.append(window)
+            self._waiting.add(window)
 
     def _watch_blindness(self, kind: str) -> None:
         if not self.looking or kind != "step":

@@ -191,6 +191,12 @@ class CatchSink(Protocol):
     def weights_read(self, read: "list[WeightRead]", step: int, cost_s: float) -> None:
         """Hear what the wanted parameters and their gradients held at that step."""
 
+    def step_completed(self) -> None:
+        """Hear that another optimizer has completed a step whose boundary is past.
+
+        What it did to the parameters was handed over just before; this is no boundary more.
+        """
+
     def forward_began(self, phase: str, matched: bool) -> None:
         """Hear that a root forward began. Must be cheap."""
 

@@ -129,7 +129,11 @@ class Breakpoints:
             self.remove(each.id)
 
     def at_boundary(
-        self, hold: Callable[[], None], pause: Callable[[], None] | None = None
+        self,
+        hold: Callable[[], None],
+        pause: Callable[[], None] | None = None,
+        *,
+        late: bool = False,
     ) -> tuple[Hit, ...]:
         """Look at all, on the training thread at the end of a step.
 
@@ -137,6 +141,8 @@ class Breakpoints:
             hold: asked to hold training when one became true; may refuse with
                 ``RunRefusedError``.
             pause: asked instead where one of them holds unattended.
+            late: look at those only that ask for statistics or findings: they came after the
+                boundary at which all were looked at.
 
         Returns:
             Those that became true. A condition that raises is disabled, and training goes on.
@@ -144,7 +150,8 @@ class Breakpoints:
         if not self._all:
             return ()
         reading = Reading(self._facts)
-        risen = [(each, why) for each in self._all if (why := self._look(each, reading))]
+        looked = [e for e in self._all if not late or e.needs.statistics or e.needs.rules]
+        risen = [(each, why) for each in looked if (why := self._look(each, reading))]
         if not risen:
             return ()
         refused = ""

@@ -125,16 +125,25 @@ class Diagnosis:
     def at_boundary(self) -> None:
         """Pause training here if a breakpoint says so."""
         if len(self.breakpoints):
-            began = self._clock()
-            try:
-                asked = (rule for each in self.breakpoints.all for rule in each.needs.rules)
-                if any(matching(rule, LOSS_RULES) for rule in asked):
-                    self.settle()
-                for hit in self.breakpoints.at_boundary(self._hold, self._pause):
-                    self._tell(hit)
-            except Exception as error:
-                self._fail("breakpoints", error)
-            self._spent("breakpoints", self._clock() - began)
+            self._look(late=False)
+
+    def look_late(self) -> bool:
+        """Look again for what was read of a step after its boundary; tell whether to hold."""
+        return bool(len(self.breakpoints)) and self._look(late=True)
+
+    def _look(self, *, late: bool) -> bool:
+        began, held = self._clock(), False
+        try:
+            asked = (rule for each in self.breakpoints.all for rule in each.needs.rules)
+            if not late and any(matching(rule, LOSS_RULES) for rule in asked):
+                self.settle()
+            for hit in self.breakpoints.at_boundary(self._hold, self._pause, late=late):
+                self._tell(hit)
+                held |= not hit.refused
+        except Exception as error:
+            self._fail("breakpoints", error)
+        self._spent("breakpoints", self._clock() - began)
+        return held
 
     def let_go(self, reason: str) -> None:
         """Note that what held training at this step holds it no longer, and why."""

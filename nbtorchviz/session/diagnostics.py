@@ -268,7 +268,7 @@ class Diagnostics(Guarding):
     def _hold_fully(self) -> None:
         """Look after knobs, breakpoints and the guard at every boundary from now on."""
         self._pausing = False
-        self.recorder.hold_with(self._hold)
+        self.recorder.hold_with(self._hold, self._hold_late)
 
     def _turn_waiting(self) -> None:
         if self._knobs.pending and self.recorder.boundary_kind == "step":

@@ -78,6 +78,7 @@ class Recorder(Pinning):
         self._bus, self._budget, self._audience = bus, budget, audience
         self._fail, self._tend, self._clock = fail, tend, clock
         self.hold, self._held, self._wake_held = hold, held, wake
+        self._hold_late: Callable[[], None] = lambda: None
         self._between_steps = False
         self.jobs = BoundaryJobs(lambda seconds: budget.spent("maps", seconds), fail, clock=clock)
         self._asked_at: tuple[int, float | None] = (0, None)
@@ -167,6 +168,10 @@ class Recorder(Pinning):
         elapsed_s = self._clock() - self.began
         self._bus.publish(parameters_event(read, step, self.tap.forward, elapsed_s))
 
+    def step_completed(self) -> None:
+        """Let breakpoints look at numbers that came after their step's boundary."""
+        self._hold_here(self._hold_late)
+
     def weights_read(self, read: list[WeightRead], step: int, cost_s: float) -> None:
         """Keep and publish what the parameters that somebody looks at held."""
         began = self.times["frame"] = self._clock()
@@ -193,7 +198,7 @@ class Recorder(Pinning):
             if now >= self._dozer.wake_at or self.looks.urgent:
                 self._wake()
             self._passed_s += cost_s + self._clock() - now
-            self._hold_here()
+            self._hold_here(self.hold)
             return
         tap = self.tap
         self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, "step", None, cost_s))
@@ -235,16 +240,19 @@ class Recorder(Pinning):
                 self._fail("probe of the pinned input", error)
             self.jobs.run(wanted=True)
 
-    def _hold_here(self) -> None:
+    def _hold_here(self, hold: Callable[[], None]) -> None:
         self._between_steps = True
         try:
-            self.hold()
+            hold()
         finally:
             self._between_steps = False
 
-    def hold_with(self, hold: Callable[[], None]) -> None:
-        """Call ``hold`` at the end of every boundary from now on, whatever ``held`` says."""
-        self.hold, self._held = hold, lambda: True
+    def hold_with(self, hold: Callable[[], None], late: Callable[[], None]) -> None:
+        """Call ``hold`` at the end of every boundary from now on, whatever ``held`` says.
+
+        And ``late`` where numbers of a step came after its boundary.
+        """
+        self.hold, self._hold_late, self._held = hold, late, lambda: True
         self.tap.attend()
 
     def rouse(self) -> None:
@@ -276,7 +284,7 @@ class Recorder(Pinning):
         self._doze(now)
         self._passed_s = 0.0
         self._tend()
-        self._hold_here()
+        self._hold_here(self.hold)
 
     def _publish(self, catch: Catch, step: int, plan: Plan) -> None:
         pictures = bool(plan.wants or plan.weights)

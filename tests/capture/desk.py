@@ -23,6 +23,7 @@ class Desk:
         self.failures: list[ForwardFailure] = []
         self.faults: list[tuple[str, BaseException]] = []
         self.began: list[tuple[str, bool]] = []
+        self.completed: list[int] = []
         self.on_boundary: Callable[[Boundary], object] = lambda boundary: None
 
     def wanted_phase(self) -> str:
@@ -43,6 +44,9 @@ class Desk:
 
     def weights_read(self, read: list[WeightRead], step: int, cost_s: float) -> None:
         self.weights.append((step, read))
+
+    def step_completed(self) -> None:
+        self.completed.append(self.tap.step)
 
     def forward_began(self, phase: str, matched: bool) -> None:
         self.began.append((phase, matched))
