@@ -50,6 +50,27 @@ def test_vanishing_in_a_deep_sigmoid_net():
     assert "nn.ReLU" in finding.remedy
 
 
+def test_vanishing_is_not_taken_back_when_only_the_head_has_learnt_what_it_can():
+    watched = train_on_one_batch(sick.deep(6, nn.Sigmoid), sgd(0.1, 0))
+    assert ("vanishing_gradients", "1") in told(watched)
+    assert not [change for change in watched.changes if not change.active]
+
+
+def test_vanishing_is_taken_back_when_the_first_layers_learn():
+    def adam(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), 0.001)
+
+    watched = train_on_one_batch(sick.deep(6, nn.Sigmoid), adam)
+    assert ("vanishing_gradients", "1") in watched.raised
+    assert "vanishing_gradients" not in {rule for rule, _ in told(watched)}
+    assert watched.losses[-1] < 2.1
+
+
+def train_on_one_batch(model: nn.Module, make: Make) -> Watched:
+    batches = [*digits(1, batch_size=256)] * 150
+    return watch(events_of(model, make(model), F.cross_entropy, batches))
+
+
 def test_vanishing_is_told_beside_a_head_that_begins_at_zero():
     model = sick.deep(8, nn.Sigmoid)
     nn.init.zeros_(model[-1].weight)

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 
 from nbtorchviz.analysis.findings.facts import ModelFacts
-from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict
+from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Health, Verdict
 from nbtorchviz.analysis.findings.gradient_rules import (
     Depth,
+    first_third,
     nonfinite_gradients,
     skipped_steps,
     vanishing,
@@ -62,6 +63,8 @@ class ParameterWatch:
         self._norms = NormHistory()
         self._ratios: dict[str, RatioHistory] = {}
         self._reached = GradientMemory()
+        self._faintest = math.inf
+        """Least gradient of the first layers while gradients vanished; infinite: they do not."""
         self._moved: dict[str, float] = {}
         """Parameter -> largest gradient norm with which it moved."""
 
@@ -83,7 +86,7 @@ class ParameterWatch:
         yield "exploding_gradients", "", self._exploding(trained)
         matrices = [row for row in weights if self._is_matrix(row)]
         usual = usual_weight(matrices)
-        yield "vanishing_gradients", "", vanishing(self._depth(matrices, usual))
+        yield "vanishing_gradients", "", self._vanishing(self._depth(matrices, usual))
         yield from self._reach(rows, weights, event.step)
         yield from self._updates(weights, usual)
         twins = twin_weights(weights)
@@ -101,6 +104,14 @@ class ParameterWatch:
         growth = growth_of(self._norms, rows)
         self._norms.add(growth)
         return exploding(growth, sum(self._norms.leaps), self._norms.leap)
+
+    def _vanishing(self, depth: Depth) -> Verdict:
+        verdict = vanishing(depth, faintest=self._faintest)
+        if verdict.health is Health.SICK:
+            self._faintest = min(self._faintest, first_third(depth))
+        elif verdict.health is Health.HEALTHY:
+            self._faintest = math.inf
+        return verdict
 
     def _is_matrix(self, row: ParameterRow) -> bool:
         kind = self._facts.kind(row.layer)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Health
 from nbtorchviz.analysis.findings.gradient_rules import (
     Depth,
+    first_third,
     nonfinite_gradients,
     skipped_steps,
     vanishing,
@@ -74,6 +75,23 @@ def test_a_small_first_layer_excuses_nothing():
     rms, sizes, ratios = [1e-5, 0.01, 1.0], [0.01, 1.0, 1.0], [0.1, 1e-3, 1e-3]
     depth = Depth(["0", "2", "4"], rms, sizes=sizes, ratios=ratios)
     assert vanishing(depth).health is Health.SICK
+
+
+def fallen(first, last, faintest):
+    return vanishing(Depth(["1", "2", "3"], [first, first, last]), faintest=faintest)
+
+
+def test_a_head_that_has_learnt_all_it_can_is_no_recovery_of_the_first_layers():
+    assert fallen(1e-5, 1e-3, faintest=1e-5) is UNSURE  # the fall is 100, by the last layer alone
+    assert fallen(2.9e-5, 1e-3, faintest=1e-5) is UNSURE
+    assert fallen(3.1e-5, 1e-3, faintest=1e-5) is HEALTHY
+    assert fallen(1e-5, 1e-3, faintest=math.inf) is HEALTHY  # they never vanished
+
+
+def test_the_first_third_is_judged_by_its_median():
+    assert first_third(Depth(list("abcdefghi"), [3.0, 1.0, 2.0, *[9.0] * 6])) == 2.0
+    assert first_third(Depth(list("abc"), [0.0, 4.0, 8.0])) == 4.0  # zeros are not known
+    assert math.isnan(first_third(Depth([], [])))
 
 
 def test_vanishing_names_the_remedy_for_squashing_layers():
