@@ -202,6 +202,9 @@ class LayerStatisticsCaptured(Event):
     """Largest standard deviation over the batch axis among the positions read, same position of
     each sample; 0: every sample gave the same. NaN: one sample, no batch axis, or not read this
     time: while the output differs from sample to sample, four times a second at most."""
+    still: bool = False
+    """No optimizer step was ever seen, and the parameters hold what they held at the sample
+    before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

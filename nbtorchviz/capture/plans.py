@@ -126,6 +126,8 @@ class Catch:
     probability: float | None = None
     survey: tuple[LayerInfo, ...] | None = None
     statistics: "LayerStatistics | None" = None
+    still: bool = False
+    """No step was ever seen, and the parameters hold what they held at the sample before."""
     cost_s: float = 0.0
     """Time spent in our hooks and in turning copies into arrays."""
     source: str = "batch"

@@ -16,6 +16,7 @@ from nbtorchviz.capture.inputs import as_inputs, moved
 from nbtorchviz.capture.layers import unwrap
 from nbtorchviz.capture.plans import Catch, ForwardFailure, Plan
 from nbtorchviz.capture.probe import device_of, no_trace
+from nbtorchviz.capture.stillness import Stillness
 from nbtorchviz.capture.survey import CallRecord
 from nbtorchviz.capture.windows import Setting, Window
 from nbtorchviz.errors import ModelGoneError
@@ -43,7 +44,7 @@ class Subject:
         self.calls: list[CallRecord] = []
         """What the last good survey saw."""
         self.compiled_how: str | None = None
-        self._choice = compiled
+        self._choice, self._stillness = compiled, Stillness()
         self._entry: weakref.ref[nn.Module] | None = None
         self.adopt(model)
 
@@ -136,6 +137,8 @@ class Subject:
             self.setting.tree.refresh(root)
             self.parameters = _count_parameters(root)
         catch = window.develop(step)
+        if not step and window.plan.statistics and window.phase == "train" and root is not None:
+            catch.still = self._stillness.since_last(root)
         if catch.survey is not None:
             self.layers, self.calls = catch.survey, window.calls
         return catch

@@ -87,6 +87,7 @@ def events_of(
                     field.name: getattr(catch.statistics, field.name)
                     for field in fields(catch.statistics)
                 },
+                still=catch.still,
                 **common,
             )
         )

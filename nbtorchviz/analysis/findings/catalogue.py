@@ -104,6 +104,13 @@ _IN_ORDER = (
         about=About.PARAMETERS,
     ),
     Rule(
+        name="no_step",
+        remedy="Call optimizer.step() after loss.backward(), of an optimizer that was made from "
+        "this model's parameters().",
+        raise_after=3,
+        clear_after=1,  # with the first step it is true no longer
+    ),
+    Rule(
         name="no_gradient",
         remedy="Check that forward() uses it and that nothing between it and the loss is detached "
         "(.detach(), .item(), argmax, torch.no_grad()).",

@@ -1,11 +1,11 @@
-"""Looks for layers in eval mode in forwards that are learned from."""
+"""Looks for forwards in eval mode that are learned from, and for training without a step."""
 
 import math
 from collections.abc import Iterator
 
 from nbtorchviz.analysis.findings.facts import ModelFacts
 from nbtorchviz.analysis.findings.finding import Verdict
-from nbtorchviz.analysis.findings.mode_rules import Mode, eval_mode
+from nbtorchviz.analysis.findings.mode_rules import Mode, eval_mode, no_step
 from nbtorchviz.analysis.findings.names import is_batch_norm, module_of
 from nbtorchviz.events import LayerStatisticsCaptured, ParameterStatisticsCaptured
 
@@ -15,7 +15,7 @@ Verdicts = Iterator[tuple[str, str, Verdict]]
 class ModeWatch:
     """Judges each step once, from what its forward or its optimizer step tells."""
 
-    rules = ("eval_mode",)
+    rules = ("eval_mode", "no_step")
     step_rules = ()  # a step tells nothing about a model in training mode: no layer is missing
 
     def __init__(self, facts: ModelFacts) -> None:
@@ -29,7 +29,11 @@ class ModeWatch:
             for layer, flag in zip(event.layers, event.training, strict=False)
         }
         learning = event.phase == "train"
-        if not learning and any(math.isfinite(norm) for norm in event.gradient_norms.tolist()):
+        reached = any(math.isfinite(norm) for norm in event.gradient_norms.tolist())
+        if learning:
+            verdict = no_step(forwards=event.forward, reached=reached, still=event.still)
+            yield "no_step", "", verdict
+        if not learning and reached:
             learning = self._newer(event.step)  # without a step in between it is a Grad-CAM
         for layer in self._facts.two_moded:
             # Dropout off in one part is a choice; off because the whole model is in eval is not.

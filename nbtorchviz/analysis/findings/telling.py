@@ -132,7 +132,7 @@ def _told(
         layer=layers[0],
         layers=tuple(dict.fromkeys(name for name in layers if name))[:MOST_LAYERS],
         title=f"{claim} ({steps(since, last)})",
-        evidence=f"Step {step}: {verdict.evidence}{more}.",
+        evidence=f"{steps(step, step).capitalize()}: {verdict.evidence}{more}.",
         remedy=verdict.remedy or rule.remedy,
         severity=rule.severity,
         since_step=since,

@@ -43,8 +43,10 @@ def percent(share: float) -> str:
 
 
 def steps(first: int, last: int) -> str:
-    """Write a range of steps: ``"steps 40-140"``, ``"step 40"``."""
+    """Write a range of steps: ``"steps 40-140"``, ``"step 40"``, ``"before the first step"``."""
     first, last = min(first, last), max(first, last)
+    if last == 0:
+        return "before the first step"
     return f"step {first}" if first == last else f"steps {first}-{last}"
 
 

@@ -1,6 +1,7 @@
 """No rule speaks or falls silent because of one odd sample."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -124,8 +125,21 @@ def test_where_gradients_come_and_go_one_that_never_came_is_waited_for():
     assert (raised.rule, raised.layer) == ("no_gradient", "fc.bias")
 
 
+def test_no_step_is_told_after_more_forwards_than_are_accumulated_and_ends_with_the_first_step():
+    def still(count):
+        return replace(forward(0), forward=count, still=True)
+
+    findings = listening(called=False)
+    assert observe(findings, map(still, range(2, 67))) == []
+    (raised,) = observe(findings, map(still, range(67, 80)))
+    assert (raised.rule, raised.layer, raised.last_step) == ("no_step", "", 0)
+    (gone,) = observe(findings, [forward(1)])
+    assert not gone.active
+
+
 def test_every_rule_has_its_case():
-    assert {*CASES, "update_too_small", "no_gradient", "gradient_stopped"} == set(RULES)
+    alone = {"update_too_small", "no_gradient", "gradient_stopped", "no_step"}
+    assert {*CASES, *alone} == set(RULES)
 
 
 def test_samples_between_the_thresholds_neither_raise_nor_clear():
