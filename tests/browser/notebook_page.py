@@ -114,6 +114,19 @@ class NotebookPage:
               === "idle" """
         )
 
+    def wait_heard(self) -> None:
+        """Return when the page has a subshell for each comm: what a widget says before waits.
+
+        JupyterLab sends it to the main shell then, where it is read when the running cell ends.
+        """
+        self.page.wait_for_function(
+            """() => {
+              const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
+              const comms = [...kernel._comms.values()];
+              return comms.length > 0 && comms.every((comm) => comm.subshellId);
+            }"""
+        )
+
     def command(self, name: str, arguments: Mapping[str, Any] | None = None) -> None:
         """Start a command of the application; ``wait_done`` also waits for its end."""
         self.page.evaluate(COMMAND, [name, dict(arguments or {})])

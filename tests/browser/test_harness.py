@@ -52,6 +52,8 @@ def test_moves_are_answered_and_timed_while_a_cell_runs(open_notebook, jupyter):
     page.run_all()
     page.wait_text(1, "started")
     page.page.wait_for_selector(".nbtv-floor .noUi-handle")
+    page.page.wait_for_selector(".nbtv-floor .widget-label:not(:empty)")
+    page.wait_heard()  # a bare slider whose first word gets stuck never speaks again
     page.clear_probe()
     press(page, 5)
     delays = delays_ms(page.moves(), page.paints(), floor_answers)
