@@ -10,11 +10,13 @@ from nbtorchviz.analysis.findings.loss_rules import is_loss, may_rise
 from nbtorchviz.analysis.spikes import spikes
 from nbtorchviz.bus import EventBus
 from nbtorchviz.events import FindingRaised, NonFiniteFound
-from nbtorchviz.session.kept_frames import MOST_INCIDENTS, KeptFrames
+from nbtorchviz.session.kept_frames import MOST_INCIDENTS, RECENT, KeptFrames
 from nbtorchviz.session.metrics import MetricHistory
 
 LOOK_S = 0.5
-"""How often logged losses are looked at: frames are kept close together for about so long."""
+"""How often logged losses are looked at, at least."""
+LOOK_FRAMES = RECENT // 2
+"""After so many frames of a layer they are looked at in any case: older ones are kept far apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class FlightRecorder:
         self._metrics, self._frames, self._clock = metrics, frames, clock
         self._point, self._lock = point, threading.Lock()
         self._incidents: deque[Incident] = deque(maxlen=MOST_INCIDENTS)
-        self._looked_at = clock()
+        self._looked_at, self._added = clock(), 0
         self._seen: dict[tuple[int, str], int] = {}
         bus.subscribe(FindingRaised, self._found, inline=True)
         bus.subscribe(NonFiniteFound, self._broke, inline=True)
@@ -65,10 +67,10 @@ class FlightRecorder:
 
     def tend(self) -> None:
         """Look at the losses that were logged since last time. Call at boundaries."""
-        now = self._clock()
-        if now - self._looked_at < LOOK_S:
+        now, added = self._clock(), self._frames.steps_added
+        if now - self._looked_at < LOOK_S and added - self._added < LOOK_FRAMES:
             return
-        self._looked_at = now
+        self._looked_at, self._added = now, added
         newest = self._metrics.current_run
         for (run, name), view in self._metrics.views().items():
             if run != newest or not is_loss(name) or may_rise(name, "train"):

@@ -74,11 +74,16 @@ class KeptFrames:
         self._incidents: dict[int, dict[Slot, set[int]]] = {}
         self.size_bytes = 0
         """Bytes held now."""
+        self.steps_added = 0
+        """Steps of which a frame was ever added."""
+        self._newest_step = -1
 
     def add(self, event: LayerCaptured) -> None:
         """Keep a copy of ``event`` in half precision."""
         kept, slot = _keep(event), _slot(event)
         with self._lock:
+            self.steps_added += event.step != self._newest_step
+            self._newest_step = event.step
             frames = self._frames.setdefault(slot, [])
             leaves = len(frames) - RECENT
             if leaves >= 1 and self._too_near(slot, frames, leaves):

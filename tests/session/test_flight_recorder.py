@@ -10,7 +10,9 @@ import nbtorchviz as nbv
 from nbtorchviz.events import FindingRaised, NonFiniteFound, ScalarLogged
 from nbtorchviz.nonfinite import NonFiniteReport
 from nbtorchviz.session.flight_recorder import LOOK_S, FlightRecorder
+from nbtorchviz.session.looks import Look
 from nbtorchviz.session.metrics import MetricHistory
+from nbtorchviz.session.session import Session
 from tests.widgets.view import View
 
 FOUND = {"rule": "dead_relu", "title": "relu is dead", "evidence": "", "remedy": ""}
@@ -30,7 +32,7 @@ class Bus:
 @pytest.fixture
 def parts():
     time, bus, metrics, held = SimpleNamespace(now=0.0), Bus(), MetricHistory(), []
-    frames = SimpleNamespace(hold=held.append)
+    frames = SimpleNamespace(hold=held.append, steps_added=0)
     shown = []
     flight = FlightRecorder(bus, metrics, frames, point=shown.append, clock=lambda: time.now)
     return SimpleNamespace(
@@ -84,6 +86,27 @@ def test_findings_and_nan_are_held_where_they_began_and_a_recovery_is_not(parts)
         ("finding", "relu"),
         ("nonfinite", "fc"),
     ]
+
+
+def test_the_frame_of_the_spike_itself_is_kept_in_a_loop_of_any_speed():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+    clock = SimpleNamespace(now=0.0)
+    session = Session(model, every=1, clock=lambda: clock.now)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+    session.recorder.looks.set(1, Look("0"))
+    for step in range(400):
+        clock.now += 1e-4  # far less than any clock of ours waits for
+        loss = model(torch.ones(2, 4)).square().mean() + (100.0 if step == 149 else 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        session.log(loss=loss)
+    session.flush()
+    assert [incident.step for incident in session.incidents] == [150]
+    steps = session.recorder.kept["batch"].steps("0")
+    assert {147, 148, 149, 150, 151, 152, 153} <= set(steps)
+    session.close()
 
 
 def test_in_a_session_the_frames_around_a_spike_outlive_the_ring(monkeypatch):
