@@ -100,6 +100,13 @@ def wait_count(page: Any, selector: str, count: int) -> None:
     )
 
 
+def said_of_nothing(page: Any, tree: str) -> str:
+    """Return what an empty list says; ``"none"`` where it says nothing."""
+    return page.evaluate(
+        "(tree) => getComputedStyle(document.querySelector(tree), '::before').content", tree
+    )
+
+
 def sent(page: Any, kind: str) -> list[dict[str, Any]]:
     """Return what the view said, of one type of message."""
     said: list[dict[str, Any]] = page.evaluate(

@@ -10,7 +10,15 @@ from nbtorchviz.analysis.packets import pack
 from nbtorchviz.events import EXPONENTS, Histogram, LayerInfo
 from nbtorchviz.widgets.base import BUNDLE
 from nbtorchviz.widgets.gradient_packet import STATES, GradientHistory, Strip, gradient_parts
-from tests.browser.alone import crowded, frames, press_at_once, sent, show_alone, wait_count
+from tests.browser.alone import (
+    crowded,
+    frames,
+    press_at_once,
+    said_of_nothing,
+    sent,
+    show_alone,
+    wait_count,
+)
 from tests.browser.slow import quick_browser
 
 ROOT = ".nbtv-gradient-inspector"
@@ -194,6 +202,10 @@ def test_keys_reach_everything_in_the_tree(show):
     painted(page, "layer", "stem.relu")
     page.keyboard.press("Escape")
     page.wait_for_function("() => document.querySelectorAll('.g-row').length > 1")
+    assert said_of_nothing(page, ".g-tree") == "none"
+    page.keyboard.type("zzz")
+    wait_count(page, ".g-row", 0)
+    assert said_of_nothing(page, ".g-tree") == '"No layer of this name."'
 
 
 def test_keys_move_the_step_in_the_pictures(show):

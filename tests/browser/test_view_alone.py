@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
-from tests.browser.alone import crowded, frames, press_at_once, sent, show_alone, wait_count
+from tests.browser.alone import (
+    crowded,
+    frames,
+    press_at_once,
+    said_of_nothing,
+    sent,
+    show_alone,
+    wait_count,
+)
 from tests.widgets.view import View
 
 ROOT = ".nbtv-activation-browser"
@@ -184,6 +192,14 @@ def test_what_a_key_opens_takes_the_next_key(show, recorded):
         }"""
     )
     assert sent(page, "intent")[-1]["value"] == "3"
+
+
+def test_a_search_without_hits_says_so(show):
+    page = show()
+    assert said_of_nothing(page, ".nbtv-tree") == "none"
+    page.get_by_role("searchbox").fill("zzz")
+    wait_count(page, "[role=treeitem]", 0)
+    assert said_of_nothing(page, ".nbtv-tree") == '"No layer of this name."'
 
 
 def test_thumbnails_are_drawn_when_they_change_and_not_at_each_move(show, recorded):
