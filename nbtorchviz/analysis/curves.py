@@ -124,12 +124,18 @@ def fractional_epochs(steps: Steps, epochs: Floats) -> Floats:
     """Spread whole epoch numbers evenly over their steps, so that an epoch axis can be drawn.
 
     Loops log ``epoch=3`` for every batch of epoch 3; as an x axis that would be one vertical
-    line. Numbers with fractions are taken as they are. NaN where no epoch was logged.
+    line. Numbers with fractions are taken as they are. Loops that log ``epoch=1`` when the first
+    epoch has ended leave its steps without a number: they come before it. NaN where no epoch was
+    logged.
     """
     known = np.flatnonzero(np.isfinite(epochs))
     result = np.asarray(epochs, np.float64).copy()
     if len(known) == 0 or np.any(epochs[known] != np.round(epochs[known])):
         return result
+    if epochs[known[0]] >= 1:
+        result[: known[0]] = epochs[known[0]] - 1
+        epochs = result.copy()
+        known = np.flatnonzero(np.isfinite(epochs))
     begins = known[np.flatnonzero(np.diff(epochs[known], prepend=np.nan) != 0)]
     if len(begins) == len(known):  # one value an epoch
         return result

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,23 @@ def test_whole_epochs_are_spread_over_their_steps():
     expected = [0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3]
     np.testing.assert_allclose(curves.fractional_epochs(steps, epochs), expected)
     assert curves.epoch_marks(steps, curves.fractional_epochs(steps, epochs)) == [(4.0, 1)]
+
+
+@pytest.mark.parametrize("last", [5, 7, 9])
+def test_the_first_epoch_has_a_mark_where_epochs_are_logged_at_their_ends(last):
+    steps = np.arange(1, last)
+    epochs = np.array([math.nan, math.nan, math.nan, 1, 1, 1, 2, 2])[: last - 1]
+    spread = curves.fractional_epochs(steps, epochs)
+    expected = [0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2, 7 / 3]
+    np.testing.assert_allclose(spread, expected[: last - 1])
+    marks = [(4.0, 1), (7.0, 2)][: 2 if last == 9 else 1]
+    assert curves.epoch_marks(steps, spread) == marks
+
+
+def test_steps_before_epoch_zero_have_no_epoch():
+    epochs = np.array([math.nan, 0, 0, 1, 1])
+    spread = curves.fractional_epochs(np.arange(5), epochs)
+    np.testing.assert_allclose(spread, [math.nan, 0, 0.5, 1, 1.5])
 
 
 def test_fractions_of_epochs_are_taken_as_they_are():
