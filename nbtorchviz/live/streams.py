@@ -9,8 +9,9 @@ from nbtorchviz.live.flow import StreamFlow
 if TYPE_CHECKING:
     from nbtorchviz.live.sender import Sender
 
-SHARE = 0.004
-"""Share of a core that the unrequested sends of one stream may take; a dear one slows alone."""
+SHARE = 0.0025
+"""Share of a core that the unrequested sends of one stream may take; a dear one slows alone. A
+curve of 10,000 points comes once a second then."""
 SLOWEST_GAP_S = 2.0
 
 

@@ -13,7 +13,7 @@ from nbtorchviz.events import FindingRaised, NonFiniteFound
 from nbtorchviz.session.kept_frames import MOST_INCIDENTS, RECENT, KeptFrames
 from nbtorchviz.session.metrics import MetricHistory
 
-LOOK_S = 0.5
+LOOK_S = 1.0
 """How often logged losses are looked at, at least."""
 LOOK_FRAMES = RECENT // 2
 """After so many frames of a layer they are looked at in any case: older ones are kept far apart."""
