@@ -94,7 +94,7 @@ class ActivationBrowser(BrowserStreams):
             session.set_layout({pick.layer: layout})
         self.linked = flag("linked", linked)
         self.private = flag("private", private)
-        self._choice, self._moves = Choice(pick), Moves()
+        self._choice, self._moves = Choice(pick, named=layer is not None), Moves()
         super().__init__(
             session,
             kind="activation-browser",
@@ -234,6 +234,9 @@ class ActivationBrowser(BrowserStreams):
         return bool(self._choice.pick.overview) and self.presence.any_visible(hearing=hearing)
 
     def _on_model(self, event: ModelAttached) -> None:
+        if self._choice.learn_layers():
+            self._moves.of_python()
+            self._frame_stream.mark(urgent=True)
         self._selection_stream.mark()
 
     def _ready_for_picture(self) -> bool:

@@ -22,11 +22,16 @@ class Choice:
     """A selection and the frame shown for it, which change together.
 
     Any thread may call its methods. It sends nothing: they say whether there is something to send.
+
+    Args:
+        pick: what is selected at first.
+        named: whether its layer was named by somebody; else another may take its place.
     """
 
-    def __init__(self, pick: Selection) -> None:
+    def __init__(self, pick: Selection, *, named: bool = True) -> None:
         self.pick = pick
         """What is selected."""
+        self._named = named
         self.event: LayerCaptured | None = None
         """The frame shown; None before there is one."""
         self.preview = False
@@ -56,6 +61,24 @@ class Choice:
             session.recorder.looks.set(owner, self.pick.look, urgent=True)
             self._show_kept()
             return self.pick is not before
+
+    def learn_layers(self) -> bool:
+        """Leave a layer that nobody named and that turns out not to be called.
+
+        Returns:
+            Whether the selection changed.
+        """
+        session = self._session
+        with self._lock:
+            if self._named or self.event is not None or session.last_layer:
+                return False
+            called = {info.key: info.called for info in session.layer_infos}
+            if called.get(self.pick.layer) is not False:
+                return False
+            self.pick = replace(self.pick, layer=remembered_layer(session))
+            session.recorder.looks.set(self._owner, self.pick.look, urgent=True)
+            self._show_kept()
+            return True
 
     def catch_up(self) -> None:
         """Have the pinned input run if what is kept of it is of another item; once subscribed."""

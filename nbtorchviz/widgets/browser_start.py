@@ -40,9 +40,14 @@ def remembered_layer(session: Session) -> str:
 
 
 def _first_layer(infos: Sequence[LayerInfo]) -> str:
-    """The first convolution, else the first layer that holds no others, else the input."""
+    """The first convolution, else the first layer that holds no others, else the input.
+
+    Not one that is known not to be called, as in ``nn.MultiheadAttention``, which uses the weights
+    of its ``out_proj`` directly.
+    """
+    layers = [info for info in infos if info.type != "input" and info.called is not False]
     for wanted in (lambda i: i.type.startswith("Conv"), lambda i: not i.block and i.depth >= 0):
-        found = next((i.key for i in infos if i.type != "input" and wanted(i)), None)
+        found = next((info.key for info in layers if wanted(info)), None)
         if found is not None:
             return found
     return infos[0].key

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from torch import nn
 
 import nbtorchviz as nbv
@@ -29,3 +30,40 @@ def test_layer_chosen_last_is_shown_while_it_exists():
     session.last_layer = "of another model"
     assert remembered_layer(session) == "0"
     session.close()
+
+
+def encoder():
+    """Its first layer that holds no others is ``self_attn.out_proj``, which is never called."""
+    return nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_a_layer_that_is_never_called_is_left_for_one_that_is(probe):
+    model, inputs = encoder(), torch.ones(2, 3, 8)
+    session = nbv.watch(model, every=1)
+    if not probe:
+        browser = nbv.ActivationBrowser(session)
+        assert browser.layer == "layers.0.self_attn.out_proj"
+        for _ in range(2):  # the first forward tells which layers there are
+            model(inputs).square().mean().backward()
+            torch.optim.SGD(model.parameters(), lr=0.1).step()
+    else:
+        browser = nbv.ActivationBrowser(session, probe=inputs)
+    session.flush()
+    assert browser.layer == browser.selection["layer"] == "layers.0.dropout1"
+    assert browser.frame.values.shape == (3, 8)
+    session.close()
+
+
+def test_a_layer_that_somebody_named_stays_though_it_is_not_called():
+    name = "layers.0.self_attn.out_proj"
+    model = encoder()
+    browser = nbv.ActivationBrowser(model, layer=name, probe=torch.ones(2, 3, 8))
+    assert browser.layer == name
+    assert browser.summary().endswith("was not called in the last forward.")
+    browser.session.close()
+    browser = nbv.ActivationBrowser(model)
+    browser.layer = name
+    browser.session.probe(torch.ones(2, 3, 8))
+    assert browser.layer == name
+    browser.session.close()
