@@ -270,7 +270,8 @@ class ObserverWidget(anywidget.AnyWidget):
             self._displayed_at = time.monotonic()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.session.model_name}>"
+        name = self.session.model_name
+        return f"<{type(self).__name__}{f' of {name}' if name else ''}>"
 
     def cell_ended(self) -> None:
         """Refresh the picture in the notebook, if training ran in the cell that ended."""

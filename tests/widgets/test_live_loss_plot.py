@@ -342,3 +342,9 @@ def test_closing_twice_leaves_no_widget_and_no_listener(plot):
     shown.close()
     assert history._listeners == []
     assert set(ipywidgets_registry._instances) == before
+
+
+def test_a_plot_of_no_model_names_none():
+    plot = nbv.LiveLossPlot()
+    assert repr(plot) == "<LiveLossPlot>"
+    plot.close()
