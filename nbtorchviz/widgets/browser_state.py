@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from nbtorchviz.capture.layers import ancestors
 from nbtorchviz.events import LayerCaptured, LayerInfo
 from nbtorchviz.session import Session
 from nbtorchviz.session.curve_lines import WORDS
@@ -21,10 +22,11 @@ LIST_BYTES = 200_000
 def layer_rows(infos: Sequence[LayerInfo]) -> list[dict[str, Any]]:
     """Return the ``layers`` trait: one row per layer, in the order of the slider."""
     calls = Counter(info.key.partition("#")[0] for info in infos)
+    names = row_names(infos)
     rows: list[dict[str, Any]] = [
         {
             "key": info.key,
-            "name": info.key.rpartition(".")[2],
+            "name": names[info.key],
             "depth": info.depth,
             "block": info.block,
             "type": info.type,
@@ -46,6 +48,17 @@ def layer_rows(infos: Sequence[LayerInfo]) -> list[dict[str, Any]]:
             break
         listed.add(index)
     return [row for index, row in enumerate(rows) if index in listed]
+
+
+def row_names(infos: Sequence[LayerInfo]) -> dict[str, str]:
+    """Return by key what is written in a row below the rows of the blocks around it.
+
+    An ``nn.ModuleList`` has no row, as nothing calls it: ``"encoder.layers.0"`` below
+    ``"encoder"`` is ``"layers.0"``.
+    """
+    listed = {info.key.partition("#")[0] for info in infos}
+    above = {info.key: ancestors(info.key, listed) for info in infos}
+    return {key: key[len(f"{around[-1]}.") :] if around else key for key, around in above.items()}
 
 
 def size_bytes(value: object) -> int:

@@ -22,6 +22,12 @@ test("a second call of a module is a row without parameters of its own", () => {
   assert.deepEqual(twice.map(({ id, parameters }) => [id, parameters.length]), [["fc", 1], ["fc.weight", 1], ["fc#1", 0]]);
 });
 
+test("what stands below a list that nothing calls has its place in the list as its name", () => {
+  const keys = ["encoder", "encoder.layers.0", "encoder.layers.0.fc", "blocks.0", "heads.0", "heads.0.fc", "heads.0.fc#1"];
+  const deep = rowsOf({ layers: keys.map((key) => [key, "Module", 1, ""]), parameters: [] });
+  assert.deepEqual(deep.map(({ name, depth }) => [name, depth]), [["encoder", 0], ["layers.0", 1], ["fc", 2], ["blocks.0", 0], ["heads.0", 0], ["fc", 1], ["fc#1", 1]]);
+});
+
 test("names that begin alike do not make a block's rows", () => {
   const alike = rowsOf({ layers: [["layer1", "Block", 1, ""], ["layer1.fc", "Linear", 0, ""], ["layer10", "Linear", 0, ""]], parameters: [[1, "weight", 4], [2, "weight", 9]] });
   assert.equal(alike[0].elements, 4);

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
-from nbtorchviz.widgets.browser_state import MOST_FLAGS, size_bytes
+from nbtorchviz.events import LayerInfo
+from nbtorchviz.widgets.browser_state import MOST_FLAGS, row_names, size_bytes
 
 
 @pytest.fixture
@@ -40,3 +41,18 @@ def test_a_state_full_of_flags_is_small(browser):
         browser.session.metrics.flag(step, "what happened, at great length " * 10)
     assert flagged(browser) == list(range(300))[-MOST_FLAGS:]
     assert size_bytes(browser._state()) < 10_000
+
+
+def test_a_row_below_a_list_that_nothing_calls_says_which_list():
+    keys = {
+        "input": "input",
+        "encoder": "encoder",
+        "encoder.layers.0": "layers.0",
+        "encoder.layers.0.fc": "fc",
+        "encoder.layers.0.fc#1": "fc#1",
+        "blocks.0": "blocks.0",
+        "heads.0": "heads.0",
+        "heads.01.fc": "heads.01.fc",  # no layer of heads.0
+    }
+    infos = [LayerInfo(key=key, type="Module", depth=0, block=False) for key in keys]
+    assert row_names(infos) == keys

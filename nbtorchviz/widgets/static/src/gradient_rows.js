@@ -11,16 +11,23 @@ export function rowsOf(header) {
   parameters.forEach(([layer], p) => own.set(layer, [...(own.get(layer) || []), p]));
   const rows = [];
   const add = (row) => rows.push({ ...row, elements: row.parameters.reduce((n, p) => n + parameters[p][2], 0) });
+  const listed = new Set(layers.map(([key]) => key.replace(/#\d+$/, "")));
+  const above = (key) => { // the row below which it stands; an nn.ModuleList has none, as nothing calls it
+    do key = key.slice(0, Math.max(0, key.lastIndexOf("."))); while (key && !listed.has(key));
+    return key;
+  };
   const first = new Map(); // only the first call of a module carries its parameters
   layers.forEach(([key, type, block, detail], i) => {
     const module = key.replace(/#\d+$/, "");
-    const depth = key.split(".").length - 1;
+    const parent = above(key);
+    let depth = 0;
+    for (let at = parent; at; at = above(at)) depth += 1;
     const again = first.has(module);
     first.set(module, i);
     const mine = again ? [] : own.get(i) || [];
     const within = block ? layers.flatMap(([other], k) => (other !== key && other.startsWith(`${module}.`) ? own.get(k) || [] : [])) : [];
     const all = [...new Set([...mine, ...within])];
-    add({ id: key, key, name: key.slice(key.lastIndexOf(".") + 1), depth, kind: block ? "block" : "layer", type, detail, layer: i, parameters: all, own: mine.map((p) => parameters[p][1]), opens: Boolean(block) || mine.length > 0 });
+    add({ id: key, key, name: key.slice(parent ? parent.length + 1 : 0), depth, kind: block ? "block" : "layer", type, detail, layer: i, parameters: all, own: mine.map((p) => parameters[p][1]), opens: Boolean(block) || mine.length > 0 });
     for (const p of mine) {
       add({ id: `${key}.${parameters[p][1]}`, key, name: parameters[p][1], depth: depth + 1, kind: "parameter", type: "parameter", detail: "", layer: -1, parameters: [p], own: [parameters[p][1]], opens: false });
     }
