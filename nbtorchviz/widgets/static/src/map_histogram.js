@@ -36,11 +36,11 @@ export function histogramOf(view) {
     const found = scene.compact
       ? histogram(codes, plane.lo, plane.hi, 0, ...scene.scaleOf(i))
       : histogram(codes, plane.lo, plane.hi, share);
-    const unit = header.view === "strip" || header.view === "scalar" ? "Values" : header.view === "matrix" || header.noun === "output" ? "Values" : "Pixels";
-    title.replaceChildren(String(plane.count), h("span", { class: "nbtv-quiet" }, ` ${unit.toLowerCase()}`));
-    const said = `${unit} of ${plane.count}, ${scene.counts} count: ${found.zeros} exact zeros, ${found.nan} NaN, ${found.inf} infinite; values ${short(plane.lo)} to ${short(plane.hi)}`;
+    const unit = ["strip", "scalar", "matrix"].includes(header.view) || header.noun === "output" ? "values" : "pixels";
+    title.replaceChildren(String(plane.count), h("span", { class: "nbtv-quiet" }, ` ${unit}`));
+    const said = `${unit === "values" ? "Values" : "Pixels"} of ${plane.count}, ${scene.counts} count: ${found.zeros} exact zeros, ${found.nan} NaN, ${found.inf} infinite; values ${short(plane.lo)} to ${short(plane.hi)}`;
     if (canvas.getAttribute("aria-label") !== said) canvas.setAttribute("aria-label", said);
-    if (scene.compact) lying(canvas, found, scene, width);
+    if (scene.compact) lying(canvas, found, scene, width, unit);
     else standing(canvas, found, plane, scene, width);
     tell(plane, arrays, i, found);
   }
@@ -149,7 +149,7 @@ function hatched(context, x, y, w, tall, colour) {
 }
 
 /** The cockpit's histogram: bars along the colour bar, whose axis they share. */
-function lying(canvas, found, scene, width) {
+function lying(canvas, found, scene, width, unit) {
   const dpr = ratio(), side = scene.side;
   const context = sized(canvas, width, side + 16), colour = colours(canvas);
   context.scale(dpr, dpr);
@@ -159,5 +159,5 @@ function lying(canvas, found, scene, width) {
   context.font = `11px ${getComputedStyle(canvas).fontFamily}`;
   context.fillStyle = colour("quiet");
   context.textAlign = "right";
-  context.fillText(`pixels, ${scene.counts}`, width, side + 13);
+  context.fillText(`${unit}, ${scene.counts}`, width, side + 13);
 }
