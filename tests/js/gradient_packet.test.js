@@ -78,6 +78,11 @@ test("steps that were skipped carry the number of the step before, which stays w
   const steps = Uint32Array.of(0, 1, 2, 2, 2, 3);
   assert.deepEqual([0, 1, 2, 3, 9].map((step) => columnOf(steps, step)), [0, 1, 2, 5, 5]);
   assert.equal(columnAt(steps, 2), 4);
-  assert.deepEqual([0, 1, 2, 3].map((step) => stepWords(steps, step)), ["step 0, 1 skipped (inf)", "step 1", "step 2, then 2 skipped (inf)", "step 3"]);
+  const packet = { steps, columns: 6, header: { words: ["", "frozen", "skipped (inf)"], parameters: [[0, "bias", 1], [0, "weight", 2]] } };
+  packet.arrays = { state: Uint8Array.of(1, 1, 1, 1, 1, 1, 2, 0, 0, 2, 2, 0) };
+  const said = () => [0, 1, 2, 3].map((step) => stepWords(packet, step));
+  assert.deepEqual(said(), ["step 0, 1 skipped (inf)", "step 1", "step 2, then 2 skipped (inf)", "step 3"]);
+  packet.arrays.state.fill(0); // forwards without any step carry the number 0 as well
+  assert.deepEqual(said(), ["step 0", "step 1", "step 2", "step 3"]);
   assert.deepEqual([...read(sample()).told], [...new Set(read(sample()).steps)]);
 });

@@ -23,7 +23,7 @@ export function headOf(view) {
     const some = packet && packet.columns, { now } = scene;
     hold.setAttribute("aria-pressed", String(scene.held));
     hold.disabled = !some || scene.gone;
-    tell(step, some ? `${scene.grey ? "last seen at " : ""}${stepWords(packet.steps, now.step)}` : "");
+    tell(step, some ? `${scene.grey ? "last seen at " : ""}${stepWords(packet, now.step)}` : "");
     const age = some && now.captured_at_s != null && !scene.held ? ago(Date.now() / 1000 + scene.skew - now.captured_at_s) : "";
     const newer = state.step > now.step;
     tell(since, !some ? "" : scene.held ? `held${newer ? `, training is at step ${state.step}` : ""}` : [packet.header.phase, age].filter(Boolean).join(", "));

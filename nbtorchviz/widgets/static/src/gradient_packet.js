@@ -142,9 +142,11 @@ export function columnOf(steps, step) {
   return c;
 }
 
-/** "step 7, then 2 skipped (inf)". Step 0 was never finished: what carries its number was skipped. */
-export function stepWords(steps, step) {
-  const c = columnAt(steps, step), n = steps[c] === step ? c - columnOf(steps, step) + (step === 0) : 0;
+/** "step 7, then 2 skipped (inf)". Those that were skipped carry the number of the step before. */
+export function stepWords({ steps, columns, header, arrays }, step) {
+  const skipped = header.words.indexOf("skipped (inf)");
+  let n = 0;
+  for (let c = columnAt(steps, step); steps[c] === step; c -= 1) n += header.parameters.some((_, p) => arrays.state[p * columns + c] === skipped);
   return `step ${step}${n ? `, ${step ? "then " : ""}${n} skipped (inf)` : ""}`;
 }
 
