@@ -39,7 +39,7 @@ def test_a_forgotten_step_is_told(model, session):
     forwards(model, 10)
     [finding] = session.findings()
     assert finding.rule == "no_step"
-    assert finding.title == "No optimizer step changes the model (before the first step)"
+    assert finding.title == "No optimizer step changes the model"
     assert finding.evidence.startswith("Before the first step: 69 forwards and gradients, no step")
     assert finding.remedy.startswith("Call optimizer.step() after loss.backward()")
     assert finding.severity == "problem"
@@ -56,6 +56,27 @@ def test_the_first_step_takes_it_back(model, session):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     forwards(model, 3, lambda: (optimizer.step(), optimizer.zero_grad()))
     assert rules(session) == []
+
+
+def test_parameters_are_not_waited_for_where_no_step_comes_and_read_again_when_one_does(
+    model, session
+):
+    forwards(model, 3)
+    assert session.tap._course.reading
+    forwards(model, 80)
+    assert not session.tap._course.reading
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    forwards(model, 3, lambda: (optimizer.step(), optimizer.zero_grad()))
+    assert session.statistics.parameters().steps.tolist()[-1] == 3
+
+
+def test_more_micro_batches_than_that_are_read_once_they_are_known(model, session):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for _ in range(3):
+        forwards(model, 100)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert session.statistics.parameters().steps.tolist()[-2:] == [2, 3]
 
 
 @pytest.mark.parametrize("how", ["data", "no_grad"])

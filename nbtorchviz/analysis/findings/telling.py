@@ -131,7 +131,7 @@ def _told(
         rule=rule.name,
         layer=layers[0],
         layers=tuple(dict.fromkeys(name for name in layers if name))[:MOST_LAYERS],
-        title=f"{claim} ({steps(since, last)})",
+        title=f"{claim} ({steps(since, last)})" if last else claim,
         evidence=f"{steps(step, step).capitalize()}: {verdict.evidence}{more}.",
         remedy=verdict.remedy or rule.remedy,
         severity=rule.severity,
