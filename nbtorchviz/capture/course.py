@@ -48,20 +48,17 @@ class Course(Coasting):
         self._stance = ExitStack()
         """Holds something while a sampled forward of a compiled model runs eagerly."""
         self._window: Window | None = None
-        self._inside = False
-        self._deeper = 0
+        self._inside, self._deeper = False, 0
         """How many calls of the root by itself run inside its forward."""
         self._reading = Reading(subject, steps, sink, fault)
         self._waiting = Arrivals()
         self._twin: tuple[Inputs | None, Plan] | None = None
-        self._late = False
+        self._late = self._steps_in_backward = False
         """A step was in a backward: the next root forward is its boundary."""
-        self._steps_in_backward = False
         self._blindness = Blindness(subject)
-        self._seen_forward = 0
+        self._seen_forward, self._cost_s = 0, 0.0
         self._alone = False
         """Whether the end of the present root forward is a boundary."""
-        self._cost_s = 0.0
 
     def stop(self) -> None:
         """Forget everything; nothing is caught any more."""
@@ -133,6 +130,8 @@ class Course(Coasting):
         alone = self._alone = self._steps.by_forward(grad=grad)
         if alone:
             self._finish()
+            if self._steps.stepless:
+                self._reading.drop()
         wanted = self._source.wanted_phase()
         matched = wanted in ("any", phase)
         self._sink.forward_began(phase, matched)
@@ -164,7 +163,7 @@ class Course(Coasting):
             source="batch",
         )
         self._window = window
-        if phase == "train":
+        if phase == "train" and not (self._alone and self._steps.stepless):
             self._reading.arm(root, plan, halved=half_autocast())
             dispatcher.announce()
             if (optimizer := dispatcher.inside) is not None:
@@ -199,7 +198,7 @@ class Course(Coasting):
         if not self.looking:
             self.drop()
         if error is None and self._completes():
-            self._boundary("forward")
+            (self._boundary if self._caught or self.reading else self._passed)("forward")
 
     def failed(self, error: BaseException) -> None:
         """Report that the user's forward raised ``error``."""
@@ -229,9 +228,12 @@ class Course(Coasting):
 
     def can_doze(self) -> bool:
         """Whether nothing would be missed if root forwards went unnoticed until the next sample."""
-        busy = self._window is not None or self._twin is not None or bool(self._waiting)
-        busy = busy or self.reading or self.dozing or self._steps_in_backward
+        busy = self._caught or self.reading or self.dozing or self._steps_in_backward
         return self.looking and not busy
+
+    @property
+    def _caught(self) -> bool:
+        return self._window is not None or self._twin is not None or bool(self._waiting)
 
     @property
     def reading(self) -> bool:
@@ -266,14 +268,16 @@ class Course(Coasting):
             self._late = self._steps_in_backward = True
             return
         seen = self.forward != self._seen_forward or self.dozing or not self.looking
-        caught = self._window is not None or self._waiting or self._twin is not None
-        if caught or reads or not seen:
+        if self._caught or reads or not seen:
             self._boundary("step")
             return
-        self._seen_forward = self.forward  # most steps end here
+        self._seen_forward = self.forward
+        self._passed("step")
+
+    def _passed(self, kind: str) -> None:  # most boundaries end here
         cost_s, self._cost_s = self._cost_s, 0.0
         try:
-            self._sink.step_passed(cost_s)
+            self._sink.step_passed(cost_s, kind)
         except NonFiniteError:  # asked for, as StopTraining is
             raise
         except Exception as error:
@@ -325,11 +329,7 @@ class Course(Coasting):
             self._finish()
         if twin is not None:
             self._twin = None
-            seen = self._waiting.newest()
-            if twin[0] is None or seen is None:
-                self._fault("eager copy", TypeError("the inputs of this model cannot be cloned"))
-                return None
-            return run_twin(self._subject, twin[0], twin[1], seen, self._steps.count)
+            return run_twin(self._subject, *twin, self._waiting.newest(), self._steps.count)
         window = self._waiting.arrived()
         return None if window is None else self._subject.develop(window, self._steps.count)
 

@@ -180,11 +180,12 @@ class CatchSink(Protocol):
     def at_boundary(self, boundary: Boundary) -> None:
         """Hear that a step, or without an optimizer a root forward, finished."""
 
-    def step_passed(self, cost_s: float) -> None:
+    def step_passed(self, cost_s: float, kind: str) -> None:
         """Hear of a step in which nothing was caught, instead of ``at_boundary``: most are.
 
         Args:
             cost_s: seconds spent in our hooks since the last boundary. Must be cheap.
+            kind: ``"step"`` or ``"forward"``.
         """
 
     def parameters_read(self, read: "ParameterStatistics", step: int, cost_s: float) -> None:

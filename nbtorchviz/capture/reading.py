@@ -43,8 +43,8 @@ class Reading:
     @property
     def busy(self) -> bool:
         """False most of the time."""
-        readers = (self._numbers, self._pictures, self._later)
-        return any(reader is not None for reader in readers)
+        numbers, pictures = self._numbers is not None, self._pictures is not None
+        return numbers or pictures or self._later is not None
 
     def arm(self, root: nn.Module, plan: Plan, *, halved: bool = False) -> None:
         """Read the step that this forward belongs to; one that is being read goes on.

@@ -19,6 +19,8 @@ them. More than a critic makes for each of its generator's."""
 RETIRED_AFTER = 50
 """Counted steps after which an optimizer that makes none any more trains the model no longer."""
 
+STEPLESS = 64
+"""Grad-enabled root forwards without a step after which its parameters are not waited for."""
 MOST_ACCUMULATED = 256
 
 
@@ -194,6 +196,11 @@ class Steps:
     def skipped(self) -> None:
         """Note that the forwards since the last step belong to one that a scaler skipped."""
         self.silent = self.forwards = 0
+
+    @property
+    def stepless(self) -> bool:
+        """Whether so many forwards went by without a step that none is waited for."""
+        return self.silent > STEPLESS
 
     def by_forward(self, *, grad: bool) -> bool:
         """Tell whether the end of the present root forward is the boundary.

@@ -5,16 +5,23 @@ from nbtorchviz.capture.subject import Subject
 from nbtorchviz.capture.windows import Window
 
 
-def run_twin(subject: Subject, inputs: Inputs, plan: Plan, seen: Window, step: int) -> Catch:
+def run_twin(
+    subject: Subject, inputs: Inputs | None, plan: Plan, seen: Window | None, step: int
+) -> Catch:
     """Catch what ``plan`` asks for in a forward of our own, labelled as a look at the batch.
 
     Args:
         subject: the model.
-        inputs: the sample of the batch.
+        inputs: the sample of the batch; None where it could not be cloned.
         plan: what to catch; there is no gradient.
         seen: the window on the root forward of that batch.
         step: finished steps.
+
+    Raises:
+        TypeError: there is no sample.
     """
+    if inputs is None or seen is None:
+        raise TypeError("The inputs of this model cannot be cloned, so no sample of it is shown.")
     clock = subject.setting.clock
     began = clock()
     window = subject.open(plan, phase="eval", forward=seen.forward, micro=seen.micro, source="twin")

@@ -189,10 +189,10 @@ class Recorder(Pinning):
         """Count a failure of ours; never raises."""
         self._fail(where, error)
 
-    def step_passed(self, cost_s: float) -> None:
+    def step_passed(self, cost_s: float, kind: str) -> None:
         """Note a step in which nothing was caught."""
         now = self._clock()
-        waits = self._probe_wanted or self.jobs.hurried
+        waits = self._probe_wanted or self.jobs.hurried or kind != self.boundary_kind
         if now < self._tend_at and self.failure is None and not waits:
             self.times["step"] = now
             if now >= self._dozer.wake_at or self.looks.urgent:
@@ -201,7 +201,7 @@ class Recorder(Pinning):
             self._hold_here(self.hold)
             return
         tap = self.tap
-        self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, "step", None, cost_s))
+        self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, kind, None, cost_s))
 
     def _wake(self) -> None:
         self.planner.hurry()

@@ -36,8 +36,8 @@ class Desk:
         self.boundaries.append(boundary)
         self.on_boundary(boundary)
 
-    def step_passed(self, cost_s: float) -> None:
-        self.at_boundary(Boundary(self.tap.step, *self.tap.place(), "step", None, cost_s))
+    def step_passed(self, cost_s: float, kind: str) -> None:
+        self.at_boundary(Boundary(self.tap.step, *self.tap.place(), kind, None, cost_s))
 
     def parameters_read(self, read: ParameterStatistics, step: int, cost_s: float) -> None:
         self.parameters.append((step, read))
