@@ -36,6 +36,11 @@ class HostFacts:
         return self.kernel and (self.colab or self.vscode or self.server)
 
     @property
+    def lab_like(self) -> bool:
+        """JupyterLab or Notebook 7: other hosts have other pages around an output."""
+        return self.server and not (self.colab or self.vscode)
+
+    @property
     def drops_thread_updates(self) -> bool:
         """Updates sent from threads are reported lost here (google/colabtools#3373)."""
         return self.colab

@@ -5,13 +5,21 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nbtorchviz.live.host import detect
+
 VIEW = "application/vnd.jupyter.widget-view+json"
+NOTHING = {"text/html": ""}
+"""An output of no height."""
 PRIVATE = "private: no pixels are saved"
 """In place of the picture of a widget that was made with ``private=True``."""
 
 
 class StaticPicture:
     """One display of a widget: its live view, and a PNG for readers without a kernel.
+
+    JupyterLab and Notebook 7 show the view that an output names, or an error line once its kernel
+    is gone, and never the PNG of the same output. There the PNG is an output of its own below, and
+    ``static/src/common.css`` hides it as long as there is a view. Elsewhere both are one output.
 
     The text is fixed at the first display, so that notebook tests compare equal; no HTML goes
     along, since JupyterLab and nbconvert would then show that instead of the picture.
@@ -32,9 +40,10 @@ class StaticPicture:
         private: bool = False,
     ) -> None:
         self.busy = False
-        """A user's pointer or focus is in the view: updating the output would rebuild it."""
+        """A user's pointer or focus is in the view: updating its output would rebuild it."""
         self._bundle, self._summary, self._snapshot = bundle, summary, snapshot
         self._private = private
+        self._apart = detect().lab_like
         self._handle: Any = None
         self._text = ""
 
@@ -43,24 +52,29 @@ class StaticPicture:
         from IPython.display import display
 
         self._text = f"{self._summary()}\n{PRIVATE}" if self._private else self._summary()
-        self._handle = display(self._filled(), raw=True, display_id=True)
+        if self._apart:
+            display(self._view(), raw=True)
+        self._handle = display(self._still(), raw=True, display_id=True)
 
     def refresh(self) -> bool:
         """Replace the PNG in the notebook by a new one, unless the user is in the view."""
-        if self._handle is None or self.busy:
+        if self._handle is None or (self.busy and not self._apart):
             return False
-        self._handle.update(self._filled(), raw=True)
+        self._handle.update(self._still(), raw=True)
         return True
 
-    def _filled(self) -> dict[str, Any]:
+    def _view(self) -> dict[str, Any]:
         bundle = self._bundle()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
-        filled = {key: value for key, value in dict(data or {}).items() if key == VIEW}
+        view = {key: value for key, value in dict(data or {}).items() if key == VIEW}
+        return {**view, "text/plain": self._text}
+
+    def _still(self) -> dict[str, Any]:
         picture = self._snapshot()
-        if picture is not None:
-            filled["image/png"] = base64.b64encode(picture).decode()
-        filled["text/plain"] = self._text
-        return filled
+        still = {} if picture is None else {"image/png": base64.b64encode(picture).decode()}
+        if not self._apart:
+            return {**self._view(), **still}
+        return {**still, "text/plain": self._text} if still else dict(NOTHING)
 
 
 def stacked(pictures: Sequence[bytes]) -> bytes:
@@ -91,11 +105,11 @@ class Notice:
         """Keep a place, of no height, below the widget in the current cell."""
         from IPython.display import display
 
-        self._handle = display({"text/html": ""}, raw=True, display_id=True)
+        self._handle = display(NOTHING, raw=True, display_id=True)
 
     def say(self, text: str) -> None:
         """Show ``text`` there; ``""`` takes it away again. Without a place nothing is shown."""
         if self._handle is None or text == self.text:
             return
         self.text = text
-        self._handle.update({"text/plain": text} if text else {"text/html": ""}, raw=True)
+        self._handle.update({"text/plain": text} if text else NOTHING, raw=True)

@@ -22,7 +22,7 @@ READY = """() => {
 }"""
 PICTURE = """(index) => window.jupyterapp.shell.currentWidget.content.model.cells.get(index)
   .toJSON().outputs.map((output) => output.data ?? {})
-  .find((data) => data["application/vnd.jupyter.widget-view+json"])["image/png"]"""
+  .find((data) => data["image/png"])["image/png"]"""
 COMMAND = """([name, args]) => {
   const counted = (by) => { window.nbtvCommands = (window.nbtvCommands || 0) + by; };
   counted(1); // a cell that has run before looks done until its next run begins
@@ -162,10 +162,7 @@ class NotebookPage:
         return self.page.evaluate(f"(index) => ({PICTURE})(index)", index)
 
     def wait_new_picture(self, index: int, before: str) -> None:
-        """Return when the end of training has replaced the picture ``before``.
-
-        With it the host makes the view of that output anew: what was painted until then is gone.
-        """
+        """Return when the end of training has replaced the picture ``before``."""
         self.page.wait_for_function(
             f"([index, before]) => ({PICTURE})(index) !== before", arg=[index, before]
         )

@@ -37,7 +37,7 @@ def pictures(notebook):
     return [
         base64.b64decode("".join(output["data"]["image/png"]))
         for output in notebook["cells"][0]["outputs"]
-        if VIEW in output.get("data", {})
+        if "image/png" in output.get("data", {})
     ]
 
 
@@ -68,6 +68,37 @@ def test_saved_notebook_keeps_a_picture_of_the_end_of_training(open_notebook, sh
     assert "".join(data["text/plain"]).startswith(text)
     html, _ = HTMLExporter().from_notebook_node(nbformat.reads(json.dumps(saved), as_version=4))
     assert base64.b64encode(after).decode()[:200] in html.replace("\n", "")
+
+
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_a_notebook_that_is_opened_again_shows_the_picture_and_a_live_one_the_view(
+    open_notebook, jupyter, app
+):
+    cells = [MODEL.format(show="display(nbv.ActivationBrowser(session))"), LOOP, "display(session)"]
+    page = open_notebook(cells, app=app)
+    page.run_all()
+    page.wait_done(2)
+    page.wait_painted(layer="0")
+    stills = page.page.locator(".jp-RenderedImage img")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.jp-RenderedImage img').length === 2"
+    )
+    page.page.wait_for_selector(".nbtv-cockpit-tabs")
+    assert [still.is_visible() for still in stills.all()] == [False, False]
+    page.save()
+    saved = jupyter.files / page.name
+    page.close()
+    jupyter.end_sessions()
+    again = open_notebook(source=saved, name=f"again-{page.name}", app=app)
+    again.page.wait_for_function(
+        """() => {
+          const stills = [...document.querySelectorAll(".jp-RenderedImage img")];
+          return stills.length === 2 && stills.every((still) => still.complete);
+        }"""
+    )
+    for still in again.page.locator(".jp-RenderedImage img").all():
+        assert still.is_visible()
+        assert still.evaluate("(still) => still.naturalWidth") > 600
 
 
 SAVE_STATE = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
@@ -128,8 +159,9 @@ for widget in (browser, viewer, tensor, inspector):
         "gradient-inspector": {"picture", "maps"},
     }
     assert saved_bytes(saved) == (norms if private else everything)
-    outputs = [o["data"] for o in saved["cells"][0]["outputs"] if VIEW in o.get("data", {})]
-    assert len(outputs) == 4
-    for data in outputs:
-        assert ("image/png" in data) is not private
+    outputs = [o["data"] for o in saved["cells"][0]["outputs"] if "data" in o]
+    views = [data for data in outputs if VIEW in data]
+    assert len(views) == 4
+    assert sum("image/png" in data for data in outputs) == (0 if private else 4)
+    for data in views:
         assert ("no pixels are saved" in "".join(data["text/plain"])) is private

@@ -51,7 +51,7 @@ def test_the_tensor_before_is_shown_though_the_cell_failed(open_notebook, shown)
     before = page.picture(0)
     page.run_cell(1)
     page.wait_text(1, "NonFiniteError")
-    page.wait_new_picture(0, before)  # the view of before is taken away
+    page.wait_new_picture(0, before)
     report = page.page.locator(REPORT)
     report.wait_for(state="attached")
     report.scroll_into_view_if_needed()
