@@ -13,6 +13,7 @@ from nbtorchviz.analysis.colormaps import table
 from nbtorchviz.analysis.contours import contour
 from nbtorchviz.analysis.drawing import LIGHT, Box, Picture, Theme
 from nbtorchviz.analysis.images import InputImage
+from nbtorchviz.analysis.ticks import percent
 
 LIMIT_BYTES = 100_000
 WIDTH_PX = 900
@@ -178,7 +179,7 @@ def _words(
         if math.isfinite(p):
             ink = theme.accent if on else theme.bars
             picture.rect((x + room - 180, line + 5, x + room - 180 + 120 * p, line + 11), fill=ink)
-            picture.text((x + room, line), f"{100 * p:.1f} %", size=12, align="right")
+            picture.text((x + room, line), percent(p, 1), size=12, align="right")
     said = _range(raw, explained)
     picture.text((x, y + _SIDE - 15), said, size=11, color=theme.second, max_width=room)
 

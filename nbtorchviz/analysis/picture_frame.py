@@ -20,7 +20,7 @@ from nbtorchviz.analysis.picture_parts import (
     map_size,
 )
 from nbtorchviz.analysis.quantise import LEVELS
-from nbtorchviz.analysis.ticks import count_text, short
+from nbtorchviz.analysis.ticks import count_text, percent, short
 
 Arrays = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
@@ -282,9 +282,8 @@ class Frame:
         none = bool((self.planes[index] > LEVELS).all())
         numbers = [None if none else value for value in (lo, hi)]
         numbers += [float(self.arrays[name][index]) for name in ("mean", "std")]
-        share = float(self.arrays["zero"][index]) * 100
         texts = [short(None if none else number) for number in numbers]
-        zero = f"{share:.0f} %" if share in (0, 100) or 1 <= share <= 99 else f"{share:.1f} %"
+        zero = percent(float(self.arrays["zero"][index]))
         names = ("min", "max", "mean", "std", "zero", "NaN, Inf" if lost else "NaN")
         return list(zip(names, [*texts, zero, str(lost) if lost else "none"], strict=True))
 

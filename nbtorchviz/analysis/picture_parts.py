@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nbtorchviz.analysis.colormaps import apply, table
 from nbtorchviz.analysis.drawing import Picture
 from nbtorchviz.analysis.quantise import LEVELS, NAN, NEG_INF, dequantise, pool, quantise, rescale
-from nbtorchviz.analysis.ticks import bar_labels, count_text, log_ticks, short
+from nbtorchviz.analysis.ticks import bar_labels, count_text, log_ticks, percent, short
 
 Codes = NDArray[np.uint8]
 CAPTION_PX = 15
@@ -278,9 +278,8 @@ def _clauses(picture: Picture, text: str, room: float, size: float, most: int = 
 
 
 def _probability(name: str, share: float) -> str:
-    if share > 0.999:
-        return f"p({name}) > 99.9 %"
-    return f"p({name}) = {share * 100:.1f} %"
+    text = percent(share, 1)
+    return f"p({name}) {text if text[0] in '<>' else f'= {text}'}"
 
 
 def _count(codes: Codes, lo: float, hi: float, zeros: int) -> tuple[NDArray[np.int64], int]:

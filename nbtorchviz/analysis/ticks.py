@@ -94,6 +94,24 @@ def count_text(count: int) -> str:
     return f"{count:,}"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Write a share so that it never rounds to a lie: ``85 %``, ``99.7 %``, ``> 99.9 %``.
+
+    Args:
+        share: from 0 to 1; NaN is a dash.
+        digits: decimals.
+    """
+    if math.isnan(share):
+        return "–"
+    edge = 0.5 * 10 ** -(digits + 2)
+    if not (0 < share < edge or 1 - edge < share < 1):
+        return f"{100 * share:.{digits}f} %"
+    if not digits:
+        return percent(share, 1)  # 99.7 % rather than "nearly 100 %"
+    least = 10.0**-digits
+    return f"< {least:g} %" if share < edge else f"> {100 - least:g} %"
+
+
 def _exponent(value: float, digits: int) -> str:
     mantissa, _, power = f"{value:.{digits}e}".partition("e")
     if "." in mantissa:

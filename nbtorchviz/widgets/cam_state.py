@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nbtorchviz.analysis.cam_frame import NONE, OWN, CamFrame
+from nbtorchviz.analysis.ticks import percent
 from nbtorchviz.attribution.input_maps import runs_of
 from nbtorchviz.attribution.methods import ALL_METHODS, INPUT_METHODS, INSTALL, has_captum
 from nbtorchviz.attribution.result import CamResult
@@ -101,7 +102,7 @@ def summary_of(
         line = f"{image}: {why}"
         if frame.tops[row] and frame.classes_known > 1:
             best, p = frame.tops[row][0]
-            line = f"{image}: predicted {named(best, names)} ({100 * p:.1f} %), map of {why}"
+            line = f"{image}: predicted {named(best, names)} ({percent(p, 1)}), map of {why}"
         if result is not None:
             line += f", max {float(np.nanmax(result.maps[row])):.3g}"
         lines.append(line)

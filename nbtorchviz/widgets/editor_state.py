@@ -12,6 +12,7 @@ from nbtorchviz.analysis.cam_frame import OWN
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.analysis.painting import Painting
 from nbtorchviz.analysis.quantise import pool
+from nbtorchviz.analysis.ticks import percent
 from nbtorchviz.session.cam_compute import CamShot
 from nbtorchviz.widgets.cam_state import named
 
@@ -158,4 +159,4 @@ def words_of(painting: Painting, outcome: Outcome | None) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if math.isfinite(share) else "not a number"
+    return percent(share, 1) if math.isfinite(share) else "not a number"

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbtorchviz.analysis.ticks import bar_labels, log_ticks, nice_ticks, short, tick_labels
+from nbtorchviz.analysis.ticks import (
+    bar_labels,
+    log_ticks,
+    nice_ticks,
+    percent,
+    short,
+    tick_labels,
+)
 
 
 def test_marks_worked_by_hand():
@@ -57,3 +64,22 @@ def test_marks_lie_inside_and_are_few_and_rising(a, b, count):
     assert marks == sorted(marks)
     assert len(tick_labels(marks)) == len(marks)
     assert len(bar_labels(lo, hi)[1]) in (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [
+        (0.8546, 0, "85 %"),
+        (1.0, 0, "100 %"),
+        (0.0, 1, "0.0 %"),
+        (782 / 784, 0, "99.7 %"),
+        (0.9996, 0, "> 99.9 %"),
+        (0.004, 0, "0.4 %"),
+        (0.0004, 1, "< 0.1 %"),
+        (0.9996, 1, "> 99.9 %"),
+        (0.956, 1, "95.6 %"),
+        (math.nan, 1, "–"),
+    ],
+)
+def test_a_share_is_never_rounded_to_a_lie(share, digits, text):
+    assert percent(share, digits) == text

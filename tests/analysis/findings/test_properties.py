@@ -79,7 +79,7 @@ def test_never_raises_and_always_speaks_in_whole_sentences(runs):
         changes = observe(findings, [event] * times)
         for finding in (*changes, *findings.active):
             assert all((finding.title, finding.evidence, finding.remedy))
-            assert finding.title.endswith(")")
+            assert finding.title.endswith(")") == (finding.last_step != 0)
             assert finding.severity in ("problem", "hint")
         keys = [(finding.rule, finding.layer) for finding in findings.active]
         assert len(keys) == len(set(keys))
