@@ -4,6 +4,7 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 PARAMETERS, VALUES = 16, 32
 """So many of the last parameters that learn, and so many values of each, are compared."""
@@ -26,7 +27,15 @@ class Stillness:
 
 
 def _values(root: nn.Module) -> Tensor | None:
-    learning = (p for p in reversed(list(root.parameters())) if p.requires_grad and p.numel())
-    plain = (p.detach() for p in learning if p.layout == torch.strided and p.is_floating_point())
-    read = [p.flatten()[:VALUES].cpu().double() for p in islice(plain, PARAMETERS)]
-    return torch.cat(read) if read else None
+    plain = (p.detach() for p in reversed(list(root.parameters())) if _is_plain(p))
+    read = [p.reshape(-1)[:VALUES] for p in islice(plain, PARAMETERS)]
+    return torch.cat([values.cpu().double() for values in read]) if read else None
+
+
+def _is_plain(parameter: nn.Parameter) -> bool:
+    """Whether it learns, and its values can be read alone: no shard of others, no meta tensor."""
+    if not parameter.requires_grad or is_lazy(parameter) or parameter.is_meta:
+        return False
+    values = parameter.detach()
+    dense = type(values) is Tensor and values.layout == torch.strided
+    return dense and values.numel() > 0 and values.is_floating_point()

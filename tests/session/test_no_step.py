@@ -123,7 +123,12 @@ def test_stillness_of_odd_parameters():
     odd.complex = nn.Parameter(torch.ones(2, dtype=torch.complex64))
     odd.low = nn.Parameter(torch.ones(2, 2, dtype=torch.bfloat16))
     odd.frozen = nn.Parameter(torch.ones(3), requires_grad=False)
+    odd.lazy = nn.LazyLinear(3)
+    odd.meta = nn.Linear(3, 3, device="meta")
+    odd.last = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
     still = Stillness()
     assert [still.since_last(odd), still.since_last(odd)] == [False, True]
     odd.low.data[1, 1] = 2
+    assert [still.since_last(odd), still.since_last(odd)] == [False, True]
+    odd.last.weight.data[0, 0, 0, 0] += 1
     assert not still.since_last(odd)
