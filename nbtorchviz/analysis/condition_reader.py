@@ -117,6 +117,9 @@ class Reader:
         lookups = [lookup for operand in operands for lookup in operand.lookups()]
         if not lookups:
             raise self._error(f"{text} never changes; compare what does, such as loss > 5.")
+        if len(operands) == 2 and operands[0].text == operands[1].text:
+            same = operands[0].text
+            raise self._error(f"{text} compares it with itself; for NaN ask isnan({same}).")
         patterns = list(dict.fromkeys(lookup.name for lookup in lookups if lookup.pattern))
         if len(patterns) > 1:
             raise self._error(

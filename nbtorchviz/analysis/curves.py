@@ -19,7 +19,7 @@ _VAL = ("val", "valid", "validation", "eval", "test")
 _RISING = {
     *("acc", "accuracy", "auc", "auroc", "bleu", "dice", "f1", "fscore", "iou", "jaccard", "map"),
     *("miou", "precision", "psnr", "r2", "recall", "return", "reward", "rouge", "score", "ssim"),
-    *("top1", "top5"),
+    *("top1", "top5", "correct", "hits"),
 }
 SPIKE_SHARE = 0.995
 """Share of the current run's values that the y axis shows without clipping."""

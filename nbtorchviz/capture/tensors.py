@@ -38,7 +38,8 @@ class HostCopy:
         self._later: list[HostCopy] = []
         source = tensor.detach()
         if source.device.type != "cuda":
-            self._tensor = source.clone(memory_format=torch.contiguous_format)
+            dense = source if source.layout == torch.strided else source.to_dense()
+            self._tensor = dense.clone(memory_format=torch.contiguous_format)
             return
         self._tensor = torch.empty(source.shape, dtype=source.dtype, device="cpu", pin_memory=True)
         self._tensor.copy_(source, non_blocking=True)

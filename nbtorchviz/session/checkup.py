@@ -18,7 +18,7 @@ from nbtorchviz.session.checkup_copy import CannotCopyError, experiment, plain_h
 from nbtorchviz.session.checkup_gradients import check_gradients
 from nbtorchviz.session.checkup_labels import COMPARING, misfit
 from nbtorchviz.session.checkup_learning import check_learning
-from nbtorchviz.session.checkup_loss import Criterion, name_of, uses_classes
+from nbtorchviz.session.checkup_loss import BINARY, Criterion, name_of, uses_classes
 from nbtorchviz.session.checkup_outcome import check_outcome, told
 from nbtorchviz.session.checkup_samples import check_dependence, check_mixing
 from nbtorchviz.session.checkup_static import (
@@ -75,6 +75,7 @@ def checkup(
 
     Raises:
         TypeError: an argument has the wrong type.
+        ValueError: the batch has no items.
     """
     began = clock()
     target = unwrap(_checked(model))
@@ -82,6 +83,8 @@ def checkup(
     if criterion is not None and not callable(criterion):
         raise TypeError(f"criterion must be callable, got {type(criterion).__name__}.")
     given = understand(target, batch, labels)
+    if any(tensor.ndim and not len(tensor) for _, tensor in given.tensors()):
+        raise ValueError(f"checkup() needs a batch with items in it, got {given.describe()}.")
     notes = []
     rows = [
         _row("input", lambda: check_input(target, given)),
@@ -172,7 +175,8 @@ def _labels(bench: Bench, output: object) -> Row:
     classes = bench.classes(output) if uses_classes(bench.criterion, labels) else None
     ignored = getattr(bench.criterion, "ignore_index", -100)
     compared = name_of(bench.criterion) in COMPARING
-    return check_labels(labels, classes, ignored, compared=compared)
+    binary = name_of(bench.criterion) in BINARY
+    return check_labels(labels, classes, ignored, compared=compared, binary=binary)
 
 
 def _row(check: str, look: Callable[[], Row]) -> Row:

@@ -111,7 +111,7 @@ def _inputs_among(model: nn.Module, items: tuple[Any, ...]) -> int:
     for count in range(len(items) - 1, 0, -1):
         after = items[count]
         mask = isinstance(after, Tensor) and after.dtype == torch.bool
-        if not mask and _binds(model, items[:count]):
+        if _binds(model, items[:count]) and not (mask and _binds(model, items[: count + 1])):
             return count
     return len(items)
 
@@ -119,7 +119,7 @@ def _inputs_among(model: nn.Module, items: tuple[Any, ...]) -> int:
 def _are_arguments(model: nn.Module, items: tuple[Any, ...]) -> bool:
     """Whether the first item holds all that the forward needs: ((a, b), labels)."""
     inputs, after = items
-    mask = isinstance(after, Tensor) and after.dtype == torch.bool
+    mask = isinstance(after, Tensor) and after.dtype == torch.bool and _binds(model, items)
     tensors = isinstance(inputs, tuple | list) and all(isinstance(i, Tensor) for i in inputs)
     return tensors and not mask and _binds(model, inputs)
 

@@ -13,7 +13,7 @@ from nbtorchviz.capture.leaves import leaves, shape_of
 Criterion = Callable[..., Any]
 _CROSS_ENTROPY = frozenset({"CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss"})
 _SQUARED = frozenset({"MSELoss", "mse_loss"})
-_BINARY = frozenset(
+BINARY = frozenset(
     {
         *("BCEWithLogitsLoss", "binary_cross_entropy_with_logits"),
         *("BCELoss", "binary_cross_entropy"),
@@ -107,7 +107,7 @@ def expected_first(
         return None
     if uses_classes(criterion, labels) and classes is not None and classes > 1:
         return math.log(classes), f"ln({classes})"
-    if name_of(criterion) in _BINARY and getattr(criterion, "pos_weight", None) is None:
+    if name_of(criterion) in BINARY and getattr(criterion, "pos_weight", None) is None:
         return math.log(2), "ln(2)"
     return None
 

@@ -10,6 +10,12 @@ from nbtorchviz.session.checkup_bench import Bench, Seen, count_bad
 from nbtorchviz.session.checkup_labels import without_loss
 from nbtorchviz.session.checkup_loss import expected_first, name_of, uses_classes
 
+WITH_LOGITS = ("BCEWithLogitsLoss", "binary_cross_entropy_with_logits")
+_SHAPING = (
+    *("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Permute", "Transpose", "Select"),
+)
+"""What torch calls the operations that change a tensor's shape only."""
+
 
 def check_outcome(bench: Bench, output: object, seen: Seen, *, trained: bool) -> list[Row]:
     """Judge output and loss of the first forward.
@@ -65,6 +71,13 @@ def _first_loss(bench: Bench, output: object, value: float, trained: bool) -> Ro
                 f"{name} applies softmax itself, but the output holds probabilities already (each "
                 "row adds up to 1): leave the softmax out of the model.",
             )
+    if scores is not None and name in WITH_LOGITS and _is_squashed(scores):
+        return Row(
+            check,
+            "problem",
+            f"{name} applies the sigmoid itself, but the output comes out of one already: leave "
+            "the sigmoid out of the model.",
+        )
     expected = expected_first(bench.criterion, bench.classes(output), labels)
     if expected is None:
         return Row(check, "not checked", f"it is {value:.4g}; for {name} no value is expected.")
@@ -73,6 +86,14 @@ def _first_loss(bench: Bench, output: object, value: float, trained: bool) -> Ro
             check, "not checked", f"it is {value:.4g}; the optimizer has made steps already."
         )
     return first_loss_verdict(value, *expected, labels.numel())
+
+
+def _is_squashed(scores: Tensor) -> bool:
+    """Whether the last thing that was done to ``scores``, but for their shape, is a sigmoid."""
+    node = scores.grad_fn
+    while node is not None and node.name().startswith(_SHAPING) and node.next_functions:
+        node = node.next_functions[0][0]
+    return node is not None and node.name().startswith("Sigmoid")
 
 
 def _are_probabilities(scores: Tensor) -> bool:

@@ -67,7 +67,14 @@ def _input_row(model: nn.Module, name: str, tensor: Tensor, *, main: bool) -> Ro
     )
 
 
-def check_labels(labels: Any, classes: int | None, ignored: int, *, compared: bool = False) -> Row:
+def check_labels(
+    labels: Any,
+    classes: int | None,
+    ignored: int,
+    *,
+    compared: bool = False,
+    binary: bool = False,
+) -> Row:
     """Look at the range of class indices or targets.
 
     Args:
@@ -75,6 +82,7 @@ def check_labels(labels: Any, classes: int | None, ignored: int, *, compared: bo
         classes: class scores per label; None when not known.
         ignored: label that the loss leaves out.
         compared: whether the loss compares them with the output, number by number.
+        binary: whether it is a binary cross-entropy, which has no lower bound beyond 0 and 1.
     """
     if labels is None:
         return Row("labels", "not checked", "no labels were given.")
@@ -86,6 +94,13 @@ def check_labels(labels: Any, classes: int | None, ignored: int, *, compared: bo
             return Row("labels", "problem", f"{plural(bad, 'value')} are NaN or Inf.")
         low, high = float(labels.min()), float(labels.max())
         text = f"{shape_of(labels)} float, from {low:.4g} to {high:.4g}"
+        if binary and (low < 0 or high > 1):
+            return Row(
+                "labels",
+                "problem",
+                f"{text}: binary cross-entropy wants them from 0 to 1; beyond, its least value is "
+                "no answer.",
+            )
         if compared and max(-low, high) > LARGE_TARGET:
             return Row(
                 "labels",

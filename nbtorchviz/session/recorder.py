@@ -72,6 +72,8 @@ class Recorder(Pinning):
         """``"forward"`` while no optimizer step is seen."""
         self.times: dict[str, float] = {}
         """Clock of the last ``step``, ``frame``, ``forward`` and ``matched`` forward."""
+        self.step_s = 0.0
+        """Seconds between the last two boundaries that were heard of."""
         self.unmatched = 0
         """Forwards in a row that were not of the wanted phase."""
         self.began = clock()
@@ -194,7 +196,7 @@ class Recorder(Pinning):
         now = self._clock()
         waits = self._probe_wanted or self.jobs.hurried or kind != self.boundary_kind
         if now < self._tend_at and self.failure is None and not waits:
-            self.times["step"] = now
+            self._stepped(now)
             if now >= self._dozer.wake_at or self.looks.urgent:
                 self._wake()
             self._passed_s += cost_s + self._clock() - now
@@ -202,6 +204,10 @@ class Recorder(Pinning):
             return
         tap = self.tap
         self.at_boundary(Boundary(tap.step, tap.forward, tap.micro, kind, None, cost_s))
+
+    def _stepped(self, now: float) -> None:
+        self.step_s = now - self.times.get("step", now)
+        self.times["step"] = now
 
     def _wake(self) -> None:
         self.planner.hurry()
@@ -261,7 +267,8 @@ class Recorder(Pinning):
 
     def at_boundary(self, boundary: Boundary) -> None:
         """Turn the catch into events, show a pinned input, then let pause and stop take effect."""
-        began = self.times["step"] = self._clock()
+        began = self._clock()
+        self._stepped(began)
         self.boundary_kind = boundary.kind
         if self.failure is not None and boundary.forward > self.failure.forward:
             self.failure = None  # a later forward went through

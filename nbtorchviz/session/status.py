@@ -22,6 +22,18 @@ AGAIN = (
 )
 IDLE_S = 3.0
 """No step for this long and nothing said to be running: training is taken to have ended."""
+STEPS_MISSED = 3
+"""Or, where steps take long, for as long as so many of them take; ``LONGEST_S`` at most."""
+LONGEST_S = 120.0
+
+
+def idle_after(step_s: float) -> float:
+    """Return the age of the last step from which on training is taken to have ended.
+
+    Args:
+        step_s: seconds between the last two steps.
+    """
+    return max(IDLE_S, min(STEPS_MISSED * step_s, LONGEST_S))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +60,8 @@ class Facts:
     ended: str | None = None
     """How the last run ended, once it did."""
     step_age_s: float | None = None
+    idle_after_s: float = IDLE_S
+    """A last step of this age is taken for the end of training."""
     frame_age_s: float | None = None
     forward_age_s: float | None = None
     matched_age_s: float | None = None
@@ -106,7 +120,7 @@ def _unheard(facts: Facts) -> bool:
 def _ended(facts: Facts) -> bool:
     if facts.running:
         return False
-    return facts.step_age_s is not None and facts.step_age_s > IDLE_S
+    return facts.step_age_s is not None and facts.step_age_s > facts.idle_after_s
 
 
 def _why(facts: Facts, mode: str) -> str:

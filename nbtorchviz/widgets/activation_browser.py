@@ -1,6 +1,6 @@
 """ActivationBrowser: move over the layers and channels of a model while it trains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -48,7 +48,8 @@ class ActivationBrowser(BrowserStreams):
         show: ``"activation"`` or ``"gradient"``.
         colormap: ``"viridis"``, ``"cividis"``, ``"magma"``, ``"gray"`` or ``"diverging"``.
         normalize: ``"channel"``, each channel on its own scale, or ``"layer"``, all on one.
-        layout: axes of this layer where they are inferred wrongly, such as ``("H", "W", "C")``.
+        layout: axes of this layer where they are inferred wrongly, such as ``("H", "W", "C")``;
+            or of several, by layer, as ``watch()`` takes them.
         linked: share layer, step and sample with the other widgets of the session.
         private: keep pixels, of the input and of maps, out of the notebook that is saved.
 
@@ -71,7 +72,7 @@ class ActivationBrowser(BrowserStreams):
         show: str = "activation",
         colormap: str = "viridis",
         normalize: str = "channel",
-        layout: Sequence[str] | None = None,
+        layout: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         linked: bool = True,
         private: bool = False,
         **unknown: Any,
@@ -91,7 +92,7 @@ class ActivationBrowser(BrowserStreams):
             pinned=probe is not None or session.starts_pinned,
         )
         if layout is not None:
-            session.set_layout({pick.layer: layout})
+            session.set_layout(layout if isinstance(layout, Mapping) else {pick.layer: layout})
         self.linked = flag("linked", linked)
         self.private = flag("private", private)
         self._choice, self._moves = Choice(pick, named=layer is not None), Moves()

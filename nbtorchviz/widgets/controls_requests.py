@@ -7,6 +7,7 @@ from typing import Any
 from nbtorchviz.arguments import whole
 from nbtorchviz.errors import NbTorchVizError, RunRefusedError
 from nbtorchviz.session import Session
+from nbtorchviz.widgets.facts import session_state
 
 REFUSALS = (NbTorchVizError, TypeError, ValueError)
 """Errors whose message is meant for whoever asked."""
@@ -51,6 +52,15 @@ def request(session: Session, name: str, value: Any) -> None:
 
 def _step(session: Session, value: Any) -> None:
     session.gate.step(_whole("The number of steps", value, least=1))
+
+
+def _stop(session: Session, _: Any) -> None:
+    control = session_state(session)["control"]["stop"]
+    if not (control["enabled"] or session.run_active):
+        reason = str(control["reason"])
+        # Asked for now it would end the next training at its first step.
+        raise RunRefusedError(f"{reason[:1].upper()}{reason[1:]}, so there is nothing to stop.")
+    session.gate.stop()
 
 
 def _run_to(session: Session, value: Any) -> None:
@@ -99,7 +109,7 @@ def _freeze(session: Session, value: Any) -> None:
 _ASKED: dict[str, Callable[[Session, Any], object]] = {
     "pause": lambda session, _: session.gate.pause(),
     "resume": lambda session, _: session.gate.resume(),
-    "stop": lambda session, _: session.gate.stop(),
+    "stop": _stop,
     "step": _step,
     "run_to": _run_to,
     "break": _break,

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from nbtorchviz.session import Session
-from nbtorchviz.session.status import Facts, describe
+from nbtorchviz.session.status import Facts, describe, idle_after
 
 LOG_CHARS = 2000
 """Of what a background run printed, so much is shown."""
@@ -35,6 +35,7 @@ def facts_of(session: Session, successor: str | None = None) -> Facts:
         paused=session.gate.state in ("pausing", "paused"),
         ended=session.ended,
         step_age_s=recorder.age_s("step"),
+        idle_after_s=idle_after(recorder.step_s),
         frame_age_s=recorder.age_s("frame"),
         forward_age_s=recorder.age_s("forward"),
         matched_age_s=recorder.age_s("matched"),
@@ -79,7 +80,7 @@ def _control(facts: Facts) -> dict[str, Any]:
         reason = "the session is closed" if facts.closed else "the model is gone"
     elif facts.mode == "one-way":
         reason = "this host reads controls only when the cell ends"
-    elif facts.step_age_s is None or (not facts.running and facts.step_age_s > 3):
+    elif facts.step_age_s is None or (not facts.running and facts.step_age_s > facts.idle_after_s):
         reason = "nothing is training"
     usable = {"enabled": not reason or facts.paused, "reason": reason}
     step = usable if facts.paused else {"enabled": False, "reason": reason or "pause first"}

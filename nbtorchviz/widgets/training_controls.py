@@ -105,6 +105,7 @@ class TrainingControls(ObserverWidget):
 
         Raises:
             SessionClosedError: the session was closed.
+            RunRefusedError: nothing is training.
         """
         self._ask("stop")
 

@@ -177,6 +177,7 @@ def test_what_a_condition_reads_is_known_before_it_is_asked():
         ("best(loss*) > 1", "takes one metric"),
         ("step(3) > 1", "takes nothing"),
         ("loss == nan", r"ask isnan\(loss\)"),
+        ("loss != loss", r"compares it with itself; for NaN ask isnan\(loss\)"),
         ("isnan(loss, 1)", "takes one number"),
         ("isnan(loss) > 1", "true or false, where a number is needed"),
         ("(loss > 1) > 1", "true or false, where a number is needed"),

@@ -145,3 +145,58 @@ def test_a_model_in_eval_mode_is_told_and_stays_there(training):
     assert row.verdict == ("ok" if training else "warning")
     assert ("call model.train()" in row.sentence) is not training
     assert model.training is training
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 1)])
+def test_labels_of_yes_and_no_are_no_mask(shape):
+    model = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)) if len(shape) == 1 else nn.Linear(3, 1)
+    labels = (torch.arange(8) % 2 == 0).view(shape)
+    report = checkup(model, (ROWS[1], labels), criterion=lambda o, y: F.mse_loss(o, y.float()))
+    assert report["forward"].verdict == "ok"
+    assert f"labels {shape} bool" in report.batch
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, x, mask=None):
+        return self.head(x if mask is None else x * mask[:, None])
+
+
+def test_a_mask_that_the_forward_takes_is_one():
+    batch = (ROWS[1], torch.ones(8, dtype=torch.bool), torch.arange(8) % 4)
+    report = checkup(Masked(), batch)
+    assert report["forward"].verdict == "ok"
+    assert "labels (8,) int64" in report.batch
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 2.0), (-1.0, 1.0), (0.0, 255.0)])
+def test_labels_beyond_yes_and_no_are_a_problem_of_binary_cross_entropy(low, high):
+    labels = torch.linspace(low, high, 8).view(8, 1)
+    row = checkup(nn.Linear(3, 1), (ROWS[1], labels), criterion=nn.BCEWithLogitsLoss())["labels"]
+    assert row.verdict == "problem"
+    assert "wants them from 0 to 1" in row.sentence
+    good = checkup(
+        nn.Linear(3, 1), (ROWS[1], labels.gt(0).float()), criterion=nn.BCEWithLogitsLoss()
+    )
+    assert good["labels"].verdict == "ok"
+
+
+@pytest.mark.parametrize("last", [nn.Sigmoid(), nn.Tanh()])
+@pytest.mark.parametrize("shaping", [nn.Identity(), nn.Flatten(0)])
+def test_a_sigmoid_under_a_loss_that_applies_one_is_a_problem(last, shaping):
+    labels = torch.tensor([[0.0], [1.0]] * 4)
+    labels = labels if isinstance(shaping, nn.Identity) else labels.flatten()
+    model = nn.Sequential(nn.Linear(3, 1), last, shaping)
+    row = checkup(model, (ROWS[1], labels), criterion=nn.BCEWithLogitsLoss())["first loss"]
+    assert ("leave the sigmoid out" in row.sentence) == isinstance(last, nn.Sigmoid)
+    assert (
+        checkup(model, (ROWS[1], labels), criterion=nn.MSELoss())["first loss"].verdict != "problem"
+    )
+
+
+def test_a_batch_without_items_is_refused():
+    with pytest.raises(ValueError, match=r"a batch with items in it, got input \(0, 3\) float32"):
+        checkup(nn.Linear(3, 4), (torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)))

@@ -256,3 +256,34 @@ def test_every_nth_step_is_read_without_any_widget():
     assert session.statistics.parameters().steps.tolist() == [2, 4, 6]
     session.close()
     assert hook_count(model) == 0
+
+
+class Taught(nn.Module):
+    """Learns from a teacher inside it that is in eval mode and gets no gradient."""
+
+    def __init__(self, affine):
+        super().__init__()
+        self.teacher = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, affine=affine))
+        self.student = nn.Linear(3, 4)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        with torch.no_grad():
+            wanted = self.teacher(x)
+        return self.head(self.student(x)) + (self.student(x) - wanted).square().mean()
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_teacher_in_eval_mode_is_no_finding(affine):
+    torch.manual_seed(0)
+    model = Taught(affine)
+    session = nbv.watch(model, every=1)
+    optimizer = torch.optim.SGD(model.student.parameters(), lr=0.01)
+    for _ in range(20):
+        model.train()
+        model.teacher.eval()
+        optimizer.zero_grad()
+        model(torch.randn(8, 3)).square().mean().backward()
+        optimizer.step()
+    assert "eval_mode" not in {finding.rule for finding in session.findings()}
+    session.close()

@@ -132,3 +132,27 @@ def test_stillness_of_odd_parameters():
     assert [still.since_last(odd), still.since_last(odd)] == [False, True]
     odd.last.weight.data[0, 0, 0, 0] += 1
     assert not still.since_last(odd)
+
+
+def test_gradients_that_are_zeroed_before_the_step_are_told(model, session):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    forwards(model, 20, lambda: (optimizer.zero_grad(), optimizer.step()))
+    [finding] = session.findings()
+    assert finding.rule == "no_gradient"
+    assert finding.title == "No gradient reaches the whole model (steps 1-20)"
+    assert finding.remedy.endswith("zero_grad() not in between.")
+    forwards(model, 5, lambda: (optimizer.step(), optimizer.zero_grad()))
+    assert rules(session) == []
+
+
+@pytest.mark.parametrize("every", [None, 20])
+def test_an_optimizer_that_was_named_and_never_steps_is_told(model, every):
+    first = torch.optim.SGD(model[0].parameters(), lr=0.01)
+    second = torch.optim.SGD(model[2].parameters(), lr=0.01)
+    session = nbv.watch(model, (first, second), every=1)
+    for step in range(150):
+        forwards(model, 1, lambda: (first.step(), first.zero_grad()))
+        if every and step % every == 0:
+            second.step()
+    assert rules(session) == ([] if every else ["no_optimizer"])
+    session.close()

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from nbtorchviz.events import ForwardFailed
-from nbtorchviz.session.status import Facts, describe
+from nbtorchviz.session.status import Facts, describe, idle_after
 
 TRAINING = Facts(
     model="Net",
@@ -126,3 +126,10 @@ def test_background_run_that_raised_says_what_and_how_to_see_the_traceback():
     assert status["title"] == "Training ended with ValueError: no data"
     assert status["code_line"] == "session.run.join()"
     assert chip["mode"] == "error"
+
+
+def test_long_steps_are_no_end_of_training():
+    slow = replace(TRAINING, step_age_s=9.0, frame_age_s=9.0, idle_after_s=idle_after(8.0))
+    assert describe(slow)[0]["mode"] == "live"
+    assert describe(replace(slow, step_age_s=25.0))[0]["mode"] == "idle"
+    assert (idle_after(0.01), idle_after(1e4)) == (3.0, 120.0)

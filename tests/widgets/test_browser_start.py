@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 import nbtorchviz as nbv
+from nbtorchviz.errors import LayerNotFoundError
 from nbtorchviz.widgets.browser_start import remembered_layer
 
 
@@ -66,4 +67,35 @@ def test_a_layer_that_somebody_named_stays_though_it_is_not_called():
     browser.layer = name
     browser.session.probe(torch.ones(2, 3, 8))
     assert browser.layer == name
+    browser.session.close()
+
+
+def test_axes_are_given_for_the_layer_or_by_layer():
+    model, inputs = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 3, 1)), torch.ones(2, 1, 5, 6)
+    for layout in (("H", "W", "C"), {"1": ("H", "W", "C")}):
+        browser = nbv.ActivationBrowser(model, layer="1", probe=inputs, layout=layout)
+        assert browser.frame.axes == ("H", "W", "C")
+        browser.session.close()
+    with pytest.raises(LayerNotFoundError, match="nope"):
+        nbv.ActivationBrowser(model, probe=inputs, layout={"nope": ("C", "H", "W")})
+    nbv.watch(model).close()
+
+
+class Sparse(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return getattr(x.relu(), self.how)()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("how", ["to_sparse", "to_sparse_csr"])
+def test_an_output_that_is_sparse_has_a_prediction_and_no_fault(how):
+    torch.manual_seed(0)
+    model, inputs = nn.Sequential(nn.Linear(6, 4), Sparse(how)), torch.randn(3, 6)
+    browser = nbv.ActivationBrowser(model, layer="0", probe=inputs)
+    assert browser.session.faults == []
+    assert browser.frame.values.shape == (4,)
     browser.session.close()

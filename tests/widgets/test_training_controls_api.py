@@ -158,3 +158,14 @@ def test_a_closed_session_is_refused(loop):
     ):
         with pytest.raises(SessionClosedError, match=r"watch\(model\)"):
             ask()
+
+
+def test_stop_where_nothing_trains_is_refused_and_ends_nothing_later(loop):
+    with pytest.raises(
+        RunRefusedError, match=r"Nothing is training, so there is nothing to stop\."
+    ):
+        loop.controls.stop()
+    begin(loop)
+    step = loop.session.step
+    loop.until(lambda: loop.session.step > step + 2)
+    assert loop.raised == []

@@ -24,6 +24,8 @@ class Rule:
     name: str
     remedy: str
     """One thing to try."""
+    remedy_from_start: str = ""
+    """In its place where the illness was there at the first step."""
     severity: str = "problem"
     """``"problem"``: training is broken or will be. ``"hint"``: it may be meant so."""
     raise_after: int = 10
@@ -71,6 +73,8 @@ _IN_ORDER = (
         name="dead_relu",
         remedy="Start again with a learning rate ten times lower: a dead ReLU passes no gradient "
         "and does not come back by itself.",
+        remedy_from_start="It was so from the first step on: look at the weights and the bias that "
+        "the layer before it begins with.",
         # Fast training is looked at once a second: four looks at all zeros, far apart, are more
         # than ten at consecutive steps. What a bad step silenced for a while is back by then.
         enough=4,

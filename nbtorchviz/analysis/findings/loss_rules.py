@@ -15,11 +15,17 @@ LOSS_WORDS = frozenset({"loss", "losses", "nll", "cost", "objective", "mse", "bc
 OPPOSED_WORDS = frozenset(
     {
         *("g", "d", "gen", "disc", "generator", "discriminator", "adv", "adversarial", "critic"),
-        *("actor", "policy", "value", "reward", "entropy", "kl", "kld", "commit", "aux"),
+        *("actor", "policy", "value", "reward", "entropy", "kl", "kld", "commit", "aux", "gan"),
+        *("reg", "regularization", "regularizer", "l1", "l2", "sparsity", "decay", "penalty"),
     }
 )
 """Losses that rise in a healthy training, because something works against them or they are one
 term of a sum. Whether they are numbers is judged, whether they rise is not."""
+
+MEASURES = frozenset({"scale", "weight", "std", "var", "lr", "rate", "coef", "factor", "hour"})
+"""In ``loss_scale`` or ``cost_per_hour`` the loss only says of what."""
+HELD_OUT = frozenset({"dev", "holdout", "heldout"})
+"""Beside the words that ``split_name`` knows."""
 
 WINDOW = 10
 """Logged values whose median is one level."""
@@ -43,13 +49,14 @@ level of a policy's loss, or of noise, says nothing by itself. Our choice."""
 def is_loss(name: str) -> bool:
     """Tell whether a metric is something that training makes smaller, judged by its name."""
     words = _words(name)
-    return not LOSS_WORDS.isdisjoint(words) or any(w.endswith("loss") for w in words)
+    said = not LOSS_WORDS.isdisjoint(words) or any(w.endswith("loss") for w in words)
+    return said and MEASURES.isdisjoint(words)
 
 
 def may_rise(name: str, phase: str) -> bool:
     """Tell whether a loss may rise in a healthy training (held-out data, adversaries, terms)."""
     held_out = phase == "eval" or split_name(name)[1] == "val"
-    return held_out or not OPPOSED_WORDS.isdisjoint(_words(name))
+    return held_out or not (OPPOSED_WORDS | HELD_OUT).isdisjoint(_words(name))
 
 
 def _words(name: str) -> list[str]:

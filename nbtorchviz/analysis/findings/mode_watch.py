@@ -29,9 +29,10 @@ class ModeWatch:
             for layer, flag in zip(event.layers, event.training, strict=False)
         }
         learning = event.phase == "train"
-        reached = any(math.isfinite(norm) for norm in event.gradient_norms.tolist())
+        norms = zip(event.layers, event.gradient_norms.tolist(), strict=False)
+        reached = {module_of(layer) for layer, norm in norms if math.isfinite(norm)}
         if learning:
-            verdict = no_step(forwards=event.forward, reached=reached, still=event.still)
+            verdict = no_step(forwards=event.forward, reached=bool(reached), still=event.still)
             yield "no_step", "", verdict
         if not learning and reached:
             learning = self._newer(event.step)  # without a step in between it is a Grad-CAM
@@ -39,7 +40,9 @@ class ModeWatch:
             # Dropout off in one part is a choice; off because the whole model is in eval is not.
             norm = is_batch_norm(self._facts.kind(layer))
             if layer in flags and (norm or flags[layer] or event.phase == "eval"):
-                yield self._judged(layer, training=flags[layer], learning=learning)
+                # A teacher, or a body that is frozen, gets no gradient where other layers do.
+                used = learning and (layer in reached or not reached)
+                yield self._judged(layer, training=flags[layer], learning=used)
 
     def of_step(self, event: ParameterStatisticsCaptured) -> Verdicts:
         """Yield a verdict on each layer with two modes when the step's forward was in eval.

@@ -41,6 +41,7 @@ Verdicts = Iterator[tuple[str, str, Verdict]]
 
 MOST_LAYERS = 4_096
 """Layers whose update ratios are remembered."""
+MANY = 1_000_000_000
 SKIPPED = "skipped (inf)"
 NOT_STEPPED = "not stepped"
 
@@ -63,6 +64,8 @@ class ParameterWatch:
         self._norms = NormHistory()
         self._ratios: dict[str, RatioHistory] = {}
         self._reached = GradientMemory()
+        self._idle: dict[str, int] = {}
+        """Parameter -> readings without a step of its optimizer; below 0 once there was one."""
         self._faintest = math.inf
         """Least gradient of the first layers while gradients vanished; infinite: they do not."""
         self._moved: dict[str, float] = {}
@@ -75,7 +78,7 @@ class ParameterWatch:
         skipped = event.skipped or any(row.state == SKIPPED for row in rows)
         yield "skipped_steps", "", skipped_steps(skipped=skipped)
         for row in rows:
-            yield "no_optimizer", row.name, no_optimizer(row)
+            yield "no_optimizer", row.name, no_optimizer(row, idle=self._idle_readings(row))
         if skipped:  # the gradients hold infinities that nobody uses, and nothing was updated
             return
         # A step of another optimizer (a GAN's other half) shows nothing about these.
@@ -99,6 +102,14 @@ class ParameterWatch:
         self._facts.owners = {row.layer for row in rows}
         thawed = {row.layer for row in rows if row.state != "frozen"}
         self._facts.frozen = self._facts.owners - thawed
+
+    def _idle_readings(self, row: ParameterRow) -> int:
+        """Readings in which its optimizer made no step, if it never made one."""
+        if row.state != NOT_STEPPED:
+            self._idle[row.name] = -MANY
+        else:
+            self._idle[row.name] = self._idle.get(row.name, 0) + 1
+        return self._idle[row.name]
 
     def _exploding(self, rows: list[ParameterRow]) -> Verdict:
         growth = growth_of(self._norms, rows)
@@ -134,10 +145,15 @@ class ParameterWatch:
         others = any(row.gradient > 0 for row in rows)
         memory = self._reached
         memory.keep(self._facts.parameters)
+        nowhere = all(row.state in ("unused", "frozen") for row in rows)
         if others:
             memory.add(rows, step)
         for row in rows:
-            yield "no_gradient", row.name, no_gradient(row, others=others, memory=memory)
+            yield (
+                "no_gradient",
+                row.name,
+                no_gradient(row, others=others, memory=memory, nowhere=nowhere),
+            )
             yield "gradient_stopped", row.name, gradient_stopped(row, memory=memory)
         for row in weights:
             yield "zero_gradient", row.layer, zero_gradient(row, others=others)

@@ -54,8 +54,20 @@ class GradientMemory:
             self._missed = {name: self._missed[name] for name in parameters if name in self._missed}
 
 
-def no_optimizer(row: ParameterRow) -> Verdict:
-    """Find a parameter that no optimizer updates though it asks for gradients."""
+def no_optimizer(row: ParameterRow, *, idle: int = 0) -> Verdict:
+    """Find a parameter that no optimizer updates though it asks for gradients.
+
+    Args:
+        row: the parameter.
+        idle: readings so far in which the optimizer that holds it made no step, all of them.
+    """
+    if idle >= LONG:
+        return sick(
+            "No optimizer updates {who}",
+            f"{row.name}: the optimizer that holds it has made no step in {idle} readings, another "
+            "has made all",
+            remedy="Call step() of each optimizer.",
+        )
     if row.state != "no optimizer":
         return HEALTHY
     if row.gradient >= 0:
@@ -66,7 +78,11 @@ def no_optimizer(row: ParameterRow) -> Verdict:
 
 
 def no_gradient(
-    row: ParameterRow, *, others: bool, memory: GradientMemory | None = None
+    row: ParameterRow,
+    *,
+    others: bool,
+    memory: GradientMemory | None = None,
+    nowhere: bool = False,
 ) -> Verdict:
     """Find a parameter that backward never reaches while it reaches others.
 
@@ -74,10 +90,17 @@ def no_gradient(
         row: the parameter.
         others: whether any other parameter got a gradient in this step.
         memory: of the readings up to this one.
+        nowhere: no parameter of the model had a gradient although its optimizer made a step.
     """
     memory = memory or GradientMemory()
     if row.state != "unused" or memory.last(row.name) is not None:
         return HEALTHY
+    if nowhere:
+        return sick(
+            "No gradient reaches {who}",
+            f"{row.name}.grad is None at the optimizer's step, as that of all other parameters",
+            remedy="Call loss.backward() before optimizer.step(), and zero_grad() not in between.",
+        )
     if not others or (memory.comes_and_goes and memory.missed(row.name) < LONG):
         return UNSURE
     return sick("No gradient reaches {who}", f"{row.name}.grad is None after backward")

@@ -133,7 +133,7 @@ def _told(
         layers=tuple(dict.fromkeys(name for name in layers if name))[:MOST_LAYERS],
         title=f"{claim} ({steps(since, last)})" if last else claim,
         evidence=f"{steps(step, step).capitalize()}: {verdict.evidence}{more}.",
-        remedy=verdict.remedy or rule.remedy,
+        remedy=verdict.remedy or (since <= 1 and rule.remedy_from_start) or rule.remedy,
         severity=rule.severity,
         since_step=since,
         last_step=last,

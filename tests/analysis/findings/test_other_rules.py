@@ -164,12 +164,23 @@ def test_names_of_losses(name):
     assert is_loss(name)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "lr", "reward", "glossary", "bleu"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("accuracy", "lr", "reward", "glossary", "bleu"),
+        "loss_scale",
+        "loss_weight",
+        "cost_per_hour",
+    ],
+)
 def test_names_of_other_metrics(name):
     assert not is_loss(name)
 
 
-@pytest.mark.parametrize("name", ["val_loss", "loss/test", "g_loss", "loss_D", "policy_loss"])
+@pytest.mark.parametrize(
+    "name",
+    [*("val_loss", "loss/test", "g_loss", "loss_D", "policy_loss"), "dev_loss", "reg_loss"],
+)
 def test_losses_that_may_rise(name):
     assert may_rise(name, "train")
     assert not may_rise("loss", "train")
