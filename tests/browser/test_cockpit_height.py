@@ -1,4 +1,4 @@
-"""The cockpit keeps its height: below 640 px also where it is narrow, and while it is rebuilt."""
+"""The cockpit keeps its height: below 640 px also where it is narrow, and when a cell ends."""
 
 import os
 from pathlib import Path
@@ -18,10 +18,12 @@ for _ in range(12):
 {"".join(f"    {line}{chr(10)}" for line in STEP.strip().splitlines())}    session.log(loss=loss)
 """
 HEIGHT = """() => document.querySelector(".nbtv-cockpit").getBoundingClientRect().height"""
+OUTPUT_HEIGHT = """() => document.querySelector(".nbtv-cockpit").closest(".jp-OutputArea")
+  .getBoundingClientRect().height"""
 WATCH = """() => {
   const cockpit = document.querySelector(".nbtv-cockpit");
   window.heights = [];
-  const area = cockpit.closest(".jp-OutputArea-output"); // stays when what it shows is rebuilt
+  const area = cockpit.closest(".jp-OutputArea"); // the picture for the file, hidden, included
   window.firstCockpit = cockpit;
   const look = () => {
     window.heights.push(area.getBoundingClientRect().height);
@@ -40,10 +42,8 @@ SETTLED = """(name) => {
   window.lastHeight = now;
   return chosen.textContent.startsWith(name) && shown.length > 0 && same;
 }"""
-REBUILT = """() => {
-  const now = document.querySelector(".nbtv-cockpit");
-  return now && now !== window.firstCockpit && now.querySelector(".nbtv-cell:not([hidden])");
-}"""
+PAINTED = """() => window.firstCockpit.querySelector(".nbtv-cell:not([hidden])")"""
+STAYS = """() => document.querySelector(".nbtv-cockpit") === window.firstCockpit"""
 
 
 def opened(open_notebook):
@@ -54,19 +54,21 @@ def opened(open_notebook):
     return page
 
 
-def test_nothing_below_moves_while_a_cell_that_ended_rebuilds_it(open_notebook):
+def test_nothing_below_moves_and_the_view_stays_when_a_cell_ends(open_notebook):
     page = opened(open_notebook)
-    page.page.mouse.move(2, 2)  # a pointer in the view would keep it from being rebuilt
-    whole = page.page.evaluate(HEIGHT)
+    page.page.mouse.move(2, 2)
+    before, whole = page.picture(0), page.page.evaluate(OUTPUT_HEIGHT)
     page.page.evaluate(WATCH)
     page.run_cell(1)
     page.wait_done(1)
-    page.page.wait_for_function(REBUILT)
+    page.wait_new_picture(0, before)
+    page.page.wait_for_function(PAINTED)
+    assert page.page.evaluate(STAYS)
     heights = page.page.evaluate("window.heights")
     assert min(heights) >= whole - 1
     assert max(heights) <= whole + 20  # the curve is a little higher than the words in its place
     if SHOTS:
-        page.page.screenshot(path=str(Path(SHOTS) / "rebuilt.png"))
+        page.page.screenshot(path=str(Path(SHOTS) / "ended.png"))
 
 
 @pytest.mark.parametrize("width", [390, 444, 900])
