@@ -145,7 +145,7 @@ def _best_column(picture: Picture, lines: list[Any]) -> float:
 def _number(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    small = value and not 1e-4 <= abs(value) < 1e5
+    small = value and not 1e-3 <= abs(value) < 1e5
     return f"{value:.2e}" if small else f"{value:.4f}"
 
 

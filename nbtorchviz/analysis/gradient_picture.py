@@ -50,7 +50,8 @@ def gradient_picture(
     """Return the picture as a PNG of at most 100 KB.
 
     Args:
-        rows: layers in execution order; the first 40 are drawn, and the picture says so.
+        rows: layers in execution order; of more than 40 the first and the last 20 are drawn, and
+            the picture says so.
         state: the widget's state, for the model and the findings.
         step: that the numbers are of; None: there are none yet.
         selected: name of the row that is marked.
@@ -58,7 +59,10 @@ def gradient_picture(
         theme: colours.
         scale: device pixels for one of ``WIDTH_PX``.
     """
-    shown = [_as_ratio(row) if ratio else row for row in rows[:MOST_ROWS]]
+    # The last ones stay: what the others are compared with.
+    half = MOST_ROWS // 2
+    kept = rows if len(rows) <= MOST_ROWS else [*rows[:half], *rows[-half:]]
+    shown = [_as_ratio(row) if ratio else row for row in kept]
     height = _TOP + _ROW * max(4, len(shown)) + _FOOT
     picture = Picture(WIDTH_PX, height, theme, scale=scale)
     heading(picture, state, step, "update ratios" if ratio else "gradients by depth")
@@ -88,7 +92,8 @@ def gradient_picture(
             f"shaded: {RATIO_LOW:g} to {RATIO_HIGH:g}, about 1e-3 is usual"
         )
     if left_out:
-        note += f"   {left_out} more layers are not drawn"
+        words = "1 layer in the middle is" if left_out == 1 else f"{left_out} in the middle are"
+        note += f"   {words} not drawn"
     at = (16, height - 22)
     picture.text(at, note, size=11, color=theme.second, max_width=WIDTH_PX - 32)
     return picture.png(limit_bytes=LIMIT_BYTES)

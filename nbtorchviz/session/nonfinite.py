@@ -317,7 +317,10 @@ def _in_statistics(event: Event) -> NonFiniteReport | None:
                 )
     elif isinstance(event, FindingRaised) and event.rule == "nonfinite_loss" and event.active:
         return NonFiniteReport(
-            step=event.since_step, word="NaN", direction=UNKNOWN, seen=f"the loss ({event.layer})"
+            step=event.since_step,
+            word="NaN",
+            direction=UNKNOWN,
+            seen=f"the loss ({event.layer})" if event.layer else "the loss",
         )
     return None
 
@@ -332,4 +335,6 @@ def remedy_of(report: NonFiniteReport) -> str:
         return f"Keep the input of {report.op} away from where it has no value: clamp, or add eps."
     if report.op.startswith("exp") or "float16" in {given.dtype for given in report.inputs}:
         return "The numbers grow too large for their type: scale them down, or use bfloat16."
+    if not report.layer:
+        return "Look at the batch of that step, and at what is computed after the model."
     return "Look at the layer and the line that are named."

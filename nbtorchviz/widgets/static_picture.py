@@ -78,11 +78,18 @@ class StaticPicture:
 
 
 def stacked(pictures: Sequence[bytes]) -> bytes:
-    """Return PNGs one below the other as one PNG, on the background of the first."""
+    """Return PNGs one below the other as one PNG, as wide as the narrowest, on the first's ground.
+
+    One that was too large for its file is drawn with half the pixels: the others follow it.
+    """
     from PIL import Image
 
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
-    width = max(image.width for image in images)
+    width = min(image.width for image in images)
+    images = [
+        image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+        for image in images
+    ]
     whole = Image.new("RGB", (width, sum(i.height for i in images)), images[0].getpixel((0, 0)))
     top = 0
     for image in images:

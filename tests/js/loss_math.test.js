@@ -89,6 +89,11 @@ test("read-outs keep words, four decimals and exponents", () => {
   assert.equal(formatValue(2.8e32), "2.8e32");
   assert.equal(formatValue(0), "0.0000");
   assert.equal(formatValue(1.46e-6), "1.46e-6");
+  assert.equal(formatValue(5.74e-4), "5.74e-4");
+  assert.equal(formatValue(1.07e-6, 2), "1.1e-6");
+  assert.equal(formatValue(0.0057, 2), "5.7e-3");
+  assert.equal(formatValue(0.05, 2), "0.05");
+  assert.equal(formatValue(1234.5, 0), "1235");
   assert.equal(formatValue(NaN), "NaN");
   assert.equal(formatValue("-Inf"), "-Inf");
   assert.equal(formatValue(null), "–");

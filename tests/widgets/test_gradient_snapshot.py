@@ -147,3 +147,25 @@ def test_what_is_not_finite_or_not_there_is_drawn_as_such():
     empty = gradient_bins_picture.bins_picture([], [], {}, title="x", missing="None here.")
     assert empty.startswith(b"\x89PNG")
     assert gradient_picture.gradient_picture([], {}, step=None, ratio=True).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(40, ""), (41, "1 layer in the middle is not drawn"), (90, "50 in the middle are not drawn")],
+)
+def test_of_many_layers_the_first_and_the_last_are_drawn(monkeypatch, count, words):
+    found = []
+
+    class Listening(gradient_picture.Picture):
+        def text(self, at, text, **how):
+            found.append(text)
+            return super().text(at, text, **how)
+
+    monkeypatch.setattr(gradient_picture, "Picture", Listening)
+    numbers = {"gradient": 1.0, "activation": 1.0, "low": 0.5, "high": 2.0, "ratio": 1e-3}
+    rows = [gradient_picture.FlowRow(name=f"layer{at}", **numbers) for at in range(count)]
+    assert gradient_picture.gradient_picture(rows, {"model": "Net"}, step=1).startswith(b"\x89PNG")
+    names = [text for text in found if text.startswith("layer") and text[5:].isdigit()]
+    first, last = min(20, count // 2), min(20, count - count // 2)
+    assert names == [row.name for row in (*rows[:first], *rows[-last:])]
+    assert any(words in text for text in found)

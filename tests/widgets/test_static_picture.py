@@ -1,14 +1,16 @@
 """What a display puts into the notebook, by host."""
 
 import base64
+import io
 from types import SimpleNamespace
 
 import IPython.display
 import pytest
+from PIL import Image
 
 from nbtorchviz.live.host import HostFacts
 from nbtorchviz.widgets import static_picture
-from nbtorchviz.widgets.static_picture import NOTHING, PRIVATE, VIEW, StaticPicture
+from nbtorchviz.widgets.static_picture import NOTHING, PRIVATE, VIEW, StaticPicture, stacked
 
 VIEW_OF = {VIEW: {"model_id": "m"}, "text/html": "never kept"}
 
@@ -81,3 +83,16 @@ def test_a_private_widget_leaves_words_only(monkeypatch, host):
     picture.refresh()
     assert outputs.shown[0] == {VIEW: {"model_id": "m"}, "text/plain": f"summary\n{PRIVATE}"}
     assert outputs.shown[1:] == ([NOTHING] if host is LAB else [])
+
+
+def one(width, height, colour):
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_parts_of_a_stacked_picture_have_one_scale():
+    whole = Image.open(io.BytesIO(stacked([one(80, 20, "red"), one(40, 30, "blue")])))
+    assert whole.size == (40, 10 + 30)
+    assert whole.convert("RGB").getpixel((39, 9)) == (255, 0, 0)
+    assert whole.convert("RGB").getpixel((39, 10)) == (0, 0, 255)

@@ -1,6 +1,6 @@
 // Paints a scene of the loss chart on a 2d canvas, in CSS pixels.
 
-import { formatTicks, logTicks, lowerBound, nearest, spread, ticks } from "./loss_math.js";
+import { formatTicks, formatValue, logTicks, lowerBound, nearest, spread, ticks } from "./loss_math.js";
 import { spanWords } from "./loss_scene.js";
 
 /** Colours of the chart, from the style sheet: one place for both themes. */
@@ -185,7 +185,7 @@ function axes(ctx, scene, scales, palette) {
     }
   }
   line(ctx, box.left, box.bottom + 0.5, box.right, box.bottom + 0.5, palette.axis);
-  const across = ticks(scene.shown[0], scene.shown[1], Math.max(4, Math.floor((box.right - box.left) / 110)));
+  const across = ticks(scene.shown[0], scene.shown[1], Math.max(4, Math.floor((box.right - box.left) / 110))).filter((v) => scene.axis.kind !== "step" || Number.isInteger(v) || scene.shown[1] < 2);
   const written = formatTicks(across).map((t, i) => (Math.abs(across[i]) >= 1e4 && across[i] < 1e6 ? Number(across[i]).toLocaleString("en") : t));
   let end = box.right;
   across.forEach((v, i) => {
@@ -296,7 +296,7 @@ function endNames(ctx, scene, scales, seen, palette, compact) {
     const value = item.line.latest[1];
     ctx.font = `600 12px ${ctx.family}`;
     const fits = (words) => ctx.measureText(words).width <= room;
-    const told = (digits) => `${item.label} ${value.toFixed ? value.toFixed(Math.abs(value) < 1e3 ? digits : 0) : value}`;
+    const told = (digits) => `${item.label} ${formatValue(value, Math.abs(value) < 1e3 ? digits : 0)}`;
     // A number is left out whole rather than cut: "1.…" reads as another one.
     let words = (compact && [4, 2].map(told).find(fits)) || item.label;
     while (words.length > 2 && !fits(words)) words = `${words.slice(0, -2)}…`;

@@ -132,7 +132,8 @@ export function formatValue(v, places = 4) {
   if (Number.isNaN(v)) return "NaN";
   if (!Number.isFinite(v)) return v > 0 ? "Inf" : "−Inf";
   const size = Math.abs(v);
-  const text = size && (size >= 1e5 || size < 1e-4) ? v.toExponential(size < 1e-4 ? 2 : 1).replace("e+", "e") : v.toFixed(places);
+  const small = places > 2 ? 1e-3 : 1e-2; // below it fixed decimals leave a digit or none
+  const text = size && (size >= 1e5 || size < small) ? v.toExponential(size < 1 && places > 2 ? 2 : 1).replace("e+", "e") : v.toFixed(places);
   return text.replace(/^-/, "−");
 }
 
