@@ -42,7 +42,7 @@ def curve_picture(
     """
     lines = _described(header, arrays)
     table = 0 if compact else 40 + 28 + 24 * max(1, len(lines)) + 8
-    lane, plot = (8, 120) if compact else (28, 226)
+    lane, plot = (28, 120 if compact else 226)
     height = table + lane + plot + _BELOW + (0 if compact else 28)
     picture = Picture(WIDTH_PX, height, theme, scale=scale)
     if not compact:
@@ -239,8 +239,7 @@ class _Chart:
             end = x + picture.text((x, bottom + 5), label, size=11, align="center") / 2
         picture.text((max(right + 9, end + 8), bottom + 5), "step", size=11)
         word = f"{self._header['metric']} (log)" if self._log else self._header["metric"]
-        place = (right + 9, top) if compact else (8, top - 24)
-        picture.text(place, word, size=11, max_width=90)
+        picture.text((8, top - 24), word, size=11, max_width=90)
 
     def _clip_marks(self, line: Mapping[str, Any], color: str) -> None:
         values = line["values"]

@@ -348,3 +348,17 @@ def test_a_plot_of_no_model_names_none():
     plot = nbv.LiveLossPlot()
     assert repr(plot) == "<LiveLossPlot>"
     plot.close()
+
+
+def test_in_the_cockpit_the_name_of_the_metric_lies_on_no_line_s_name(plot, words):
+    chart = plot()
+    for step in range(12):
+        chart.log(loss=1e-6)
+        if step % 4 == 3:
+            chart.log(phase="val", loss=2.3)
+    header, arrays = drawn(chart)
+    curve_picture.curve_picture(header, arrays, {"model": "Net"}, compact=True)
+    places = {text: at for at, text in words}
+    (name,) = [at for text, at in places.items() if text.startswith("val")]
+    assert places["loss"][0] < name[0] - 200
+    assert min(at[1] for at in places.values()) >= 0
