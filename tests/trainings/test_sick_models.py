@@ -119,6 +119,8 @@ def test_dead_relu():
     assert watched.findings.active[0].title == (
         "Dead ReLU: 3 puts out zeros only, and no gradient passes it (steps 1-30)"
     )
+    # No learning rate can have done that.
+    assert watched.findings.active[0].remedy.startswith("It was so from the first step on: look at")
 
 
 def test_relus_that_die_of_a_learning_rate_far_too_high():
