@@ -41,7 +41,6 @@ Verdicts = Iterator[tuple[str, str, Verdict]]
 
 MOST_LAYERS = 4_096
 """Layers whose update ratios are remembered."""
-MANY = 1_000_000_000
 SKIPPED = "skipped (inf)"
 NOT_STEPPED = "not stepped"
 
@@ -64,8 +63,8 @@ class ParameterWatch:
         self._norms = NormHistory()
         self._ratios: dict[str, RatioHistory] = {}
         self._reached = GradientMemory()
-        self._idle: dict[str, int] = {}
-        """Parameter -> readings without a step of its optimizer; below 0 once there was one."""
+        self._idle: dict[str, int | None] = {}
+        """Parameter -> readings without a step of its optimizer; None once there was one."""
         self._faintest = math.inf
         """Least gradient of the first layers while gradients vanished; infinite: they do not."""
         self._moved: dict[str, float] = {}
@@ -105,11 +104,11 @@ class ParameterWatch:
 
     def _idle_readings(self, row: ParameterRow) -> int:
         """Readings in which its optimizer made no step, if it never made one."""
-        if row.state != NOT_STEPPED:
-            self._idle[row.name] = -MANY
-        else:
-            self._idle[row.name] = self._idle.get(row.name, 0) + 1
-        return self._idle[row.name]
+        idle = self._idle.get(row.name, 0)
+        if idle is not None:
+            idle = idle + 1 if row.state == NOT_STEPPED else None
+        self._idle[row.name] = idle
+        return idle or 0
 
     def _exploding(self, rows: list[ParameterRow]) -> Verdict:
         growth = growth_of(self._norms, rows)
