@@ -1,9 +1,8 @@
 """Gradients before the user clips them: when to look at those, and the hooks that do."""
 
-import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from nbtorchviz.capture.hooks import ParameterHook
-from nbtorchviz.capture.parameter_norms import lengths, same_values
+from nbtorchviz.capture.parameter_norms import Norms, lengths, same_values, scales_between
 from nbtorchviz.capture.samples import Copy, floats_of, vector_of
 from nbtorchviz.capture.tensors import HostCopy
 
@@ -45,6 +44,8 @@ class Clipping:
         """Readings that look yet."""
         self._blind = 0
         """Readings since one looked."""
+        self.whole: set[int] = set()
+        """Places of the parameters whose norm a look is to take of all values."""
 
     def look(self) -> bool:
         """Whether the reading that begins now is to look before clipping."""
@@ -55,10 +56,27 @@ class Clipping:
         self._blind = 0 if look else self._blind + 1
         return look
 
-    def learn(self, *, changed: bool) -> None:
-        """Hear whether a reading found gradients that were changed after the backward."""
+    def learn(self, *, changed: bool, unknown: Iterable[int]) -> None:
+        """Hear what a reading found.
+
+        Args:
+            changed: gradients that were changed after the backward.
+            unknown: parameters whose norm before that some of their values did not tell:
+                ``clip_grad_value_`` does not change all alike.
+        """
         if changed:
             self._left = AFTER_CHANGE
+        self.whole.update(unknown)
+
+
+class RawNorms(NamedTuple):
+    """Norms before clipping, by the place of the parameter."""
+
+    norms: dict[int, float]
+    changed: bool
+    """Whether any gradient was seen to be changed."""
+    unknown: Set[int]
+    """Parameters of which the values that were read do not tell the norm."""
 
 
 class RawGradients:
@@ -67,13 +85,19 @@ class RawGradients:
     Args:
         parameters: of the model.
         fault: called with (where, exception).
+        whole: whether to take the norm of all values of the parameter at a place, too.
     """
 
     def __init__(
-        self, parameters: Sequence[Tensor], fault: Callable[[str, BaseException], None]
+        self,
+        parameters: Sequence[Tensor],
+        fault: Callable[[str, BaseException], None],
+        whole: Callable[[int], bool] = lambda at: False,
     ) -> None:
         self.copies: dict[int, Copy] = {}
         """By the place of the parameter."""
+        self._exact: dict[int, Norms] = {}
+        self._whole = whole
         self.cost_s = 0.0
         """Seconds that the hooks took."""
         self._parameters, self._fault = parameters, fault
@@ -90,10 +114,12 @@ class RawGradients:
 
     def accumulated(self, name: str, parameter: Tensor) -> None:
         """Read some of a gradient; called by the hooks."""
-        began, gradient = time.monotonic(), parameter.grad
+        began, gradient, at = time.monotonic(), parameter.grad, int(name)
         try:
             if gradient is not None and (copy := floats_of(gradient)) is not None:
-                self.copies[int(name)] = copy
+                self.copies[at] = copy
+                if self._whole(at):
+                    self._exact[at] = Norms([gradient.detach()])
         except Exception as error:  # raised into the backward it would end the training
             self._fault("gradient of a parameter", error)
         self.cost_s += time.monotonic() - began
@@ -101,7 +127,9 @@ class RawGradients:
     @property
     def ready(self) -> bool:
         """True when no copy is still on its way from the device."""
-        return all(copy.ready for copy in self.copies.values() if isinstance(copy, HostCopy))
+        copies = [copy for copy in self.copies.values() if isinstance(copy, HostCopy)]
+        exact = self._exact.values()
+        return all(copy.ready for copy in copies) and all(norm.ready for norm in exact)
 
     def overflowed(self) -> bool:
         """Whether any is infinite or NaN. Waits for no device."""
@@ -111,40 +139,33 @@ class RawGradients:
         self,
         clipped: Mapping[int, NDArray[Any]],
         norms: Mapping[int, float],
-        unmet: Collection[int],
         counts: Sequence[int],
-    ) -> tuple[dict[int, float], bool]:
-        """Norms before clipping, which scaled the values that were read as it scaled the others.
+    ) -> RawNorms:
+        """Norms before clipping: where it scaled the values that were read alike, so all others.
 
-        Reading all values twice would take as long again as everything else in a reading.
+        Reading all values at each step would take as long again as all else in a reading.
 
         Args:
             clipped: values that were read of the gradients that the optimizers found.
             norms: of those gradients.
-            unmet: where only zeros were read though there is more.
             counts: elements of each parameter.
-
-        Returns:
-            The norms, and whether any gradient was seen to be changed.
         """
-        copies = self.copies.items()
-        raw = {at: vector_of(copy) for at, copy in copies if at not in unmet}
-        same = same_values(raw, clipped)
-        changed = len(same) < len(raw.keys() & norms.keys())
+        raw = {at: vector_of(copy) for at, copy in self.copies.items()}
+        same = set(same_values(raw, clipped))
         found = {at: norms[at] for at in same if at in norms}
-        rest = [at for at in raw if at not in found]
-        after = [clipped.get(at, _NOTHING) for at in rest]
-        both = zip(rest, lengths([raw[at] for at in rest]), lengths(after), strict=True)
-        for at, before, length in both:
-            if at not in norms:  # no optimizer: nothing else was read
-                found[at] = before * math.sqrt(counts[at] / max(1, raw[at].size))
-            elif before == length:
-                found[at] = norms[at]
-            else:
-                found[at] = norms[at] * before / length if length > 0 else before
-        if not changed:
-            found.update({at: norms[at] for at in unmet if at in self.copies})
-        return found, changed
+        rest = [at for at in raw.keys() & norms.keys() - same if raw[at].size]
+        if rest:
+            after = [clipped.get(at, _NOTHING) for at in rest]
+            scales = scales_between([raw[at] for at in rest], after)
+            for at in [at for at in found if raw[at].size < counts[at]]:
+                if None in scales or not raw[at].any():  # the others may have been changed
+                    del found[at]
+            both = zip(rest, scales, strict=True)
+            found |= {at: norms[at] / scale for at, scale in both if scale is not None}
+        whole = [at for at in rest if raw[at].size == counts[at] or not np.isfinite(raw[at]).all()]
+        found |= zip(whole, lengths([raw[at] for at in whole]), strict=True)
+        found |= {at: taken.values()[0] for at, taken in self._exact.items()}
+        return RawNorms(found, bool(rest), raw.keys() - found.keys())
 
     def close(self) -> None:
         """Take every hook off."""

@@ -1,5 +1,6 @@
 """Norms of many tensors in one call and one copy to the host, and of many vectors in one pass."""
 
+import math
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nbtorchviz.capture.tensors import HostCopy
+
+ALIKE = 1e-2
+"""Values that were scaled alike differ by their rounding only: 0.4 % of the largest in bfloat16."""
 
 
 class Norms:
@@ -129,3 +133,18 @@ def lengths(vectors: Sequence[NDArray[Any]]) -> list[float]:
             starts = (np.cumsum(sizes) - sizes)[full]
             found[full] = np.sqrt(np.add.reduceat(squares, starts))
     return found.tolist()
+
+
+def scales_between(
+    before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]
+) -> list[float | None]:
+    """By what factor each vector was multiplied; None where not all values by the same."""
+    found: list[float | None] = []
+    for one, other, was, now in zip(before, after, lengths(before), lengths(after), strict=True):
+        scale = now / was if was > 0 else 0.0
+        alike = one.size == other.size and 0 < scale < math.inf
+        if alike:
+            wanted = one.astype(np.float64) * scale
+            alike = bool(np.abs(wanted - other).max() <= ALIKE * np.abs(wanted).max())
+        found.append(scale if alike else None)
+    return found

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class ParameterReader:
         root: the model.
         optimizers: those that are known to train it.
         raw: also read gradients before clipping, by hooks on the parameters.
+        whole: of the parameters at these places all values, if at all.
         hooks: whether hooks on parameters are allowed at all; those that no known optimizer trains
             have one, because nothing else reads their gradients.
         weight_norms: kept from one reader to the next.
@@ -74,6 +75,7 @@ class ParameterReader:
         optimizers: Iterable[Optimizer],
         *,
         raw: bool = True,
+        whole: Set[int] = frozenset(),
         hooks: bool = True,
         weight_norms: WeightNorms | None = None,
         exact: bool = False,
@@ -102,12 +104,16 @@ class ParameterReader:
         self.changed = False
         """Whether gradients were seen to be changed between the backward and the optimizer, as
         clipping does; all that is to be seen of it is known once this is developed."""
+        self.unknown: Set[int] = frozenset()
+        """Places of the parameters whose norm before that was not to be told."""
         self.step: int | None = None
         """The step that was read, once it finished."""
         self._cost_s = 0.0
         for optimizer in optimizers:
             self._learn(optimizer)
-        self._raw = RawGradients([p for _, p in self._named], fault)
+        self._raw = RawGradients(
+            [p for _, p in self._named], fault, lambda at: at in whole or at not in self._rates
+        )
         if hooks:
             self._raw.look(at for at in range(len(self._named)) if raw or at not in self._rates)
         self._hooks = hooks
@@ -203,7 +209,7 @@ class ParameterReader:
         gradients = _values(self._gradient_norms)
         zeros = (numbers.numbers[:, -1] == 1) & (numbers.sampled < numbers.counts)
         unmet = {read[at] for at in np.flatnonzero(zeros).tolist() if gradients[read[at]] > 0}
-        raw, changed = self._raw.norms(vectors, gradients, unmet, counts)
+        raw, changed, self.unknown = self._raw.norms(vectors, gradients, counts)
         self.changed |= changed
         return ParameterStatistics(
             parameters=tuple([name for name, _ in self._named]),

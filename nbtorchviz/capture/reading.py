@@ -66,6 +66,7 @@ class Reading:
                 root,
                 self._steps.known,
                 raw=self._clipping.look() or halved,
+                whole=self._clipping.whole,
                 hooks=self._subject.compiled_how is None,  # one would recompile the model
                 weight_norms=self._weight_norms,
                 exact=plan.exact,
@@ -194,7 +195,7 @@ class Reading:
         setting = self._subject.setting
         with reader.timed(self._clock):
             read = reader.develop(setting.summarise_many, setting.scale(), skipped=skipped)
-        self._clipping.learn(changed=reader.changed)
+        self._clipping.learn(changed=reader.changed, unknown=reader.unknown)
         step = self._steps.count if reader.step is None else reader.step
         self._sink.parameters_read(read, step, reader.cost_s)
         return skipped

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from nbtorchviz.capture.parameter_norms import WeightNorms
 from nbtorchviz.capture.plans import Plan
@@ -81,7 +81,7 @@ class Words(nn.Module):
 def test_what_the_values_that_were_read_do_not_show_is_unknown_not_zero(tap_on, desk, clips):
     model = Words()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    tap_on(model, plan=Plan(parameters=True))
+    tap_on(model, optimizers=[optimizer], plan=Plan(parameters=True))
     model(torch.tensor([[3, 7, 11, 13]])).square().sum().backward()
     raw = model.table.weight.grad.norm().item()
     if clips:
@@ -92,10 +92,47 @@ def test_what_the_values_that_were_read_do_not_show_is_unknown_not_zero(tap_on, 
     assert read.gradient_norms[0] == pytest.approx(gradient)
     assert math.isnan(read.update_norms[0])
     assert np.isfinite(read.update_norms[1:]).all()
-    if clips:
-        assert math.isnan(read.raw_gradient_norms[0])
-    else:
+    if not clips:
         assert read.raw_gradient_norms[0] == pytest.approx(raw)
+        return
+    assert math.isnan(read.raw_gradient_norms[0])
+    optimizer.zero_grad()
+    model(torch.tensor([[3, 7, 11, 13]])).square().sum().backward()
+    raw = model.table.weight.grad.norm().item()
+    clip_grad_norm_(model.parameters(), 1e-3)
+    optimizer.step()
+    assert desk.parameters[-1][1].raw_gradient_norms[0] == pytest.approx(raw)
+
+
+def test_norms_before_clipping_by_value_are_unknown_once_and_exact_from_then_on(tap_on, desk):
+    model = nn.Sequential(nn.Linear(60, 100), nn.Tanh(), nn.Linear(100, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    tap_on(model, optimizers=[optimizer], plan=Plan(parameters=True))
+    for step in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(8, 60)).square().sum().backward()
+        raw = [parameter.grad.norm().item() for parameter in model.parameters()]
+        clip_grad_value_(model.parameters(), 0.05)
+        clipped = [parameter.grad.norm().item() for parameter in model.parameters()]
+        optimizer.step()
+        read = desk.parameters[-1][1]
+        assert read.gradient_norms.tolist() == pytest.approx(clipped)
+        assert raw[0] > 1.5 * clipped[0]
+        if step == 0:  # 6,000 weights, of which some were read
+            assert math.isnan(read.raw_gradient_norms[0])
+            assert read.raw_gradient_norms[1:].tolist() == pytest.approx(raw[1:])
+        else:
+            assert read.raw_gradient_norms.tolist() == pytest.approx(raw)
+
+
+def test_a_parameter_that_no_optimizer_trains_has_the_norm_of_its_whole_gradient(tap_on, desk):
+    model = Words()
+    optimizer = torch.optim.SGD(model.head.parameters(), lr=0.01)
+    tap_on(model, optimizers=[optimizer], plan=Plan(parameters=True))
+    model(torch.tensor([[3, 7, 11, 13]])).square().sum().backward()
+    raw = model.table.weight.grad.norm().item()
+    optimizer.step()
+    assert desk.parameters[-1][1].raw_gradient_norms[0] == pytest.approx(raw)
 
 
 def test_a_gradient_that_is_zero_everywhere_leaves_an_update_of_zero(tap_on, desk):
