@@ -10,7 +10,8 @@ from nbtorchviz.arguments import flag
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.widgets.activation_browser import ActivationBrowser
 from nbtorchviz.widgets.base import ObserverWidget, refuse_unknown
-from nbtorchviz.widgets.findings_panel import FindingsPanel, findings_state
+from nbtorchviz.widgets.findings_panel import FindingsPanel
+from nbtorchviz.widgets.findings_state import findings_state
 from nbtorchviz.widgets.gradcam_viewer import GradCAMViewer
 from nbtorchviz.widgets.gradient_inspector import GradientInspector
 from nbtorchviz.widgets.live_loss_plot import LiveLossPlot

@@ -6,9 +6,8 @@ from torch import nn
 
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.linking import LINKED
-from nbtorchviz.session.nonfinite import RULE, remedy_of
 from nbtorchviz.widgets.base import BUNDLE, ObserverWidget, refuse_unknown
-from nbtorchviz.widgets.gradient_inspector import gradient_state
+from nbtorchviz.widgets.findings_state import findings_state
 
 
 class FindingsPanel(ObserverWidget):
@@ -45,24 +44,3 @@ class FindingsPanel(ObserverWidget):
 
     def _state(self) -> dict[str, Any]:
         return {**super()._state(), "gradients": findings_state(self.session)}
-
-
-def findings_state(session: Session) -> dict[str, Any]:
-    """Return ``gradient_state`` with the first NaN and the newest step that rules looked at."""
-    state, report = gradient_state(session), session.first_nonfinite
-    if report is not None:
-        first = {
-            "rule": RULE,
-            "layer": report.layer,
-            "layers": (report.layer,) if report.layer else (),
-            "title": report.title,
-            "evidence": report.text.removeprefix(report.title).strip(),
-            "remedy": remedy_of(report),
-            "severity": "problem",
-            "since_step": report.step,
-            "last_step": report.step,
-            "active": True,
-        }
-        state = {**state, "findings": [first, *state["findings"]]}
-    newest = session.statistics.newest_parameters or session.statistics.newest_layers
-    return {**state, "judged": None if newest is None else newest.step}

@@ -3,7 +3,6 @@
 import math
 import threading
 import time
-from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -11,7 +10,6 @@ from traitlets import Bytes
 from traitlets import Dict as DictTrait
 
 from nbtorchviz.analysis.findings import Finding
-from nbtorchviz.analysis.findings.catalogue import RULES
 from nbtorchviz.analysis.gradient_zones import ZONES
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.arguments import flag
@@ -21,6 +19,7 @@ from nbtorchviz.session import Session, as_session
 from nbtorchviz.session.frame import Frame, frame_of
 from nbtorchviz.session.linking import LINKED
 from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
+from nbtorchviz.widgets.findings_state import findings_state
 from nbtorchviz.widgets.gradient_choice import GradientChoice, check_shown
 from nbtorchviz.widgets.gradient_history import gradient_history, strips
 from nbtorchviz.widgets.gradient_maps import GradientMaps
@@ -31,7 +30,6 @@ from nbtorchviz.widgets.heard import HearingWidget
 
 KEYWORDS = ("view", "layer", "linked", "private")
 SELECTED = ("view", "layer", "step", "shown", "part", "sample", "channel", "normalize")
-MOST_FINDINGS = 20
 MOST_FLAGS = 40
 LIMIT_BYTES = 200_000
 HZ = 4
@@ -177,18 +175,19 @@ class GradientInspector(HearingWidget):
     def summary(self) -> str:
         """Return the norm of the whole gradient and what is wrong, as stable text."""
         title = f"GradientInspector of {self.session.model_name}"
+        wrong = [each["title"] for each in findings_state(self.session)["findings"]]
         norms = [norm for norm in self.norms().values() if not math.isnan(norm)]
         newest = self.session.statistics.newest_parameters
         if newest is None:
             step = self.session.step
             text = f"{title}: {f'nothing read by step {step}' if step else 'no step yet'}"
-            return "\n  ".join([text, *(finding.title for finding in self.findings())])
+            return "\n  ".join([text, *wrong])
         total = math.sqrt(math.fsum(norm * norm for norm in norms))
         over = f"over {len(norms)} parameters, step {newest.step}"
         text = f"{title}: gradient norm {total:.4g} {over}"
         if not norms:
             text = f"{title}: no gradient norm is a number, step {newest.step}"
-        return "\n  ".join([text, *(finding.title for finding in self.findings())])
+        return "\n  ".join([text, *wrong])
 
     def snapshot(self) -> bytes:
         """Return the chosen view as a PNG, drawn here from the same numbers."""
@@ -321,13 +320,7 @@ class GradientInspector(HearingWidget):
         self.selection = payload.data
 
     def _state(self) -> dict[str, Any]:
-        return {**super()._state(), "gradients": gradient_state(self.session)}
-
-
-def gradient_state(session: Session) -> dict[str, Any]:
-    """Return what views show of a session's findings: JSON values only."""
-    found = [asdict(finding) for finding in session.diagnosis.findings[:MOST_FINDINGS]]
-    return {"findings": found, "rules": len(RULES)}
+        return {**super()._state(), "gradients": findings_state(self.session)}
 
 
 def _known(session: Session) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def test_findings_say_what_was_judged_and_name_the_first_nan():
     model = nn.Sequential(nn.Linear(2, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     session = nbv.watch(model, optimizer, every=1)
-    panel = FindingsPanel(session)
+    panel, inspector = FindingsPanel(session), nbv.GradientInspector(session)
     assert panel._state()["gradients"]["judged"] is None
     assert panel.summary() == "Findings of Sequential: no step yet"
     for scale in (1.0, float("nan")):
@@ -65,4 +65,6 @@ def test_findings_say_what_was_judged_and_name_the_first_nan():
     assert first["title"] == session.first_nonfinite.title
     assert first["remedy"]
     assert first["title"] in panel.summary()
+    assert inspector._state()["gradients"] == state
+    assert first["title"] in inspector.summary()
     session.close()
