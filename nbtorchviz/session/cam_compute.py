@@ -86,13 +86,14 @@ def compute(
         images: what it is run on.
         request: what is to be explained, and how.
         step: written on the result.
-        before: an earlier result for the same model: the same layers are computed again.
+        before: an earlier result for the same model: the same layers are computed again, unless
+            the maps of its default layer were zero, as those of a head that begins at zero are.
         ranks: so many of the most probable classes of each image, at least 1.
 
     Raises:
         NoMapError, RunRefusedError, TypeError, ValueError: as ``nbtorchviz.gradcam``.
     """
-    again = before is not None and request.layer in ("", *before.keys)
+    again = before is not None and request.layer in ("", *before.keys) and _explains(before)
     names = {split_key(key)[0] for key in before.keys} if before is not None and again else None
     with CamPass(model, images.inputs, layers=names) as done:
         slots = _slots(done, images, request, ranks)
@@ -142,6 +143,10 @@ def compute(
         p=p,
         unedited=unedited,
     )
+
+
+def _explains(shot: CamShot) -> bool:
+    return any(maps[shot.frame.layer].maps.any() for maps in shot.passes)
 
 
 def _shown(maps: dict[str, CamResult], count: int) -> dict[str, CamResult]:

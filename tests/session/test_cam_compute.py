@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 import nbtorchviz as nbv
 from nbtorchviz.errors import NoMapError
@@ -89,6 +90,20 @@ def test_a_model_without_class_scores_or_positions():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(432, 3))
     with pytest.raises(NoMapError, match="nothing to draw"):
         compute(flat, images, CamRequest())
+
+
+def test_the_layer_is_chosen_anew_while_a_head_that_begins_at_zero_explains_nothing():
+    torch.manual_seed(0)
+    model = VisionTransformer(16, 8, 2, 2, 16, 32, num_classes=3)  # its head begins at zero
+    images = cam_images(torch.randn(2, 3, 16, 16))
+    blank = compute(model, images, CamRequest())
+    assert not any(maps[blank.frame.layer].maps.any() for maps in blank.passes)
+    with torch.no_grad():
+        model.heads[-1].weight.normal_()
+    shot = compute(model, images, CamRequest(), before=blank)
+    assert shot.frame.layer == compute(model, images, CamRequest()).frame.layer != blank.frame.layer
+    assert shot.passes[0][shot.frame.layer].maps.any()
+    assert compute(model, images, CamRequest(), before=shot).keys == shot.keys
 
 
 def test_of_many_layers_the_outer_ones_are_taken(images):

@@ -27,7 +27,7 @@ const FIRST = { layer: "", target: null, contrast: null, method: "gradcam", opac
 export function render({ model, el }) {
   const options = model.get("options") || {}, compact = Boolean(options.compact), names = [...(options.names || [])];
   const memory = memoryOf(options.id), tape = (memory.tape ||= tapeOf());
-  let { pick = { ...FIRST }, revision = -1, moved = false } = memory;
+  let { pick = { ...FIRST }, given = "", revision = -1, moved = false } = memory; // given: the layer that nobody chose
   let newest = null, images = [], imagesSeq = 0, rows = [], asked = false, acked = 0, skew = 0, narrow = false, dark = false, width = 868, rebuilt = true, spoken = "", shown = null, besides = null, opened = null;
 
   const view = {
@@ -89,7 +89,10 @@ export function render({ model, el }) {
     const mode = gone ? "kernel gone" : (state.chip || {}).mode || "";
     if (frame && shown && shown !== frame) forget(shown);
     shown = frame;
-    if (frame && !pick.layer && !mapsInput(frame.header.method)) pick = { ...pick, layer: frame.header.layer || frame.layers[frame.layers.length - 1].key };
+    if (frame && (!pick.layer || pick.layer === given) && !mapsInput(frame.header.method)) {
+      given = frame.header.layer || frame.layers[frame.layers.length - 1].key; // of a later frame it may be another
+      pick = { ...pick, layer: given };
+    }
     const scene = {
       state, cam, gone, frame, pick: pickFor(frame), names, narrow, compact, dark, mode, skew, images, imagesSeq, width,
       held: pick.step !== null, newest: newest ? newest.header.step : 0, live: !gone && (mode === "live" || mode === "background"),
@@ -106,7 +109,7 @@ export function render({ model, el }) {
     showEditor(state.editor || null);
     if (frame) paintFrame(scene);
     Object.assign(root.dataset, { layer: scene.pick.layer, step: frame ? frame.header.step : "", seq: frame ? frame.header.seq : "", mode });
-    Object.assign(memory, { pick, revision, moved });
+    Object.assign(memory, { pick, given, revision, moved });
     if (memory.leftAt && rebuilt) restoreFocus(root, memory);
     rebuilt = false;
     if (newest && newest.header.seq !== acked) {
@@ -209,7 +212,7 @@ export function render({ model, el }) {
   onPicture();
   onSelection();
   return () => {
-    Object.assign(memory, { pick, revision, moved }); // what was chosen since the last paint, too
+    Object.assign(memory, { pick, given, revision, moved }); // what was chosen since the last paint, too
     for (const [event, listener] of listeners) model.off(event, listener);
     if (opened) opened.child.gone();
     clearInterval(clock);
