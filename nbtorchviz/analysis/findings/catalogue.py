@@ -129,6 +129,15 @@ _IN_ORDER = (
         about=About.LAYERS,
     ),
     Rule(
+        name="zero_gradients",
+        remedy="Unless the loss is at its end: look for a clamp(), a margin or a saturated output "
+        "between the layers and the loss.",
+        severity="hint",
+        raise_after=15,  # its causes speak first
+        clear_after=1,  # with the first gradient it is true no longer
+        explained_by=frozenset({"dead_relu", "constant_output"}),
+    ),
+    Rule(
         name="no_update",
         remedy="Check its learning rate, and that the weights are float32.",
         about=About.LAYERS,

@@ -21,6 +21,7 @@ from nbtorchviz.analysis.findings.reach_rules import (
     no_optimizer,
     no_update,
     zero_gradient,
+    zero_gradients,
 )
 from nbtorchviz.analysis.findings.rows import (
     ParameterRow,
@@ -51,7 +52,7 @@ class ParameterWatch:
     rules = (
         *("nonfinite_gradients", "skipped_steps", "exploding_gradients", "vanishing_gradients"),
         *("no_optimizer", "no_gradient", "zero_gradient", "no_update", "update_too_large"),
-        *("update_too_small", "duplicated_layer", "gradient_stopped"),
+        *("update_too_small", "duplicated_layer", "gradient_stopped", "zero_gradients"),
     )
 
     def __init__(self, facts: ModelFacts) -> None:
@@ -85,6 +86,7 @@ class ParameterWatch:
         trained = [row for row in rows if row.trained]
         weights = main_weights(trained)
         yield "nonfinite_gradients", "", nonfinite_gradients(trained)
+        yield "zero_gradients", "", zero_gradients(trained)
         yield "exploding_gradients", "", self._exploding(trained)
         matrices = [row for row in weights if self._is_matrix(row)]
         usual = usual_weight(matrices)

@@ -1,11 +1,11 @@
 """Parameters that no gradient or no optimizer reaches. Frozen ones are meant so: no finding."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict, sick
 from nbtorchviz.analysis.findings.rows import ParameterRow
-from nbtorchviz.analysis.findings.words import number
+from nbtorchviz.analysis.findings.words import number, plural
 
 ROUNDED_AWAY = 1e-9
 """Share of the weights below which an update is none. One float32 element of a million that moves
@@ -125,7 +125,26 @@ def zero_gradient(row: ParameterRow, *, others: bool) -> Verdict:
         return HEALTHY
     if row.gradient != 0 or not others:
         return UNSURE
-    return sick("The gradient is exactly zero in {who}", f"all of {row.name}'s gradient is 0")
+    claim = "The gradient of the weights is exactly zero in {who}"
+    return sick(claim, f"all of {row.name}'s gradient is 0")
+
+
+def zero_gradients(rows: Sequence[ParameterRow]) -> Verdict:
+    """Find a backward that brings nothing but zeros, as from an output that is clamped for good.
+
+    So does a loss that has reached its end (a margin that every sample keeps): a hint.
+
+    Args:
+        rows: parameters that the step trained.
+    """
+    if not rows:
+        return UNSURE
+    if any(row.gradient != 0 for row in rows):
+        return HEALTHY
+    return sick(
+        "Every gradient is exactly zero",
+        f"all values of {plural(len(rows), 'parameter')}; backward did reach them",
+    )
 
 
 def no_update(row: ParameterRow, *, moved_by: float = 0.0) -> Verdict:

@@ -9,6 +9,7 @@ from nbtorchviz.analysis.findings.catalogue import RULES
 from nbtorchviz.events import ModelAttached
 from tests.analysis.findings.events import (
     MODEL,
+    PARAMETERS,
     forward,
     frame,
     listening,
@@ -85,6 +86,20 @@ def test_update_too_small_needs_a_layer_that_never_moved():
     assert observe(findings, map(slow, range(90, 190))) == []  # it has moved: this is cooling down
 
 
+def test_gradients_that_are_all_zero_are_a_hint_until_one_is_not():
+    findings = listening(called=False)
+    zero = {name.replace(".", "_"): {"gradient": 0.0, "update": 0.0} for name in PARAMETERS}
+    assert observe(findings, [stepped(step, **zero) for step in range(14)]) == []
+    (raised,) = observe(findings, [stepped(14, **zero)])
+    assert (raised.rule, raised.layer, raised.severity) == ("zero_gradients", "", "hint")
+    assert raised.title == "Every gradient is exactly zero (steps 0-14)"
+    biases = {name: change for name, change in zero.items() if name.endswith("weight")}
+    (gone,) = observe(findings, [stepped(15, **biases)])
+    assert (gone.rule, gone.active) == ("zero_gradients", False)
+    (weights,) = observe(findings, [stepped(step, **biases) for step in range(16, 40)])
+    assert weights.title.startswith("The gradient of the weights is exactly zero in the whole mod")
+
+
 UNUSED = {"state": "unused", "gradient": math.nan}
 
 
@@ -138,7 +153,7 @@ def test_no_step_is_told_after_more_forwards_than_are_accumulated_and_ends_with_
 
 
 def test_every_rule_has_its_case():
-    alone = {"update_too_small", "no_gradient", "gradient_stopped", "no_step"}
+    alone = {"update_too_small", "no_gradient", "gradient_stopped", "no_step", "zero_gradients"}
     assert {*CASES, *alone} == set(RULES)
 
 
