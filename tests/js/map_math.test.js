@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import {
-  BINS, LEVELS, ago, axisText, boxOf, fit, histogram, listed, orderOf, peakOf, percent, short, shrinkCodes, tiling,
+  BINS, LEVELS, ago, axisText, boxOf, fit, histogram, listed, namesApart, orderOf, peakOf, percent, short, scaledText, shrinkCodes, tiling,
   valueOf,
 } from "../../nbtorchviz/widgets/static/src/map_math.js";
 
@@ -85,6 +85,7 @@ test("numbers take little room and never become a false zero", () => {
 test("numbers of one axis have the same decimals", () => {
   assert.deepEqual(axisText([0, 0.555, 1.11, 1.665, 2.22]), ["0.00", "0.56", "1.11", "1.67", "2.22"].map((t, i) => (i === 1 ? (0.555).toFixed(2) : i === 3 ? (1.665).toFixed(2) : t)));
   assert.deepEqual(axisText([-300, 0, 300]), ["−300", "0", "300"]);
+  assert.deepEqual(axisText([0, 2.5e-5, 5e-5, 7.5e-5, 1e-4]), ["0", "2.5e−5", "5.0e−5", "7.5e−5", "1.0e−4"]);
   assert.deepEqual(axisText([NaN, 1]), ["–", "–"]);
 });
 
@@ -118,4 +119,22 @@ test("the input box of an activation, cut to the picture", () => {
   assert.deepEqual(boxOf(field, 13, 13, 28, 28), [24, 24, 4, 4]);
   assert.equal(boxOf(field, 20, 0, 28, 28), null);
   assert.equal(boxOf(null, 0, 0, 28, 28), null);
+});
+
+test("an axis with little room says once what its numbers are to be multiplied with", () => {
+  assert.deepEqual(scaledText([-1.9e-8, 0, 1.9e-8]), [["−1.90", "0.00", "1.90"], "×1e−8"]);
+  assert.deepEqual(scaledText([0, 2.5e6, 5e6]), [["0.00", "2.50", "5.00"], "×1e6"]);
+  assert.deepEqual(scaledText([0, 0.5, 1]), [axisText([0, 0.5, 1]), ""]);
+  assert.deepEqual(scaledText([0, 0]), [["0", "0"], ""]);
+  assert.deepEqual(scaledText([0, Infinity]), [["–", "–"], ""]);
+  assert.deepEqual(scaledText([0, 5e-324])[1], "×1e−324");
+});
+
+test("names that are cut stay apart", () => {
+  const names = [0, 1].flatMap((i) => [`encoder.layers.encoder_layer_${i}.self_attention`, `encoder.layers.encoder_layer_${i}.self_attention.out_proj`]);
+  const cut = namesApart(names, 20);
+  assert.deepEqual(cut, ["…0.self_attention", "…0.sel…tion.out_proj", "…1.self_attention", "…1.sel…tion.out_proj"]);
+  assert.deepEqual(namesApart(["conv1", ...names], 20), ["conv1", ...cut]);
+  assert.equal(namesApart([names[1]], 20)[0].length, 20);
+  assert.deepEqual(namesApart(["fc", "relu"], 16), ["fc", "relu"]);
 });

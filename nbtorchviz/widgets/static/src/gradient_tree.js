@@ -2,6 +2,7 @@
 // is painted on one canvas behind the list (gradient_flow.js), so that a row is one line of both.
 
 import { KEYS, h } from "./dom.js";
+import { namesApart } from "./map_math.js";
 
 export const ROW_PX = 24;
 
@@ -70,8 +71,8 @@ export function treeOf(view, open) {
   }
 
   function added(row) {
-    const mark = h("span", { class: "g-mark", "aria-hidden": "true" }), name = h("span", { class: "g-row-name" }), swatch = h("span", { class: "g-swatch", "aria-hidden": "true" }), flag = h("span", { class: "g-row-flag", "aria-hidden": "true" }, "!");
-    const item = h("div", { class: "g-row", role: "treeitem", tabindex: "-1", "data-id": row.id, ...KEYS }, h("span", { class: "g-name-cell" }, mark, name, flag, swatch));
+    const mark = h("span", { class: "g-mark", "aria-hidden": "true" }), name = h("bdi"), swatch = h("span", { class: "g-swatch", "aria-hidden": "true" }), flag = h("span", { class: "g-row-flag", "aria-hidden": "true" }, "!");
+    const item = h("div", { class: "g-row", role: "treeitem", tabindex: "-1", "data-id": row.id, ...KEYS }, h("span", { class: "g-name-cell" }, mark, h("span", { class: "g-row-name" }, name), flag, swatch));
     const made = { el: item, mark, name, flag, swatch, key: "" };
     items.set(row.id, made);
     return made;
@@ -90,7 +91,8 @@ export function treeOf(view, open) {
       if (focused) items.get(at)?.el.focus({ preventScroll: true }); // moving a node takes its focus
     }
     if (!all.includes(at)) at = all.includes(chosen) ? chosen : all[0] ?? null;
-    for (const row of rows) update(row, items.get(row.id), chosen, said(row), swatchOf(row), searching, marked.get(row.id) || "");
+    const names = searching ? namesApart(rows.map((row) => row.key), 20) : rows.map((row) => row.name);
+    rows.forEach((row, k) => update(row, items.get(row.id), names[k], chosen, said(row), swatchOf(row), searching, marked.get(row.id) || ""));
     if (lastRow !== chosen) {
       lastRow = chosen;
       if (!list.contains(document.activeElement) && all.includes(chosen)) {
@@ -108,12 +110,11 @@ export function treeOf(view, open) {
     else if (top + ROW_PX > el.scrollTop + el.clientHeight) el.scrollTop = top + ROW_PX - el.clientHeight;
   }
 
-  function update(row, made, chosen, words, swatch, searching, severity) {
-    const key = [chosen === row.id, open.has(row.id), at === row.id, words, swatch, searching, severity].join("\n");
+  function update(row, made, label, chosen, words, swatch, searching, severity) {
+    const key = [label, chosen === row.id, open.has(row.id), at === row.id, words, swatch, searching, severity].join("\n");
     if (key === made.key && made.row === row) return;
     made.key = key;
     made.row = row;
-    const label = searching ? row.key : row.name;
     made.el.style.setProperty("--depth", searching ? 0 : row.depth);
     made.el.className = `g-row g-${row.kind}${row.parameters.length ? "" : " g-weightless"}`;
     made.mark.textContent = row.opens && !searching ? (open.has(row.id) ? "▾" : "▸") : "";

@@ -142,8 +142,12 @@ export function gridOf(view) {
     const bad = known && arrays.nonfinite && arrays.nonfinite[plane] > 0;
     const both = scene.centred && arrays.lo[plane] < 0;
     const size = both ? Math.max(-arrays.lo[plane], arrays.hi[plane]) : arrays.hi[plane];
-    const long = short(size, digits), brief = `${channel} ${long}`.length + both > plan.box / 7 ? short(size, 2) : long;
-    const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : `${both && plan.box > 50 ? "±" : ""}${brief}`;
+    const sign = both && plan.box > 50 ? "±" : "", room = plan.box - 7 * String(channel).length; // pixels
+    const texts = [`${sign}${short(size, digits)}`, `${sign}${short(size, 2)}`, short(size, 2)];
+    const widthOf = (each) => 6.4 * each.length + (each.includes("e") ? 6 : 0);
+    const roomy = texts.find((each) => widthOf(each) <= room), tight = !roomy && 0.85 * widthOf(texts[2]) <= room;
+    const fitting = roomy || (tight ? texts[2] : "");
+    const word = since !== undefined ? "dead" : !known ? "…" : bad ? "NaN" : fitting;
     const kind = since !== undefined ? "dead" : !known ? "unknown" : bad ? "bad" : "";
     const was = said.get(cell) || {}, place = [x, y, plan.w, plan.h, plan.box].join(), key = [channel, word, chosen, at, kind, header.total].join();
     said.set(cell, { place, key });
@@ -157,6 +161,7 @@ export function gridOf(view) {
     Object.assign(cell.dataset, { channel, kind });
     if (index.textContent !== String(channel)) index.textContent = channel;
     text.textContent = word;
+    text.className = tight ? "nbtv-tight" : "";
     cell.tabIndex = chosen ? 0 : -1;
     cell.setAttribute("aria-selected", String(chosen));
     cell.setAttribute("aria-posinset", at + 1);

@@ -2,7 +2,7 @@
 
 import { sized } from "./map_colours.js";
 import { KEYS, h, ratio, segmented } from "./dom.js";
-import { axisText, histogram, percent, short } from "./map_math.js";
+import { axisText, histogram, percent, scaledText, short } from "./map_math.js";
 import { planeIn } from "./map_plane.js";
 
 const LOCKS = [["auto", "auto"], ["hold", "hold"], ["symmetric", "symm."]];
@@ -108,9 +108,11 @@ function standing(canvas, found, plane, scene, width) {
   context.fillStyle = colour("quiet");
   context.textAlign = "center";
   if (found.zeros) context.fillText("=0", left + 5, base + 14);
+  let power = "";
   if (hi > lo) {
     const parts = found.zeros ? [1, 2, 3, 4] : [0, 1, 2, 3, 4];
-    const texts = axisText([0, 1, 2, 3, 4].map((i) => lo + ((hi - lo) * i) / 4));
+    const [texts, by] = scaledText([0, 1, 2, 3, 4].map((i) => lo + ((hi - lo) * i) / 4));
+    power = by && ` ${by}`;
     for (const i of parts) {
       const x = from + ((right - from) * i) / 4;
       context.fillRect(x, base, 1, 4);
@@ -120,7 +122,7 @@ function standing(canvas, found, plane, scene, width) {
   } else if (!found.zeros && found.nan + found.inf < found.count) context.fillText(short(lo), (left + right) / 2, base + 14);
   context.textAlign = "center";
   const special = [found.nan ? `${found.nan} NaN` : "", found.inf ? `${found.inf} Inf` : ""].filter(Boolean).join(", ");
-  context.fillText(`${scene.frame.header.show}, ${scene.counts} count${special ? `; not drawn: ${special}` : ""}`, (left + right) / 2, base + 30);
+  context.fillText(`${scene.frame.header.show}${power}, ${scene.counts} count${special ? `; not drawn: ${special}` : ""}`, (left + right) / 2, base + 30);
 }
 
 function words(context, text, x, y, back, fore) {

@@ -2,7 +2,7 @@
 
 import { sized } from "./map_colours.js";
 import { h } from "./dom.js";
-import { axisText, short } from "./map_math.js";
+import { axisText, scaledText, short } from "./map_math.js";
 import { crossOf, planeIn, planeOf, readOut } from "./map_plane.js";
 
 /** Make the enlarged map within `side` CSS pixels; `paint(scene)`. */
@@ -61,10 +61,11 @@ export function largeOf(view) {
     const [from, to] = range;
     const steps = [4, 3, 2, 1, 0].map((i) => from + ((to - from) * i) / 4);
     const bad = scene.frame.arrays.nonfinite;
-    const texts = bad && bad[shown.index] === shown.count ? ["", "", "", "", ""] : to > from ? axisText(steps) : ["", "", axisText([from])[0], "", ""];
+    const [texts, power] = bad && bad[shown.index] === shown.count ? [["", "", "", "", ""], ""] : to > from ? scaledText(steps) : [["", "", axisText([from])[0], "", ""], ""];
     if (shown.hi > to && to > from) texts[0] = `≥${texts[0]}`;
     if (shown.lo < from && to > from) texts[4] = `≤${texts[4]}`;
     ticks.style.height = `${height}px`;
+    ticks.dataset.power = power;
     texts.forEach((text, i) => { if (ticks.children[i].textContent !== text) ticks.children[i].textContent = text; });
     const now = performance.now();
     if (now - saidAt > 1000 && el.contains(document.activeElement)) {

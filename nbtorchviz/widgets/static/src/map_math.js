@@ -118,9 +118,27 @@ export function axisText(values) {
   const size = Math.max(...values.map(Math.abs)), span = Math.max(...values) - Math.min(...values);
   if (!Number.isFinite(size)) return values.map(() => "–");
   if (size === 0) return values.map(() => "0");
-  if (size >= 1e5 || size < 1e-3) return values.map((v) => (v === 0 ? "0" : short(v, 2)));
+  if (size >= 1e5 || size < 1e-3) return values.map((v) => (v === 0 ? "0" : v.toExponential(1).replace("e+", "e").replaceAll("-", MINUS)));
   const decimals = size >= 100 ? (span < 20 ? 1 : 0) : size >= 10 ? 1 : size < 0.01 ? 4 : size < 0.1 ? 3 : 2;
   return values.map((v) => (v === 0 && decimals === 0 ? "0" : v.toFixed(decimals).replace("-", MINUS).replace(/^−(0\.?0*)$/, "$1")));
+}
+
+/** The same for an axis with little room: [texts, what they are to be multiplied with, as "×1e−8", or ""]. */
+export function scaledText(values) {
+  const size = Math.max(...values.map(Math.abs)), power = size > 0 && Number.isFinite(size) ? Math.floor(Math.log10(size)) : 0;
+  if (power > -4 && power < 5) return [axisText(values), ""];
+  return [axisText(values.map((v) => v / size * (size / 10 ** power))), `×1e${power}`.replace("-", MINUS)];
+}
+
+/** Names cut to `most` characters where their neighbours do not differ: "…0.sel…out_proj". */
+export function namesApart(names, most) {
+  const long = names.filter((name) => name.length > most), [first = ""] = long;
+  let same = 0;
+  while (long.length > 1 && same < first.length && long.every((name) => name[same] === first[same])) same += 1;
+  return names.map((name) => {
+    const rest = same > 2 && name.length > most ? `…${name.slice(same)}` : name;
+    return rest.length <= most ? rest : `${rest.slice(0, 6)}…${rest.slice(7 - most)}`;
+  });
 }
 
 export const times = (shape) => (shape && shape.length ? shape.join("×") : "");

@@ -2,7 +2,7 @@
 
 import { drawPlanes, sized } from "./map_colours.js";
 import { KEYS, h, ratio, taken } from "./dom.js";
-import { fit, percent, times } from "./map_math.js";
+import { fit, namesApart, percent, times } from "./map_math.js";
 
 /** Rows in sight: those found, or all that lie in no closed block. */
 export function visibleRows(rows, closed, query) {
@@ -78,7 +78,7 @@ export function treeOf(view, closed) {
     const canvas = h("canvas", { "aria-hidden": "true" });
     const bar = h("i");
     const item = h("div", { class: "nbtv-row", role: "treeitem", tabindex: "-1", "data-key": row.key, ...KEYS },
-      mark, h("span", { class: "nbtv-thumb" }, canvas), h("span", { class: "nbtv-row-name" }), " ", h("span", { class: "nbtv-row-shape" }), h("span", { class: "nbtv-zeros" }, bar));
+      mark, h("span", { class: "nbtv-thumb" }, canvas), h("span", { class: "nbtv-row-name" }, h("bdi")), " ", h("span", { class: "nbtv-row-shape" }), h("span", { class: "nbtv-zeros" }, bar));
     const made = { el: item, mark, canvas, bar, key: "", thumb: null, table: null, dpr: 0 };
     items.set(row.key, made);
     return made;
@@ -98,7 +98,8 @@ export function treeOf(view, closed) {
       if (focused) items.get(at)?.el.focus({ preventScroll: true }); // moving a node takes its focus
     }
     if (!seen.some(({ key }) => key === at)) at = seen.some(({ key }) => key === scene.pick.layer) ? scene.pick.layer : seen.length ? seen[0].key : null;
-    for (const row of seen) update(row, items.get(row.key));
+    const names = search.value.trim() ? namesApart(seen.map(({ key }) => key), 16) : seen.map(({ name }) => name);
+    seen.forEach((row, k) => update(row, items.get(row.key), names[k]));
     if (lastLayer !== scene.pick.layer) {
       lastLayer = scene.pick.layer;
       if (!list.contains(document.activeElement)) { at = lastLayer; for (const row of seen) items.get(row.key).el.tabIndex = row.key === at ? 0 : -1; }
@@ -119,11 +120,11 @@ export function treeOf(view, closed) {
     else if (top + 26 > list.scrollTop + list.clientHeight) list.scrollTop = top + 26 - list.clientHeight;
   }
 
-  function update(row, made) {
+  function update(row, made, label) {
     const chosen = row.key === scene.pick.layer, found = search.value.trim() !== "";
     const thumb = scene.thumbs.get(row.key);
     const share = thumb && thumb.zero_share;
-    const key = [chosen, found, closed.has(row.key), share, at === row.key].join();
+    const key = [chosen, label, found, closed.has(row.key), share, at === row.key].join();
     if (key !== made.key || row !== made.row) {
       made.key = key;
       made.row = row;
@@ -131,7 +132,7 @@ export function treeOf(view, closed) {
       made.el.style.paddingLeft = `${8 + (found ? 0 : 12 * row.depth)}px`;
       made.el.className = `nbtv-row${row.block && !found ? " nbtv-block" : ""}${row.called === false ? " nbtv-uncalled" : ""}`;
       made.mark.textContent = closed.has(row.key) ? "▸" : "▾";
-      name.textContent = found ? row.key : row.name;
+      name.firstChild.textContent = label;
       shape.textContent = row.shape ? times(row.shape) || "scalar" : row.called === false ? "–" : "";
       zeros.hidden = Boolean(row.block && !found);
       made.bar.style.width = `${Math.round(22 * (share || 0))}px`;
