@@ -49,7 +49,8 @@ def curve_picture(
         _heading(picture, header, state, lines)
     box = (_LEFT, table + lane, WIDTH_PX - _RIGHT, table + lane + plot)
     if not lines:
-        picture.text((WIDTH_PX / 2, box[1] + 40), "No values yet.", align="center", bold=True)
+        why = f"{header.get('nothing') or 'No values yet'}."
+        picture.text((WIDTH_PX / 2, box[1] + 40), why, align="center", bold=True)
         return picture.png(limit_bytes=LIMIT_BYTES)
     chart = _Chart(picture, header, lines, box)
     chart.draw(lane, compact=bool(compact))
@@ -112,6 +113,8 @@ def _heading(
             said.append(f"{state['elapsed_s']:.1f} s")
         picture.text((x, 12), ", ".join(filter(None, said)), color=theme.second)
     picture.rect((0, 39, WIDTH_PX, 40), fill=theme.rule)
+    if not lines:
+        return
     best_x = _best_column(picture, lines)
     for x, word in ((_LATEST_X, "latest"), (best_x, "best")):
         picture.text((x, 48), word, size=11, color=theme.second, align="right")
@@ -131,6 +134,13 @@ def _heading(
                 picture.text((x + 8, y + 1), f"step {point[0]}", size=12, color=theme.second)
     kind = f"EMA {header['smoothing']:.2f}, de-biased" if header["smoothing"] else "raw values"
     picture.text((WIDTH_PX - 16, 70), kind, size=12, color=theme.second, align="right")
+    others = [name for name in header["metrics"] if name != header["metric"]]
+    if others:
+        also = f"not shown: {', '.join(others)}"
+        width = WIDTH_PX - 16 - best_x - 100
+        picture.text(
+            (WIDTH_PX - 16, 48), also, size=11, color=theme.second, align="right", max_width=width
+        )
 
 
 def _best_column(picture: Picture, lines: list[Any]) -> float:

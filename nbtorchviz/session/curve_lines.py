@@ -40,6 +40,20 @@ def metrics_of(series: Views) -> list[str]:
     return list(dict.fromkeys(split_name(name)[0] for _, name in series))
 
 
+def nothing_of(series: Views, names: tuple[str, ...]) -> str:
+    """Say why there is no line though numbers were logged; "" where none was.
+
+    Args:
+        series: all that was logged.
+        names: what is to be shown, of which nothing was.
+    """
+    if not series:
+        return ""
+    logged = metrics_of(series)
+    more = f" and {len(logged) - 5} more" if len(logged) > 5 else ""
+    return f"No value of {' or '.join(names[:5])} yet; logged so far: {', '.join(logged[:5])}{more}"
+
+
 def newest_lines(series: Views, metric: str) -> list[dict[str, Any]]:
     """Describe all lines of the newest run; those of ``metric``, or of the first, lead."""
     newest = max((run for run, _ in series), default=0)

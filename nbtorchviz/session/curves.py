@@ -39,6 +39,7 @@ from nbtorchviz.session.curve_lines import (
     chosen_series,
     describe_line,
     metrics_of,
+    nothing_of,
     window_of,
 )
 from nbtorchviz.session.metrics import MetricHistory, RunInfo
@@ -129,6 +130,7 @@ def _packet(
         "metric": metric[:WORDS],
         "metrics": [name[:WORDS] for name in metrics[:MOST_METRICS]],
         "metrics_left_out": max(0, len(metrics) - MOST_METRICS),
+        "nothing": "" if series else nothing_of(history.views(), view.names),
         "smoothing": view.smoothing,
         "log_y": view.log_y,
         "range": None if span is None else list(span),

@@ -59,7 +59,7 @@ def session_state(session: Session, successor: str | None = None) -> dict[str, A
         "step": session.step,
         "phase": "eval" if facts.unmatched else "train",
         "epoch": session.epoch,
-        "elapsed_s": session.elapsed_s,
+        "elapsed_s": session.elapsed_s - (facts.forward_age_s or 0.0),
         "chip": chip,
         "status": status,
         "now_s": time.time(),

@@ -15,7 +15,7 @@ from nbtorchviz.analysis.smoothing import check_weight
 from nbtorchviz.arguments import flag, refusal, word
 from nbtorchviz.live.sender import Payload
 from nbtorchviz.session import Session, as_session
-from nbtorchviz.session.curve_lines import chosen_series, newest_lines
+from nbtorchviz.session.curve_lines import chosen_series, newest_lines, nothing_of
 from nbtorchviz.session.curves import LIMIT_BYTES, CurveView, curve_packet
 from nbtorchviz.session.logbook import Logbook
 from nbtorchviz.session.metrics import History, MetricHistory
@@ -178,7 +178,8 @@ class LiveLossPlot(ObserverWidget):
         name = self.session.model_name
         title = f"LiveLossPlot of {name}" if name else "LiveLossPlot"
         if not lines:
-            return f"{title}: no values yet"
+            why = nothing_of(self.metrics.views(), self._view.names) or "No values yet"
+            return f"{title}: {why[0].lower()}{why[1:]}"
         rows = [
             f"{line['name']} {_said(line['latest'])}, best {_said(line['best'])}" for line in lines
         ]

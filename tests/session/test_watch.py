@@ -141,6 +141,16 @@ def test_an_optimizer_of_another_model_is_told_and_its_steps_do_not_count(net, o
     assert "holds none" not in session_state(session)["chip"]["why"]
 
 
+def test_the_seconds_of_a_training_stand_still_while_it_does(net, opened):
+    session = opened(net, every=1)
+    train(net, 2)
+    session.flush()
+    before = session_state(session)["elapsed_s"]
+    session.recorder.times["forward"] -= 100.0  # as if it had been so long ago
+    assert 0 < before < session.elapsed_s
+    assert session_state(session)["elapsed_s"] == pytest.approx(before - 100, abs=0.5)
+
+
 def test_an_empty_list_of_optimizers_names_none(net, opened):
     session = opened(net, [])
     train(net, 2)

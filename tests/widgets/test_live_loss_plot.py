@@ -362,3 +362,15 @@ def test_in_the_cockpit_the_name_of_the_metric_lies_on_no_line_s_name(plot, word
     (name,) = [at for text, at in places.items() if text.startswith("val")]
     assert places["loss"][0] < name[0] - 200
     assert min(at[1] for at in places.values()) >= 0
+
+
+def test_metrics_of_which_nothing_was_logged_are_named_with_what_was():
+    plot = nbv.LiveLossPlot(metrics=["acc", "f1"])
+    assert plot.summary() == "LiveLossPlot: no values yet"
+    plot.log(loss=1.0, val_loss=2.0, lr=0.1)
+    said = "o value of acc or f1 yet; logged so far: loss, lr"
+    assert plot.summary() == f"LiveLossPlot: n{said}"
+    assert plot._parts()[0]["nothing"] == f"N{said}"
+    plot.log(acc=0.5)
+    assert plot._parts()[0]["nothing"] == ""
+    plot.close()

@@ -188,14 +188,15 @@ export function render({ model, el }) {
 
   function nothing(state) {
     const code = options.code || "session.log(loss=loss)";
-    const title = state.status && state.status.code === "waiting" && state.status.title ? state.status.title : "No values yet.";
+    const other = packet && packet.header.nothing;
+    const title = other ? `${other}.` : state.status && state.status.code === "waiting" && state.status.title ? state.status.title : "No values yet.";
     if (empty.dataset.title === title) return;
     empty.dataset.title = title;
     const copy = h("button", { type: "button", ...KEYS, onclick: async () => {
       try { await navigator.clipboard.writeText(code); copy.textContent = "Copied"; } catch { getSelection().selectAllChildren(line); }
     } }, "Copy");
     const line = h("code", {}, code);
-    empty.replaceChildren(h("p", {}, h("b", {}, title)), h("p", { class: "nbtv-quiet" }, "Add to your loop:"), h("p", { class: "l-code" }, line, copy));
+    empty.replaceChildren(h("p", {}, h("b", {}, title)), ...other ? [] : [h("p", { class: "nbtv-quiet" }, "Add to your loop:"), h("p", { class: "l-code" }, line, copy)]);
   }
 
   model.on("change:curve", take);
