@@ -137,10 +137,9 @@ def _heading(
     others = [name for name in header["metrics"] if name != header["metric"]]
     if others:
         also = f"not shown: {', '.join(others)}"
-        width = WIDTH_PX - 16 - best_x - 100
-        picture.text(
-            (WIDTH_PX - 16, 48), also, size=11, color=theme.second, align="right", max_width=width
-        )
+        room = WIDTH_PX - 16 - best_x - 100
+        picture.text((WIDTH_PX - 16, 48), also, size=11, color=theme.second, align="right",
+                     max_width=room)  # fmt: skip
 
 
 def _best_column(picture: Picture, lines: list[Any]) -> float:

@@ -7,7 +7,7 @@ from nbtorchviz.capture.layers import INPUT
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.session.cam_images import CamImages, cam_images
 from nbtorchviz.session.looks import Look
-from nbtorchviz.session.pinned import label_of
+from nbtorchviz.session.pinned import label_of, shows
 
 if TYPE_CHECKING:
     from nbtorchviz.session.session import Session
@@ -49,7 +49,9 @@ class BatchImages:
         if batch is None or batch is self._batch:
             return None
         self._batch = batch
-        label = label_of(session.recorder.input.get("batch"), batch)
-        name = f"image {0 if images is None else len(images)}, of step {session.step}"
+        seen = session.recorder.input.get("batch")
+        label, name = label_of(seen, batch), f"image {0 if images is None else len(images)}"
+        if seen is not None and shows(seen, batch):  # it may be older than this step
+            name += f", of step {seen.step}"
         found = cam_images(batch, label, [name], normalisation=normalisation)
         return found if images is None else images.joined(found)

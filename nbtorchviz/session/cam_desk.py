@@ -104,6 +104,11 @@ class CamDesk:
         return (self._wanted or self.turns.under_way) and self.images is not None
 
     @property
+    def blank(self) -> bool:
+        """Whether somebody looks and has seen no maps yet."""
+        return self.shot is None and self.error is None and self._seen()
+
+    @property
     def pass_s(self) -> float | None:
         """Seconds that a forward or a backward of one image took, roughly; None: not known."""
         if self._slot_s is None or self.images is None:
@@ -198,8 +203,7 @@ class CamDesk:
             return self.turns.due()
         every = self.session.recorder.every
         if every is not None:
-            step = self.session.step
-            return step != self._counted and step % every == 0
+            return self.session.step != self._counted and self.session.step % every == 0
         if now - self._began < PERIOD_S or not self._pace.due():
             return False
         return self._seen() or now - self._at >= UNSEEN_S
@@ -211,8 +215,7 @@ class CamDesk:
             self.turns.run()
             return
         self._pace.share = SHARE * self.session.budget.share
-        exact = self.session.recorder.every is not None
-        self._compute(None if exact else self._affordable())
+        self._compute(self._affordable() if self.session.recorder.every is None else None)
 
     def run_when_idle(self) -> bool:
         """Compute now, on this thread, if nothing trains; False: a boundary does it later."""
@@ -221,6 +224,8 @@ class CamDesk:
             return False
         if self._shy and not self._seen():
             return True
+        if self.gathering and self.images is None:  # opened after training: of its last batch
+            self._gather()
         if self.images is not None and session.model is not None and self._wanted:
             self._compute(None)
         return True

@@ -131,14 +131,20 @@ def probe_labels(
     return found
 
 
-def label_of(seen: InputCaptured | None, inputs: Inputs) -> list[int] | None:
-    """Return the label of ``inputs`` if ``seen``, the newest labelled sample, shows just them."""
+def shows(seen: InputCaptured | None, inputs: Inputs) -> bool:
+    """Whether ``seen``, the newest sample of a batch, is just these inputs."""
     first = _first_tensor(inputs)
-    if seen is None or seen.label is None or seen.values is None or first is None:
-        return None
+    if seen is None or seen.values is None or first is None:
+        return False
     values = np.asarray(seen.values, np.float32).reshape(-1)
-    mine = first.detach().to("cpu", torch.float32).reshape(-1).numpy()
-    return [seen.label] if np.array_equal(mine, values) else None
+    return np.array_equal(first.detach().to("cpu", torch.float32).reshape(-1).numpy(), values)
+
+
+def label_of(seen: InputCaptured | None, inputs: Inputs) -> list[int] | None:
+    """Return the label of ``inputs`` if ``seen``, the newest sample, shows just them."""
+    if seen is None or seen.label is None or not shows(seen, inputs):
+        return None
+    return [seen.label]
 
 
 def _first_tensor(inputs: Inputs) -> Tensor | None:

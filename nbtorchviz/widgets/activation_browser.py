@@ -145,6 +145,24 @@ class ActivationBrowser(BrowserStreams):
     def sample(self, index: int) -> None:
         self.select(sample=index)
 
+    @property
+    def show(self) -> str:
+        """``"activation"`` or ``"gradient"``."""
+        return self._choice.pick.show
+
+    @show.setter
+    def show(self, what: str) -> None:
+        self.select(show=what)
+
+    @property
+    def colormap(self) -> str:
+        """Name of the colours; ``"diverging"`` has its middle at zero."""
+        return self._choice.pick.colormap
+
+    @colormap.setter
+    def colormap(self, name: str) -> None:
+        self.select(colormap=name)
+
     def select(self, **changes: Any) -> None:
         """Select ``layer``, ``call``, ``sample``, ``channel``, ``show``, ``colormap`` and so on.
 

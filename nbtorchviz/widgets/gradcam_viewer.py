@@ -289,7 +289,7 @@ class GradCAMViewer(CamEditing):
     def _tick(self) -> None:
         super()._tick()
         self._trust.keep_going()
-        if self._desk.turns.under_way:
+        if self._desk.turns.under_way or self._desk.blank:
             self._idle.keep_going()
 
     def _on_intent(self, name: str, value: Any) -> None:

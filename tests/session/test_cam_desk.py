@@ -217,6 +217,21 @@ def test_a_tab_that_nobody_opened_costs_nothing(made):
     assert len(desk.session.recorder.looks) == 0  # all images are there
 
 
+def test_a_tab_that_is_opened_after_training_explains_its_last_batch(made):
+    looked = []
+    desk = made(images=None, every=1, seen=lambda: bool(looked), shy=True)
+    assert not desk.blank
+    step(desk, 3)
+    looked.append(1)
+    assert desk.blank
+    assert desk.run_when_idle()
+    assert desk.images.names == ("image 0",)  # nobody looked at its step
+    assert desk.shot.frame.step == 3
+    assert not desk.blank
+    step(desk, 2 * GATHERED)
+    assert len(desk.images) == GATHERED
+
+
 def test_what_the_model_refuses_is_told_and_tried_again_later(made, clock):
     desk = made(images=cam_images(torch.rand(2, 3, 8, 8)), clock=clock)
     desk.run_when_idle()

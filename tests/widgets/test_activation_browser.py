@@ -379,6 +379,18 @@ def test_two_browsers_show_their_own_samples(net, browse, train):
     assert second.frame.sample == 5  # the last of six
 
 
+def test_what_is_shown_and_its_colours_are_set_as_the_layer_is(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    browser.show, browser.colormap = "gradient", "magma"
+    train(2)
+    assert (browser.show, browser.colormap, browser.frame.show) == ("gradient", "magma", "gradient")
+    with pytest.raises(ValueError, match="show must be one of"):
+        browser.show = "gradients"
+    with pytest.raises(ValueError, match="colormap must be one of"):
+        browser.colormap = "jet"
+    assert (browser.show, browser.colormap) == ("gradient", "magma")
+
+
 def test_a_probe_that_fails_leaves_nothing_behind(net):
     with pytest.raises(RuntimeError, match=r"shape|channels|size"):
         nbv.ActivationBrowser(net, probe=torch.randn(1, 9))
