@@ -127,7 +127,7 @@ export function brushOf(host, zoom) {
     ctx.fillRect(a, 0, 4, BRUSH_PX);
     ctx.fillRect(b - 4, 0, 4, BRUSH_PX);
     const bounds = scene.header.bounds || [0, 0], plain = (v) => Math.round(v).toLocaleString("en");
-    extent.textContent = range ? `${brief ? "" : "steps "}${plain(range[0])}–${plain(range[1])}` : `all ${plain(last)} steps`;
+    extent.textContent = range ? `${brief ? "" : "steps "}${plain(range[0])}–${plain(range[1])}` : `${brief ? "" : "all "}${plain(last)} steps`;
     live.hidden = !(range && host.range()[1] != null);
     brush.setAttribute("aria-valuemin", bounds[0]);
     brush.setAttribute("aria-valuemax", bounds[1]);
