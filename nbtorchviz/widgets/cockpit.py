@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ipywidgets import Layout, VBox
 from torch import nn
 
+from nbtorchviz.analysis.cockpit_picture import cockpit_heading
 from nbtorchviz.arguments import flag
 from nbtorchviz.session import Session, as_session
 from nbtorchviz.widgets.activation_browser import ActivationBrowser
@@ -112,11 +113,15 @@ class Cockpit(VBox):
         return "\n".join(["Cockpit of " + self.header.summary(), *(p.summary() for p in parts[1:])])
 
     def snapshot(self) -> bytes:
-        """Return the loss curve and the activations as one PNG."""
-        return stacked([self.loss.snapshot(), self.activations.snapshot()])
+        """Return the findings, the loss curve and the activations as one PNG."""
+        return stacked([*self._public_pictures(), self.activations.snapshot()])
 
     def _saved_picture(self) -> bytes:
-        return self.loss.snapshot() if self.private else self.snapshot()
+        return stacked(self._public_pictures()) if self.private else self.snapshot()
+
+    def _public_pictures(self) -> list[bytes]:
+        heading = cockpit_heading(self.header._state(), findings_state(self.session))
+        return [heading, self.loss.snapshot()]
 
     def close(self) -> None:
         """Close all parts; the session stays open."""

@@ -9,8 +9,10 @@ from ipywidgets import Widget
 from torch import nn
 
 import nbtorchviz as nbv
+from nbtorchviz.analysis.cockpit_picture import cockpit_heading
 from nbtorchviz.analysis.packets import unpack
-from nbtorchviz.widgets.static_picture import PRIVATE
+from nbtorchviz.widgets.findings_state import findings_state
+from nbtorchviz.widgets.static_picture import PRIVATE, stacked
 from tests.widgets.view import View
 
 X = torch.rand(4, 1, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -148,7 +150,9 @@ def test_all_parts_of_a_cockpit(monkeypatch, session):
         "GradientInspector": {"picture"},
     }
     bundle = bundles_of(monkeypatch, cockpit)
-    assert base64.b64decode(bundle["image/png"]) == cockpit.loss.snapshot()
+    heading = cockpit_heading(cockpit.header._state(), findings_state(session))
+    saved = base64.b64decode(bundle["image/png"])
+    assert saved == stacked([heading, cockpit.loss.snapshot()])
     assert bundle["text/plain"].endswith(PRIVATE)
 
 
