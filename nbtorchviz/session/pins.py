@@ -4,8 +4,10 @@ from abc import abstractmethod
 
 from torch import nn
 
+from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.capture.tap import ModelTap
 from nbtorchviz.errors import NbTorchVizError, RunRefusedError
+from nbtorchviz.events import InputCaptured
 from nbtorchviz.live.background import BackgroundRun
 from nbtorchviz.live.gate import PauseGate
 from nbtorchviz.session.pinned import check_probe, label_of, probe_inputs, probe_labels
@@ -72,12 +74,17 @@ class Pins:
                 "(session.run.join()), or call this on the thread that trains."
             )
 
-    def pin_last_batch(self) -> bool:
-        """Pin the input that is shown now; False when no batch was seen yet."""
-        inputs = self.tap.last_batch()
+    def pin_batch(self, inputs: Inputs | None = None, seen: InputCaptured | None = None) -> bool:
+        """Pin an input of training; False when none was seen yet.
+
+        Args:
+            inputs: what the model took; None: the newest.
+            seen: what is known of it.
+        """
+        inputs = inputs or self.tap.last_batch()
         if inputs is None:
             return False
-        label = label_of(self.recorder.input.get("batch"), inputs)
+        label = label_of(seen or self.recorder.input.get("batch"), inputs)
         self.recorder.pin(inputs, probe_labels(label, inputs))
         return True
 

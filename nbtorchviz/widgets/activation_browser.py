@@ -274,7 +274,8 @@ class ActivationBrowser(BrowserStreams):
 
     def _on_intent(self, name: str, value: Any) -> None:
         if name == "pin":
-            if self._choice.pin(pinned=bool(value)):  # else the view says that nothing came yet
+            shown = None if isinstance(value, bool) else int(value)
+            if self._choice.pin(pinned=value is not False, seq=shown):  # else the view says why
                 self._frame_stream.mark(urgent=True)
         elif name == "visit":
             near = self._choice.kept_near(value["layer"], int(value["step"]), value["within"])

@@ -1,10 +1,12 @@
 """What a user chose in an ActivationBrowser, and the picture of it that is at hand."""
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.events import GradientCaptured, InputCaptured, LayerCaptured
 from nbtorchviz.live.host import kernel_loop_call
 from nbtorchviz.session import Session
@@ -15,6 +17,8 @@ from nbtorchviz.widgets.browser_start import remembered_layer
 from nbtorchviz.widgets.browser_state import check_path, known_layers, missing_sentence
 from nbtorchviz.widgets.selection import Selection
 
+BATCHES = 8
+"""So many inputs of pictures are remembered that the user may be looking at."""
 _IN_BROWSER = {"channel", "colormap", "normalize", "order", "overview"}  # no new picture is needed
 
 
@@ -39,6 +43,10 @@ class Choice:
         self.unsent = False
         """Whether a fresh one has come that was not sent yet."""
         self._input: InputCaptured | None = None
+        self._batch: Inputs | None = None
+        """The input shown, as the model takes it; None where it is not kept."""
+        self._sent: deque[tuple[int, InputCaptured | None, Inputs | None]] = deque(maxlen=BATCHES)
+        """Inputs of the pictures that were sent, each with the number of the first of them."""
         self._held: int | None = None
         """Step of the picture that was shown when Hold was pressed."""
         self._lock = threading.RLock()
@@ -159,15 +167,24 @@ class Choice:
         near = [each for each in kept if abs(each - step) <= within]
         return min(near, key=lambda each: abs(each - step), default=None)
 
-    def pin(self, *, pinned: bool) -> bool:
-        """Keep the input of the last batch, or follow the batches again.
+    def pin(self, *, pinned: bool, seq: int | None = None) -> bool:
+        """Keep the input that is shown, or follow the batches again.
+
+        Args:
+            pinned: whether to keep it.
+            seq: of the picture that the user looks at; None: the newest.
 
         Returns:
-            Whether it could be done; there may be no batch yet.
+            Whether it could be done; there may be no batch yet, or it may not be kept.
         """
         session = self._session
-        if pinned and not session.recorder.pinned and not session.pin_last_batch():
-            return False
+        if pinned and not session.recorder.pinned:
+            with self._lock:
+                held = self._step is not None
+                sent = [each for first, *each in self._sent if seq is None or first <= seq]
+            seen, inputs = sent[-1] if sent else (None, None)
+            if (inputs is None and held) or not session.pin_batch(inputs, seen):
+                return False
         if not pinned:
             session.recorder.unpin()
         with self._lock:
@@ -177,10 +194,16 @@ class Choice:
         _probe_soon(session)
         return True
 
-    def shot(self) -> Shot:
-        """Return all that the picture shown is made of."""
+    def shot(self, seq: int | None = None) -> Shot:
+        """Return all that the picture shown is made of.
+
+        Args:
+            seq: the number under which it is sent, if it is.
+        """
         session, recorder = self._session, self._session.recorder
         with self._lock:
+            if seq is not None and not (self._sent and self._sent[-1][2] is self._batch):
+                self._sent.append((seq, self._input, self._batch))
             pick, event, seen, preview = self.pick, self.event, self._input, self.preview
             step = self._step
         info = next((info for info in session.layer_infos if info.key == pick.layer), None)
@@ -235,13 +258,16 @@ class Choice:
 
     def _show(self, event: LayerCaptured | None) -> None:
         """Show ``event`` beside the input that made it, or beside none."""
-        self.event, self._input = event, None
+        self.event, self._input, self._batch = event, None, None
         pinned = event is not None and _of_pin(event)
         seen = self._session.recorder.input.get("pinned" if pinned else "batch")
         if event is None or seen is None or seen.sample != event.sample:
             return
         if seen.forward == event.forward and seen.step == event.step:
             self._input = seen
+            batch = self._session.tap.last_batch()
+            if not pinned and batch is not None and batch.sample == seen.sample:
+                self._batch = batch
         elif pinned:  # the same input, seen by later weights
             self._input = replace(seen, prediction=None, probability=None)
 

@@ -57,7 +57,7 @@ class BrowserStreams(ObserverWidget):
         if self._choice.preview:
             limit_bytes = min(limit_bytes, PREVIEW_BYTES)
         seq = self._next_seq()
-        header, arrays = frame_parts(self._choice.shot(), seq, limit_bytes)
+        header, arrays = frame_parts(self._choice.shot(seq), seq, limit_bytes)
         self._paged = header.get("total", 0) > len(arrays.get("planes", ()))
         data = pack(header, arrays)
         return Payload(seq, data, len(data))

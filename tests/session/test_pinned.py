@@ -46,7 +46,7 @@ def test_pin_keeps_the_keywords_of_the_forward(opened):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model(torch.randn(6, 4), y=torch.randn(6, 5)).sum().backward()
     optimizer.step()
-    assert session.pin_last_batch()
+    assert session.pin_batch()
     session.recorder.run_probe()
     assert session.recorder.kept["pinned"].steps("a") == (1,)
     assert not session.faults
@@ -68,7 +68,7 @@ def test_pin_keeps_the_label_of_the_batch(opened):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     criterion(model(torch.randn(3, 4)), torch.tensor([2, 1, 0])).backward()
     optimizer.step()
-    session.pin_last_batch()
+    session.pin_batch()
     session.recorder.run_probe()
     assert session.recorder.input["pinned"].label == 2
 
@@ -82,7 +82,7 @@ def test_pin_does_not_borrow_the_label_of_another_batch(opened):
     optimizer.step()
     values = torch.zeros(4).numpy()
     session.recorder.input["batch"] = InputCaptured(values=values, label=2)
-    session.pin_last_batch()
+    session.pin_batch()
     session.recorder.run_probe()
     assert session.recorder.input["pinned"].label is None
 

@@ -58,7 +58,7 @@ def test_a_probe_keeps_off_a_model_that_another_thread_trains(net, session):
     assert stepped.wait(90)
     with pytest.raises(RunRefusedError, match="Another thread is training"):
         session.probe(torch.ones(1, 4))
-    assert session.pin_last_batch()
+    assert session.pin_batch()
     session.probe_when_idle()
     assert session.recorder.kept["pinned"].steps("0") == ()
     go_on.set()

@@ -415,6 +415,40 @@ def test_pin_lets_go_of_what_is_held(net, browse):
     assert browser.frame is not None
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_pin_keeps_the_input_of_the_picture_that_is_looked_at(net, browse, held):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    view, batches = View(browser), torch.randn(6, 4, 1, 4, 4)
+
+    def step(batch):
+        net(batch).square().mean().backward()
+        optimizer.step()
+        return painted(browser)[0]
+
+    for batch in batches[:3]:
+        header = step(batch)
+    if held:
+        view.intent("hold", True)
+    for batch in batches[3:]:
+        step(batch)
+    view.intent("pin", header["seq"])
+    (pinned,) = browser.session.recorder.pinned_inputs[0].args
+    assert torch.equal(pinned, batches[2][:1])
+
+
+def test_a_held_step_whose_input_is_not_kept_cannot_be_pinned(net, browse, train):
+    browser = browse(nbv.watch(net, every=1), layer="0")
+    view = View(browser)
+    train(3)
+    view.intent("step", 1)
+    header = painted(browser)[0]
+    assert header["input"] is None
+    view.intent("pin", header["seq"])
+    assert not browser.session.recorder.pinned
+    assert browser._choice.pick.step == 1
+
+
 def test_a_widget_says_that_its_session_was_closed(net):
     session = nbv.watch(net)
     widgets = [nbv.ActivationBrowser(session), nbv.LiveLossPlot(session)]

@@ -37,8 +37,8 @@ export function render({ model, el }) {
     ask, choose,
     act: (id) => link.action(id),
     pin(on) {
+      link.intent("pin", on && scene && scene.frame ? scene.frame.header.seq : on); // the input that is seen now
       if (pick.hold || pick.step !== null) choose({ hold: false, step: null }); // of the other input
-      link.intent("pin", on);
     },
     point(row, col) {
       const at = scene && planeIn(scene);

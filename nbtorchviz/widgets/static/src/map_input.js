@@ -17,8 +17,9 @@ export function inputOf(view) {
 
   function paint(scene, side) {
     const browser = scene.state.browser || {}, able = browser.pin || { enabled: false, reason: "" };
-    pin.disabled = scene.gone || !able.enabled;
-    pin.title = scene.gone ? "the kernel is gone" : able.reason || (scene.pinned ? "Show items of the training batches again" : "Show this input at every step");
+    const lost = !scene.pinned && scene.frame && !scene.frame.header.input;
+    pin.disabled = scene.gone || !able.enabled || Boolean(lost);
+    pin.title = scene.gone ? "the kernel is gone" : able.reason || lost && "the input of this picture is not kept" || (scene.pinned ? "Show items of the training batches again" : "Show this input at every step");
     pin.setAttribute("aria-pressed", String(Boolean(scene.pinned)));
     const { header, arrays } = scene.frame || { header: null, arrays: {} };
     const input = header && header.input;
