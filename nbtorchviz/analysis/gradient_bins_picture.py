@@ -34,7 +34,7 @@ def bins_picture(
         histograms: oldest first; none: ``missing`` is written instead.
         state: the widget's state, for the model and the findings.
         title: what the values are.
-        step: which one the bars show, the newest at or before it; None: the newest.
+        step: which one the bars show, the nearest there is; None: the newest.
         missing: why there is none.
         theme: colours.
         scale: device pixels for one of ``WIDTH_PX``.
@@ -44,7 +44,9 @@ def bins_picture(
     if not histograms:
         picture.text((WIDTH_PX / 2, 200), missing, align="center", bold=True)
         return picture.png(limit_bytes=LIMIT_BYTES)
-    at = len(steps) - 1 if step is None else max(0, int(np.searchsorted(steps, step, "right")) - 1)
+    at = len(steps) - 1
+    if step is not None:
+        at = int(np.abs(np.asarray(steps, np.int64) - step).argmin())
     lines = np.array([_line(found) for found in histograms])
     used = np.flatnonzero(lines.any(axis=0))
     reach = max((abs(int(place) - EXPONENTS) for place in used), default=1)

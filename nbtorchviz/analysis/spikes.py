@@ -9,7 +9,7 @@ SPREADS = 10.0
 """A spike lies above the level by more than so many median distances from it. Our choice."""
 RISE = 0.5
 """And by more than this share of the level."""
-NOTED = 0.1
+NOTED = 0.25
 """And of where the loss began: near its end a good training jumps between tiny numbers."""
 FIRST = 3
 """Values whose median is where it began."""

@@ -1,8 +1,8 @@
 """Flight recorder: when something goes wrong, the frames around it are kept out of the ring."""
 
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,13 +10,15 @@ from nbtorchviz.analysis.findings.loss_rules import is_loss, may_rise
 from nbtorchviz.analysis.spikes import spikes
 from nbtorchviz.bus import EventBus
 from nbtorchviz.events import FindingRaised, NonFiniteFound
-from nbtorchviz.session.kept_frames import MOST_INCIDENTS, RECENT, KeptFrames
+from nbtorchviz.session.kept_frames import MOST_INCIDENTS, RECENT, KeptFrames, weakest
 from nbtorchviz.session.metrics import MetricHistory
 
 LOOK_S = 1.0
 """How often logged losses are looked at, at least."""
 LOOK_FRAMES = RECENT // 2
 """After so many frames of a layer they are looked at in any case: older ones are kept far apart."""
+_TALLEST, _PROBLEM, _NONFINITE = 1e20, 1e25, 1e30
+"""Weights of incidents; a spike weighs its height, a hint nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,8 @@ class FlightRecorder:
     ) -> None:
         self._metrics, self._frames, self._clock = metrics, frames, clock
         self._point, self._lock = point, threading.Lock()
-        self._incidents: deque[Incident] = deque(maxlen=MOST_INCIDENTS)
+        self._incidents: list[tuple[float, Incident]] = []
+        """With their weights, as ``KeptFrames.hold`` takes them."""
         self._looked_at, self._added = clock(), 0
         self._seen: dict[tuple[int, str], int] = {}
         bus.subscribe(FindingRaised, self._found, inline=True)
@@ -61,9 +64,12 @@ class FlightRecorder:
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
-        """The newest few, the newest last; frames around them are kept while there is room."""
+        """The newest and the gravest few before it; frames around them are kept as room allows.
+
+        NaN weighs more than a problem that was found, and that more than a spike of the loss.
+        """
         with self._lock:
-            return tuple(self._incidents)
+            return tuple([incident for _, incident in self._incidents])
 
     def tend(self) -> None:
         """Look at the losses that were logged since last time. Call at boundaries."""
@@ -83,20 +89,27 @@ class FlightRecorder:
                 step = int(view.steps[at])
                 text = f"{name} jumps from {before:.3g} to {value:.3g}"
                 self._metrics.flag(step, text, kind="finding")
-                self._keep(Incident(step=step, kind="spike", text=text))
+                self._keep(Incident(step=step, kind="spike", text=text), _height(value - before))
 
     def _found(self, event: FindingRaised) -> None:
         if event.active and event.rule != "first_nonfinite":  # heard apart
             step = max(event.since_step, 0)
-            self._keep(Incident(step=step, kind="finding", text=event.title, layer=event.layer))
+            incident = Incident(step=step, kind="finding", text=event.title, layer=event.layer)
+            self._keep(incident, _PROBLEM if event.severity == "problem" else 0.0)
 
     def _broke(self, event: NonFiniteFound) -> None:
         step, layer, text = event.report.step, event.report.layer, event.report.title
-        self._keep(Incident(step=step, kind="nonfinite", text=text, layer=layer))
+        self._keep(Incident(step=step, kind="nonfinite", text=text, layer=layer), _NONFINITE)
         if event.report.replayed and layer:  # traced, not only seen somewhere on its way
             self._point(layer)
 
-    def _keep(self, incident: Incident) -> None:
+    def _keep(self, incident: Incident, weight: float) -> None:
         with self._lock:
-            self._incidents.append(incident)
-        self._frames.hold(incident.step)
+            self._incidents.append((weight, incident))
+            if len(self._incidents) > MOST_INCIDENTS:
+                del self._incidents[weakest([weight for weight, _ in self._incidents])]
+        self._frames.hold(incident.step, weight)
+
+
+def _height(jump: float) -> float:
+    return min(jump, _TALLEST) if math.isfinite(jump) else _TALLEST

@@ -5,6 +5,7 @@ older ones of the same layer answer the Step slider.
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +58,12 @@ def _keep(event: LayerCaptured) -> _Kept:
     return _Kept(replace(event, values=_NOTHING), codes, scale)
 
 
+def weakest(weights: Sequence[float]) -> int:
+    """Place of what is to go: the least weight but for the newest, of equal ones the oldest."""
+    before = range(max(1, len(weights) - 1))
+    return min(before, key=weights.__getitem__)
+
+
 class KeptFrames:
     """The newest frame of every layer, and earlier ones as far as the memory bound allows.
 
@@ -72,6 +79,8 @@ class KeptFrames:
         self._spacing: dict[Slot, int] = {}
         self._first_paths: dict[str, str] = {}
         self._incidents: dict[int, dict[Slot, set[int]]] = {}
+        self._weights: dict[int, float] = {}
+        """Of the incidents, by step too."""
         self.size_bytes = 0
         """Bytes held now."""
         self.steps_added = 0
@@ -96,14 +105,19 @@ class KeptFrames:
             while self.size_bytes > self._limit and self._shrink():
                 pass
 
-    def hold(self, step: int) -> None:
+    def hold(self, step: int, weight: float = 0.0) -> None:
         """Keep what is kept around ``step``, and the next few frames, as long as there is room.
 
-        The oldest incident is let go where there are more than ``MOST_INCIDENTS``, or where they
-        hold more than ``HELD_SHARE`` of the memory.
+        The weakest incident before the newest is let go where there are more than
+        ``MOST_INCIDENTS``, or where they hold more than ``HELD_SHARE`` of the memory.
+
+        Args:
+            step: of the incident.
+            weight: how much it matters.
         """
         with self._lock:
             self._incidents.setdefault(step, {})
+            self._weights[step] = max(weight, self._weights.get(step, weight))
             for slot, frames in self._frames.items():
                 steps = [kept.event.step for kept in frames]
                 until = [at for at in steps if at <= step][-BEFORE:]
@@ -173,6 +187,7 @@ class KeptFrames:
             self._frames.clear()
             self._spacing.clear()
             self._incidents.clear()
+            self._weights.clear()
             self.size_bytes = 0
 
     def _too_near(self, slot: Slot, frames: list[_Kept], index: int) -> bool:
@@ -194,7 +209,9 @@ class KeptFrames:
                 return
 
     def _let_go(self) -> None:
-        del self._incidents[next(iter(self._incidents))]
+        steps = list(self._incidents)
+        gone = steps[weakest([self._weights[step] for step in steps])]
+        del self._incidents[gone], self._weights[gone]
 
     def _fit_held(self) -> None:
         while self._incidents and self._held_bytes() > HELD_SHARE * self._limit:

@@ -181,8 +181,8 @@ class Choice:
         if pinned and not session.recorder.pinned:
             with self._lock:
                 held = self._step is not None
-                sent = [each for first, *each in self._sent if seq is None or first <= seq]
-            seen, inputs = sent[-1] if sent else (None, None)
+                sent = [each for each in self._sent if seq is None or each[0] <= seq]
+            _, seen, inputs = sent[-1] if sent else (0, None, None)
             if (inputs is None and held) or not session.pin_batch(inputs, seen):
                 return False
         if not pinned:

@@ -78,6 +78,7 @@ test("steps that were skipped carry the number of the step before, which stays w
   const steps = Uint32Array.of(0, 1, 2, 2, 2, 3);
   assert.deepEqual([0, 1, 2, 3, 9].map((step) => columnOf(steps, step)), [0, 1, 2, 5, 5]);
   assert.equal(columnAt(steps, 2), 4);
+  assert.deepEqual([0, 150, 180, 181, 205, 999].map((step) => columnOf(Uint32Array.of(102, 152, 208, 288), step)), [0, 1, 1, 2, 2, 3]); // the nearest
   const packet = { steps, columns: 6, header: { words: ["", "frozen", "skipped (inf)"], parameters: [[0, "bias", 1], [0, "weight", 2]] } };
   packet.arrays = { state: Uint8Array.of(1, 1, 1, 1, 1, 1, 2, 0, 0, 2, 2, 0) };
   const said = () => [0, 1, 2, 3].map((step) => stepWords(packet, step));

@@ -32,7 +32,7 @@ class Bus:
 @pytest.fixture
 def parts():
     time, bus, metrics, held = SimpleNamespace(now=0.0), Bus(), MetricHistory(), []
-    frames = SimpleNamespace(hold=held.append, steps_added=0)
+    frames = SimpleNamespace(hold=lambda step, weight: held.append(step), steps_added=0)
     shown = []
     flight = FlightRecorder(bus, metrics, frames, point=shown.append, clock=lambda: time.now)
     return SimpleNamespace(
@@ -59,6 +59,20 @@ def test_a_spike_is_held_flagged_and_told_once(parts):
     parts.time.now += 2 * LOOK_S
     parts.flight.tend()
     assert parts.held == [40]
+
+
+def test_the_gravest_and_the_newest_are_kept(parts):
+    level = [2.0] * 40
+    jumps = (9.0, 4.0, 30.0, 5.0, 6.0)
+    log(parts, "loss", [value for jump in jumps for value in (*level, jump)] + level)
+    told = [incident.text for incident in parts.flight.incidents]
+    assert told == [f"loss jumps from 2 to {jump}" for jump in (9, 30, 5, 6)]
+    report = NonFiniteReport(step=900, word="NaN", direction="unknown", layer="", seen="fc")
+    parts.bus.publish(NonFiniteFound(report=report, step=900))
+    for step in (910, 920):
+        finding = {"severity": "problem", "since_step": step, "layer": "relu", "step": step}
+        parts.bus.publish(FindingRaised(**finding, **FOUND))
+    assert [each.step for each in parts.flight.incidents] == [122, 900, 910, 920]
 
 
 def test_what_may_rise_or_is_no_loss_is_not_looked_at(parts):

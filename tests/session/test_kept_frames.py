@@ -140,6 +140,17 @@ def test_only_the_newest_incidents_are_held():
     assert list(kept.held("conv")) == [60, 70, 80, 90][-MOST_INCIDENTS:]
 
 
+def test_the_weakest_incident_is_let_go_but_not_the_newest():
+    kept = KeptFrames()
+    weights = {10: 5.0, 20: 1.0, 30: 9.0, 40: 2.0, 50: 3.0, 60: 0.5}
+    for step in range(100):
+        kept.add(captured(step=step))
+        if step in weights:
+            kept.hold(step, weights[step])
+    assert list(kept.held("conv")) == [10, 30, 50, 60]
+    assert kept.held("conv")[30] == [27, 28, 29, 30, 31, 32, 33]
+
+
 def test_incidents_never_break_the_memory_bound_nor_take_the_newest_frames():
     size = 100 * 100 * 2 + 512
     kept = KeptFrames(limit_bytes=10 * size)

@@ -26,7 +26,7 @@ export function headOf(view) {
     tell(step, some ? `${scene.grey ? "last seen at " : ""}${stepWords(packet, now.step)}` : "");
     const age = some && now.captured_at_s != null && !scene.held ? ago(Date.now() / 1000 + scene.skew - now.captured_at_s) : "";
     const newer = state.step > now.step;
-    tell(since, !some ? "" : scene.held ? `held${newer ? `, training is at step ${state.step}` : ""}` : [packet.header.phase, age].filter(Boolean).join(", "));
+    tell(since, !some ? "" : scene.held ? `held${scene.pick.step === now.step ? "" : `, nearest to ${scene.pick.step}`}${newer ? `, training is at step ${state.step}` : ""}` : [packet.header.phase, age].filter(Boolean).join(", "));
   }
 
   return { el, paint };

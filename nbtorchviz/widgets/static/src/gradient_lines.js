@@ -194,8 +194,10 @@ export function linesOf(view, host, zoom) {
     },
     pressed(event) {
       const row = rowAt(event), step = stepAt(event);
-      if (row && !scene.lines.some((l) => l.current && l.row.id === row.id)) view.press(row);
-      else if (step !== null) view.step(step);
+      return () => {
+        if (row && !scene.lines.some((l) => l.current && l.row.id === row.id)) view.press(row);
+        else if (step !== null) view.step(step);
+      };
     },
   });
   focus.addEventListener("pointerleave", () => { cursor = null; view.hover(null); view.ask(); });

@@ -135,9 +135,10 @@ export function columnAt(steps, step) {
   return low - 1;
 }
 
-/** Column to show for `step`: of the step that was finished, not of those skipped after it, which carry its number. */
+/** Column to show for `step`: the nearest; of the step that was finished, not of those skipped after it, which carry its number. */
 export function columnOf(steps, step) {
   let c = columnAt(steps, step);
+  if (c < 0 || (c + 1 < steps.length && steps[c + 1] - step < step - steps[c])) c += 1;
   while (c > 0 && steps[c - 1] === steps[c]) c -= 1;
   return c;
 }

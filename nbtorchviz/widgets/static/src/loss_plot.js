@@ -177,7 +177,8 @@ export function plotArea(host, { compact = false } = {}) {
     moved: pointed,
     pressed(event) {
       pointed(event);
-      if (cursor) host.step(cursor.step, "");
+      const { step = null } = cursor || {};
+      return () => step !== null && host.step(step, "");
     },
   });
   focus.addEventListener("pointerleave", () => { if (document.activeElement !== focus) setCursor(null); });

@@ -7,6 +7,7 @@
 import { KEYS, h, ratio, taken } from "./dom.js";
 
 export const BRUSH_PX = 28;
+const DOUBLE_MS = 250;
 
 /** Ways to change the range: {to(x0, x1), pan(share of what is shown), by(factor, around x), whole()}. */
 export function zoomOf(host) {
@@ -63,10 +64,11 @@ export function zoomOf(host) {
 
 /**
  * A plot that is dragged, wheeled with Ctrl and, where nothing else hears it, double-clicked. `place`:
- * {x(event) under the pointer, null beside the plot; width() in pixels; moved(event), pressed(event) or neither}.
+ * {x(event) under the pointer, null beside the plot; width() in pixels; moved(event), pressed(event) or neither}. What `pressed`
+ * returns is done a moment later, unless the click was half of a double one: that one shows the whole run and moves nobody.
  */
 export function grabbed(el, host, zoom, place, { doubled = true } = {}) {
-  let drag = null;
+  let drag = null, waits = 0;
   el.addEventListener("pointerdown", (event) => {
     if (event.button || place.x(event) === null) return;
     drag = { x: event.clientX, shown: host.scene().shown, moved: false };
@@ -86,11 +88,13 @@ export function grabbed(el, host, zoom, place, { doubled = true } = {}) {
     zoom.to(x0 + shift, x1 + shift);
   });
   el.addEventListener("pointerup", (event) => {
-    if (drag && !drag.moved) place.pressed?.(event);
+    const act = drag && !drag.moved && place.pressed?.(event);
+    clearTimeout(waits);
+    if (act) waits = setTimeout(act, DOUBLE_MS);
     drag = null;
   });
   el.addEventListener("pointercancel", () => { drag = null; });
-  if (doubled) el.addEventListener("dblclick", () => host.scene() && zoom.whole());
+  if (doubled) el.addEventListener("dblclick", () => { clearTimeout(waits); host.scene() && zoom.whole(); });
   el.addEventListener("wheel", (event) => {
     const x = event.ctrlKey ? place.x(event) : null; // a plain wheel scrolls the notebook
     if (x === null) return;
