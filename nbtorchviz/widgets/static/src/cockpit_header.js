@@ -35,7 +35,9 @@ export function render({ model, el }) {
     const count = state.parameters ? `${state.parameters.toLocaleString("en-US")} parameters` : "";
     what.replaceChildren(h("b", {}, state.model || ""), h("span", { class: "nbtv-quiet" }, ` ${count}`));
     const details = [state.epoch != null ? `epoch ${Number(state.epoch.toFixed(2))}` : "", state.phase || ""];
-    when.replaceChildren(`step ${state.step ?? 0}`, h("span", { class: "nbtv-quiet" }, ` ${details.filter(Boolean).join(", ")}`));
+    const words = `step ${state.step ?? 0}`;
+    when.style.minWidth = `calc(${words.length}ch + 14px)`; // what is cut is not the number
+    when.replaceChildren(words, h("span", { class: "nbtv-quiet" }, ` ${details.filter(Boolean).join(", ")}`));
     chip.update(state, gone);
     const control = state.control || {};
     pause.textContent = control.state === "paused" ? "Resume" : "Pause";

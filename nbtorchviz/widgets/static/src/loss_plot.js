@@ -106,11 +106,12 @@ export function plotArea(host, { compact = false } = {}) {
       return;
     }
     readout.hidden = false;
+    const here = scene.header.flags.filter((f) => Math.abs(scales.x(scene.axis.to(scene.header.current, f.step)) - scales.x(cursor.x)) < 4);
     readout.replaceChildren(...points.flatMap((p) => {
       const rows = [h("span", {}, lineSample(p.item, 20)), h("span", { class: "l-name" }, p.item.label), h("b", {}, formatValue(p.value)), h("span", { class: "nbtv-quiet" }, `step ${p.step}`)];
       if (p.soft != null && p.item.current && !p.item.val) rows.push(h("span"), h("span", { class: "nbtv-quiet" }, "smoothed"), h("span", { class: "nbtv-quiet l-num" }, formatValue(p.soft)), h("span"));
       return rows;
-    }));
+    }), ...here.slice(0, 3).map((f) => h("span", { class: `l-mark-words${f.kind === "finding" ? " l-finding" : ""}` }, f.text)));
     const { box } = scales;
     const w = readout.offsetWidth, tall = readout.offsetHeight;
     const left = box.left + 8, right = box.right - w - 8, top = box.top + 8, bottom = box.bottom - tall - 8, middle = (top + bottom) / 2;

@@ -164,5 +164,6 @@ export function describe(scene, header) {
     const best = l.line.best ? `, best ${formatValue(l.line.best[1])} at step ${l.line.best[0]}` : "";
     return `${l.label}: ${formatValue(value)} at step ${step}${best}${l.hidden ? ", hidden" : ""}`;
   });
-  return `${header.metric} against ${scene.axis.kind}, ${scene.log ? "log" : "linear"} axis. ${rows.join("; ")}.`;
+  const marks = (header.flags || []).slice(-3).map(({ text, step }) => `${text} at step ${step}`);
+  return `${header.metric} against ${scene.axis.kind}, ${scene.log ? "log" : "linear"} axis. ${rows.join("; ")}.${marks.length ? ` Marks: ${marks.join("; ")}.` : ""}`;
 }

@@ -112,7 +112,6 @@ export function render({ model, el }) {
     pending = 0;
     const state = model.get("state") || {};
     const gone = link.kernelGone();
-    heading(state, gone);
     if (packet) {
       const { header } = packet;
       if (look.metric && look.metric !== header.metric && header.metrics.includes(look.metric) && header.lines.some((l) => l.metric === look.metric)) {
@@ -120,6 +119,7 @@ export function render({ model, el }) {
       }
       scene = sceneOf(packet, look);
     }
+    heading(state, gone); // of this scene: its step is that of the table
     const bare = !scene || scene.empty;
     root.classList.toggle("l-bare", bare);
     body.hidden = top.hidden = bare;
