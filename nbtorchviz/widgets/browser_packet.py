@@ -168,6 +168,10 @@ def statistics_json(statistics: Statistics) -> dict[str, Any]:
     return found
 
 
+_ALMOST = 1 - 1e-9
+"""No softmax is 1; its float32 is rounded to it, and would be written as 100 %."""
+
+
 def input_json(
     item: InputCaptured, image: InputImage | None, class_names: Sequence[str] | None
 ) -> dict[str, Any]:
@@ -185,7 +189,7 @@ def input_json(
     return {
         "label": name(item.label),
         "prediction": name(item.prediction),
-        "probability": item.probability,
+        "probability": None if item.probability is None else min(item.probability, _ALMOST),
         "text": text,
         "shape": list(item.shape),
         "layout": "none" if image is None else image.layout,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from nbtorchviz.analysis.packets import pack
+from nbtorchviz.analysis.ticks import percent
 from nbtorchviz.events import ActivationCaptured, InputCaptured, Statistics
-from nbtorchviz.widgets.browser_packet import Shot, frame_parts
+from nbtorchviz.widgets.browser_packet import Shot, frame_parts, input_json
 from nbtorchviz.widgets.selection import Selection
 
 AXES = {1: ("F",), 2: ("T", "D"), 3: ("C", "H", "W")}
@@ -58,3 +59,14 @@ def test_tokens_keep_their_patch_grid_when_the_input_is_gone():
     assert arrays["planes"].shape == (8, 4, 4)
     header, _ = frame_parts(replace(of_images, input=None, image_hw=None), 1)
     assert header["view"] == "matrix"
+
+
+@pytest.mark.parametrize(("known", "sent"), [(None, None), (0.25, 0.25)])
+def test_a_probability_is_sent_as_it_is(known, sent):
+    assert input_json(InputCaptured(probability=known), None, None)["probability"] == sent
+
+
+def test_a_probability_that_float32_rounded_to_one_is_not_certainty():
+    sent = input_json(InputCaptured(probability=1.0), None, None)["probability"]
+    assert 0.9999 < sent < 1
+    assert percent(sent, 1) == "> 99.9 %"
