@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from nbtorchviz.capture.hooks import ParameterHook
 from nbtorchviz.capture.parameter_norms import Norms, lengths, same_values, scales_between
-from nbtorchviz.capture.samples import Copy, floats_of, vector_of
+from nbtorchviz.capture.samples import Copy, floats_of, real_of, vector_of
 from nbtorchviz.capture.tensors import HostCopy
 
 FIRST = 4
@@ -116,10 +116,11 @@ class RawGradients:
         """Read some of a gradient; called by the hooks."""
         began, gradient, at = time.monotonic(), parameter.grad, int(name)
         try:
-            if gradient is not None and (copy := floats_of(gradient)) is not None:
+            values = None if gradient is None else real_of(gradient)
+            if values is not None and (copy := floats_of(values)) is not None:
                 self.copies[at] = copy
                 if self._whole(at):
-                    self._exact[at] = Norms([gradient.detach()])
+                    self._exact[at] = Norms([values])
         except Exception as error:  # raised into the backward it would end the training
             self._fault("gradient of a parameter", error)
         self.cost_s += time.monotonic() - began

@@ -24,6 +24,7 @@ from nbtorchviz.capture.samples import (
     dense_floats,
     floats_of,
     limit_of,
+    real_of,
     vector_of,
 )
 from nbtorchviz.capture.spreads import SummariseMany
@@ -137,8 +138,9 @@ class ParameterReader:
         dense: dict[int, Tensor] = {}
         for at in self._mine(optimizer) - self._norms.keys():
             parameter = self._named[at][1]
-            if (held := _held(parameter)) is not None:
-                dense[at] = parameter
+            values = real_of(parameter) if parameter.is_complex() else parameter
+            if (held := _held(values)) is not None:
+                dense[at] = values
                 if parameter.requires_grad:
                     self._before[at] = held
         norms = self._weight_norms.norms(dense, exact=self.exact)
@@ -151,7 +153,7 @@ class ParameterReader:
         """Read what the step changed."""
         self._read_gradients(optimizer)
         for at in self._mine(optimizer) & self._before.keys() - self._after.keys():
-            before, weights = self._before[at], self._named[at][1].detach()
+            before, weights = self._before[at], real_of(self._named[at][1])
             if isinstance(before, Tensor):
                 del self._before[at]
                 after = spread(weights, limit_of(weights))
@@ -197,7 +199,8 @@ class ParameterReader:
                 optimizer are still multiplied.
             skipped: a ``GradScaler`` skipped this step.
         """
-        total, counts = len(self._named), [p.numel() for _, p in self._named]
+        total, elements = len(self._named), [p.numel() for _, p in self._named]
+        counts = [real_of(p).numel() if p.is_complex() else p.numel() for _, p in self._named]
         read = sorted(self._gradients)
         vectors = {at: vector_of(self._gradients[at]) for at in read}
         factors = {at: float(copy.host()) for copy, places in self._scaled for at in places}
@@ -220,7 +223,7 @@ class ParameterReader:
             norms=_column(total, _values(self._norms)),
             update_norms=_column(total, self._update_norms(counts, unmet)),
             learning_rates=_column(total, self._rates),
-            counts=np.array(counts, np.int64),
+            counts=np.array(elements, np.int64),
             states=tuple([self._word(at, skipped=skipped) for at in range(total)]),
             nonfinite=nonfinite,
             histograms=histograms.select(rows),
@@ -276,7 +279,7 @@ class ParameterReader:
                 continue
             if at not in self._raw.copies and (gradient.is_inference() or gradient._version):
                 self.changed = True  # written in place
-            gradient = gradient.detach()
+            gradient = real_of(gradient)
             # Of a sharded one, as a norm of the whole would be a collective.
             if type(gradient) is not Tensor and hasattr(gradient, "to_local"):
                 self._words[at], gradient = "shard", gradient.to_local()

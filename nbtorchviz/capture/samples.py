@@ -52,6 +52,17 @@ def copied(tensor: Tensor, values: NDArray[Any] | None, whole: int = LIMIT) -> C
     return None if part is None else HostCopy(part)
 
 
+def real_of(tensor: Tensor) -> Tensor:
+    """Return complex numbers as pairs of real ones, which have the same norm; others as they are.
+
+    The result shares memory and needs no gradient.
+    """
+    tensor = tensor.detach()
+    if tensor.is_complex() and tensor.layout is torch.strided:
+        return torch.view_as_real(tensor.resolve_conj())
+    return tensor
+
+
 def limit_of(tensor: Tensor) -> int:
     """Return how many values are read of a parameter."""
     return WHOLE if tensor.numel() <= WHOLE else LIMIT

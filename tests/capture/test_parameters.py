@@ -345,3 +345,32 @@ def test_numbers_of_other_types_and_layouts_are_right_too(read_of, desk, dtype):
         raw = column(read, "raw_gradient_norms")[name]
         assert raw > 5 * norm if name == "2.weight" else raw == pytest.approx(norm, rel=1e-6)
     assert [found.count for found in read.histograms] == [720, 40, 160 * 2, 2]
+
+
+@pytest.mark.parametrize("size", [3, 90])
+def test_complex_parameters_have_the_norms_of_their_real_and_imaginary_parts(read_of, desk, size):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.waves = nn.Parameter(torch.randn(size, size, dtype=torch.complex64))
+
+        def forward(self, x):
+            return (x.to(torch.complex64) @ self.waves).abs()
+
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    parameters = read_of(model)
+    model(torch.randn(4, size)).square().mean().backward()
+    before = model.waves.detach().clone()
+    raw = model.waves.grad.norm().item()
+    clip_grad_norm_(model.parameters(), raw / 2)
+    optimizer.step()
+    assert desk.faults == []
+    ((_, read),) = parameters
+    assert read.norms == pytest.approx(before.norm().item())
+    assert read.gradient_norms == pytest.approx(raw / 2)
+    assert read.raw_gradient_norms == pytest.approx(raw)
+    moved = (model.waves.detach() - before).norm().item()
+    rel = 1e-5 if 2 * size * size <= WHOLE else 0.1  # of so many some are read
+    assert read.update_norms == pytest.approx(moved, rel=rel)
+    assert read.counts.tolist() == [size * size]
