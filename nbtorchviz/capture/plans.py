@@ -33,8 +33,6 @@ class Want:
     """Also the gradient of the loss with respect to this activation."""
     exact: bool = True
     """Statistics of every element of the sample up to 4M elements, else of <= 2,048 of them."""
-    half: bool = False
-    """Return float16 values (kept frames)."""
     watched: bool = True
     """False for layers kept only so that a slider can show them at once."""
 
@@ -92,7 +90,7 @@ class Caught:
     """``"sample"`` where the batch axis is known, else ``"row"``."""
     axes: tuple[str, ...]
     values: NDArray[Any]
-    """float32 or float16 without the batch axis. Empty, shape (0,), when there is nothing to
+    """float32 without the batch axis. Empty, shape (0,), when there is nothing to
     show: ``notes`` says why (meta tensor, batched by vmap, ...)."""
     shape: tuple[int, ...]
     """Of the whole tensor, batch axis included, before pooling."""

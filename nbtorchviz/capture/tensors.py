@@ -137,8 +137,6 @@ def cut(tensor: Tensor, want: Want, layout: LayoutLike, *, key: str, call: int, 
     if not want.exact or result.count > EXACT_LIMIT:
         result.spread = HostCopy(spread(part))
         part, result.pooled = pool(part, result.axes, want.limit)
-        if want.half:
-            part = part.half()
     result.copy = HostCopy(part)
     return result
 
@@ -157,7 +155,7 @@ def zeros_of(tensor: Tensor, layout: LayoutLike) -> HostCopy | None:
 def develop(cut: Cut, summarise: Summarise) -> Caught:
     """Turn a copy into arrays and statistics; at the boundary, never in a hook."""
     want, notes = cut.want, cut.notes
-    values: NDArray[np.generic] = np.empty(0, np.float32)
+    values: NDArray[np.float32] = np.empty(0, np.float32)
     pooled = cut.pooled
     if cut.copy is None:
         statistics = Statistics(count=math.prod(cut.shape), sampled=0, note=notes[-1])
@@ -168,7 +166,8 @@ def develop(cut: Cut, summarise: Summarise) -> Caught:
             tensor, pooled = pool(readable(tensor), cut.axes, want.limit)
         else:
             statistics = replace(summarise(cut.spread.host(), limit=SPREAD_LIMIT), count=cut.count)
-        values = to_array(tensor, half=want.half)
+        values = to_array(tensor)
+        notes += _beyond(tensor, values)
         shown, every = values.shape[:1], _channels(cut)
         if every and shown and shown[0] < every:
             notes += (f"first {shown[0]} of {every} channels",)
@@ -194,11 +193,22 @@ def readable(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in _READABLE else tensor.to(torch.float32)
 
 
-def to_array(tensor: Tensor, *, half: bool) -> NDArray[np.generic]:
-    """Return a numpy array that owns its memory, float32 or float16."""
-    dtype = torch.float16 if half else torch.float32
-    array = tensor.detach().resolve_conj().resolve_neg().to("cpu", dtype).contiguous().numpy()
+def to_array(tensor: Tensor) -> NDArray[np.float32]:
+    """Return a float32 array that owns its memory. What only float64 can hold is infinite in it."""
+    source = tensor.detach().resolve_conj().resolve_neg()
+    array = source.to("cpu", torch.float32).contiguous().numpy()
     return array if array.flags.owndata else array.copy()
+
+
+def _beyond(tensor: Tensor, values: NDArray[np.float32]) -> tuple[str, ...]:
+    """Draw what is finite and beyond float32 as the largest float32, in place, and say so."""
+    if tensor.dtype is not torch.float64:
+        return ()
+    beyond = np.isinf(values) & np.isfinite(tensor.detach().cpu().numpy())
+    if not beyond.any():
+        return ()
+    values[beyond] = np.copysign(np.finfo(np.float32).max, values[beyond])
+    return ("values beyond 3.4e38 are drawn as 3.4e38",)
 
 
 def unscaled(caught: Caught, scale: float) -> Caught:

@@ -1,9 +1,10 @@
 """Frame: the picture a widget shows, as numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.events import (
     FloatArray,
     GradientCaptured,
@@ -41,9 +42,9 @@ class Frame:
     dtype: str
     """Of the layer's output."""
     statistics: Statistics
-    """Of this sample, before pooling."""
+    """Of this sample, before pooling; ``sampled`` of its ``count`` values were read."""
     notes: tuple[str, ...] = ()
-    """What to know about the numbers: pooled, half precision, layout assumed."""
+    """What to know about the numbers: pooled, kept in half precision, layout assumed."""
 
     def to_numpy(self) -> FloatArray:
         """Return a copy of ``values`` that may be changed."""
@@ -55,6 +56,15 @@ def shown_of(event: LayerCaptured) -> str:
     if isinstance(event, ParameterCaptured):
         return "weight gradient" if isinstance(event, ParameterGradientCaptured) else "weight"
     return "gradient" if isinstance(event, GradientCaptured) else "activation"
+
+
+def statistics_of(event: LayerCaptured) -> Statistics:
+    """Return the numbers of an event, of all its values where they were taken of some of them."""
+    numbers = event.statistics
+    if numbers.sampled < numbers.count == event.values.size:
+        # Half precision makes zeros of the smallest values: their share is that of those read.
+        return replace(summarise(event.values), zero_share=numbers.zero_share)
+    return numbers
 
 
 def frame_of(event: LayerCaptured) -> Frame:
@@ -77,6 +87,6 @@ def frame_of(event: LayerCaptured) -> Frame:
         values=values,
         shape=event.shape,
         dtype=event.dtype,
-        statistics=event.statistics,
+        statistics=statistics_of(event),
         notes=tuple(notes),
     )

@@ -42,9 +42,11 @@ class _Kept:
         return self.codes.nbytes + 512
 
     def restore(self) -> LayerCaptured:
-        return replace(self.event, values=self.codes.astype(np.float32) * self.scale)
+        notes = (*self.event.notes, HALF_PRECISION) if self.codes.size else self.event.notes
+        return replace(self.event, values=self.codes.astype(np.float32) * self.scale, notes=notes)
 
 
+HALF_PRECISION = "kept to three digits (half precision)"
 _NOTHING = np.empty(0, np.float32)
 
 

@@ -14,6 +14,8 @@ from nbtorchviz.analysis.images import MAX_SIDE_PX, InputImage, input_image
 from nbtorchviz.analysis.receptive import ReceptiveField
 from nbtorchviz.analysis.tokens import row_words
 from nbtorchviz.events import GradientCaptured, InputCaptured, LayerCaptured, LayerInfo, Statistics
+from nbtorchviz.session.frame import statistics_of
+from nbtorchviz.session.kept_frames import HALF_PRECISION
 from nbtorchviz.session.silence import WINDOW
 from nbtorchviz.widgets.selection import Selection
 
@@ -129,8 +131,8 @@ def _parts(
         "dtype": event.dtype,
         "pooled": event.pooled * display.pooled,
         "source": "pinned" if event.source in ("pinned", "probe") else event.source,
-        "stats": statistics_json(event.statistics),
-        "notes": [*_near(shot, event), *event.notes, *display.notes],
+        "stats": statistics_json(statistics_of(event)),
+        "notes": [*_near(shot, event), *_seen(event.notes), *display.notes],
         "dead": {str(channel): step for channel, step in (shot.dead or {}).items()},
         "quiet": [c for c in display.quiet() if c not in (shot.dead or {})],
         "dead_window": WINDOW,
@@ -154,6 +156,11 @@ def _near(shot: Shot, event: LayerCaptured) -> list[str]:
     if shot.step is None or shot.step == event.step:
         return []
     return [f"step {event.step}: the nearest to step {shot.step} that is kept of {event.layer}"]
+
+
+def _seen(notes: Sequence[str]) -> list[str]:
+    """Leave out what no picture shows: it has 256 levels."""
+    return [note for note in notes if note != HALF_PRECISION]
 
 
 def statistics_json(statistics: Statistics) -> dict[str, Any]:

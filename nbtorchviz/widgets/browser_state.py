@@ -167,6 +167,8 @@ def frame_words(model: str, layer: str, frame: Frame | None, missing: str | None
     text = f"{title}: {frame.layer} {frame.show} {shape}, step {frame.step}"
     if numbers.minimum is not None and numbers.maximum is not None:
         text += f", {numbers.minimum:.4g} to {numbers.maximum:.4g}"
+        if numbers.sampled < numbers.count:
+            text += f" ({numbers.sampled:,} of {numbers.count:,} values read)"
     counts = {"NaN": numbers.nan, "Inf": numbers.posinf + numbers.neginf}
     for word, count in counts.items():
         if count:

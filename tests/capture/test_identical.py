@@ -32,7 +32,6 @@ class Planner:
                 limit=self.random.choice([20, 250_000]),
                 gradient=self.random.random() < 0.7,
                 exact=self.random.random() < 0.5,
-                half=self.random.random() < 0.3,
             )
             for info in chosen
         ]

@@ -1,3 +1,4 @@
+import math
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -94,6 +95,17 @@ def test_quantised_tensors_are_dequantised():
     assert "dequantised" in caught.notes
 
 
+def test_what_only_float64_can_hold_is_not_drawn_as_infinite():
+    tensor = torch.tensor([1e39, -1e300, math.inf, -math.inf, math.nan, 2.0], dtype=torch.float64)
+    caught = catch(tensor.reshape(1, 1, 2, 3))
+    largest = np.finfo(np.float32).max
+    expected = np.array([largest, -largest, np.inf, -np.inf, np.nan, 2.0], np.float32)
+    np.testing.assert_array_equal(caught.values.ravel(), expected)
+    assert "values beyond 3.4e38 are drawn as 3.4e38" in caught.notes
+    assert (caught.statistics.posinf, caught.statistics.neginf, caught.statistics.nan) == (1, 1, 1)
+    assert not catch(tensor[2:].reshape(1, 1, 2, 2)).notes
+
+
 def test_expanded_tensors_are_not_materialised():
     caught = catch(torch.zeros(1, 1, 1, 1).expand(1_000_000, 1, 2, 2))
     assert caught.batch_size == 1_000_000
@@ -108,9 +120,8 @@ def test_the_sample_is_clipped_to_the_batch():
 
 def test_unexact_wants_are_pooled_in_the_hook_with_sampled_statistics():
     tensor = torch.randn(1, 2, 100, 100)
-    caught = catch(tensor, Want("x", exact=False, half=True, limit=5_000))
+    caught = catch(tensor, Want("x", exact=False, limit=5_000))
     assert (caught.pooled, caught.values.shape) == (2, (2, 50, 50))
-    assert caught.values.dtype == np.float16
     assert caught.statistics.count == 20_000
     assert caught.statistics.sampled <= 2_048
 

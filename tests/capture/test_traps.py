@@ -35,7 +35,7 @@ def test_resnet18_gives_every_call_and_every_gradient_despite_inplace_adds(tap_o
     assert len(leaves) == 60 + 1  # 52 leaf modules, the reused ReLUs twice, and the input
     keys = [info.key for info in tap.layers if info.called and info.key != "input"]
     assert "layer1.0.relu#1" in keys
-    desk.plan = Plan(tuple(Want(key, gradient=True, half=True) for key in keys))
+    desk.plan = Plan(tuple(Want(key, gradient=True) for key in keys))
     run(model, torch.randn(2, 3, 32, 32))
     assert [caught.key for caught in desk.catch.caught if caught.gradient is None] == []
     assert len(desk.catch.caught) == 68 - 1 + 8  # all modules but the root, and 8 second calls

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nbtorchviz.events import ActivationCaptured, GradientCaptured, Statistics
+from nbtorchviz.session.frame import frame_of
 from nbtorchviz.session.kept_frames import (
     AFTER,
     BEFORE,
     FRAMES_PER_LAYER,
+    HALF_PRECISION,
     MOST_INCIDENTS,
     RECENT,
     KeptFrames,
@@ -47,6 +51,21 @@ def test_tiny_and_huge_values_survive_half_precision(magnitude):
     kept = KeptFrames()
     kept.add(captured(values=values))
     np.testing.assert_allclose(kept.newest("conv").values, values, rtol=1e-3)
+
+
+def test_a_frame_of_all_values_has_their_numbers_not_those_of_a_sample():
+    values = np.linspace(-2.5, 5.0, 6, dtype=np.float32).reshape(2, 3)
+    values[0, 1] = np.nan
+    few = Statistics(count=6, sampled=2, minimum=-1.0, maximum=1.0, zero_share=0.5)
+    kept = KeptFrames()
+    kept.add(replace(captured(values=values), statistics=few))
+    frame = frame_of(kept.newest("conv"))
+    numbers = frame.statistics
+    assert (numbers.minimum, numbers.maximum, numbers.nan, numbers.sampled) == (-2.5, 5.0, 1, 6)
+    assert numbers.zero_share == 0.5  # half precision may make zeros
+    assert frame.notes == (HALF_PRECISION,)
+    pooled = replace(captured(values=values), statistics=replace(few, count=24))
+    assert frame_of(pooled).statistics.sampled == 2
 
 
 def test_nan_and_infinity_stay_what_they_are():

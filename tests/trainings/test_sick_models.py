@@ -232,3 +232,18 @@ def test_loss_that_diverges():
     # a little above the largest rate at which gradient descent on this data is stable
     watched = train(model, sgd(0.26, 0), steps=60, loss=squares)
     assert "diverging_loss" in {change.rule for change in watched.changes}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_loss_that_has_no_least_value(turned):
+    def of_bytes(out: Tensor, target: Tensor) -> Tensor:  # labels 0 to 255 in place of 0 to 1
+        labels = 255.0 * F.one_hot(target, 10).float()
+        return F.binary_cross_entropy_with_logits(out, labels)
+
+    def backwards(out: Tensor, target: Tensor) -> Tensor:
+        return -F.cross_entropy(out, target)
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+    watched = train(model, sgd(0.02), steps=60, loss=backwards if turned else of_bytes)
+    print(watched.losses[::10])
+    assert "bottomless_loss" in {change.rule for change in watched.changes}

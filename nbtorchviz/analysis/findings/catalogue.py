@@ -70,6 +70,13 @@ _IN_ORDER = (
         raise_after=5,
     ),
     Rule(
+        name="bottomless_loss",
+        remedy="Look for a sign that is turned round, or for labels beyond 0 to 1 in a binary "
+        "cross-entropy: both make a loss that no weights can end.",
+        severity="hint",  # a return, or a score between networks, may have no bound
+        raise_after=5,
+    ),
+    Rule(
         name="dead_relu",
         remedy="Start again with a learning rate ten times lower: a dead ReLU passes no gradient "
         "and does not come back by itself.",

@@ -1,4 +1,4 @@
-"""A logged loss that is no number, or that rises."""
+"""A logged loss that is no number, that rises, or that falls without end."""
 
 import math
 from collections import deque
@@ -44,6 +44,11 @@ FELL_BACK_NO_MORE = 0.5
 CLEAR = 6.0
 """Times its scatter that a loss of both signs must have gained before "fell back" can be said: the
 level of a policy's loss, or of noise, says nothing by itself. Our choice."""
+BOTTOMLESS = 10_000.0
+"""A loss so many times its first level (its scatter, one) below zero has no least value. Negative
+likelihoods of pixels begin in the thousands themselves; a return is rarely lost so often. Our
+choice."""
+BOTTOMLESS_NO_MORE = 1_000.0
 
 
 def is_loss(name: str) -> bool:
@@ -125,6 +130,18 @@ def diverging_loss(name: str, history: LossHistory) -> Verdict:
     ):
         return UNSURE
     return HEALTHY
+
+
+def bottomless_loss(name: str, history: LossHistory) -> Verdict:
+    """Find a loss that falls for ever: below zero, and far from any level it began with."""
+    first, now = history.first, history.now
+    if not (math.isfinite(first) and math.isfinite(now)):
+        return UNSURE
+    unit = max(abs(first), CLEAR * history.scatter, 1.0)
+    if now < -BOTTOMLESS * unit:
+        levels = f"medians of {WINDOW} values: {number(first)} at first, {number(now)} now"
+        return sick(f"The {_called(name)} falls without end: it is {number(now)}", levels)
+    return UNSURE if now < -BOTTOMLESS_NO_MORE * unit else HEALTHY
 
 
 def _scatter(values: Iterable[float]) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from nbtorchviz.analysis.findings.finding import Verdict
 from nbtorchviz.analysis.findings.loss_rules import (
     LossHistory,
+    bottomless_loss,
     diverging_loss,
     is_loss,
     may_rise,
@@ -16,7 +17,7 @@ from nbtorchviz.events import ScalarLogged
 MOST_METRICS = 64
 
 
-LOSS_RULES = ("nonfinite_loss", "diverging_loss")
+LOSS_RULES = ("nonfinite_loss", "diverging_loss", "bottomless_loss")
 """What is judged of logged numbers."""
 
 
@@ -48,3 +49,4 @@ class LossWatch:
             history.add(event.value)
             if not may_rise(event.name, event.phase):
                 yield "diverging_loss", name, diverging_loss(name, history)
+                yield "bottomless_loss", name, bottomless_loss(name, history)

@@ -45,6 +45,17 @@ CASES = {
 ALIKE = {"mean": 0.2, "minimum": 0.0, "maximum": 3.0, "std": 0.5, "zero_share": 0.5}
 
 
+def test_a_loss_that_fell_without_end_and_is_back_has_diverged_instead():
+    findings = listening()
+    values = [1.0] * 40 + [-1e9] * 20 + [1.0] * 40
+    changes = observe(findings, [logged(step, value) for step, value in enumerate(values, 1)])
+    assert [(c.rule, c.active) for c in changes] == [
+        ("bottomless_loss", True),
+        ("bottomless_loss", False),
+        ("diverging_loss", True),
+    ]
+
+
 @pytest.mark.parametrize("rule", CASES)
 def test_raised_once_when_it_held_and_taken_back_once_when_health_held(rule):
     layer, well, ill = CASES[rule]
@@ -154,6 +165,7 @@ def test_no_step_is_told_after_more_forwards_than_are_accumulated_and_ends_with_
 
 def test_every_rule_has_its_case():
     alone = {"update_too_small", "no_gradient", "gradient_stopped", "no_step", "zero_gradients"}
+    alone.add("bottomless_loss")
     assert {*CASES, *alone} == set(RULES)
 
 

@@ -9,6 +9,7 @@ import pytest
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Health
 from nbtorchviz.analysis.findings.loss_rules import (
     LossHistory,
+    bottomless_loss,
     diverging_loss,
     is_loss,
     may_rise,
@@ -157,6 +158,20 @@ def test_a_loss_of_both_signs_that_fell_far_and_came_back_is_told():
     levels = [1.4] * 10 + [-3.0] * 20 + [1.4] * 20
     history = losses(*(level + source.gauss(0, 0.1) for level in levels))
     assert "fallen back" in diverging_loss("loss", history).claim
+
+
+def test_a_loss_without_least_value_by_hand():
+    verdict = bottomless_loss("loss", losses(*[2.3] * 3, *[-40_000.0] * 10))
+    assert verdict.claim == "The loss falls without end: it is -40,000"
+    assert verdict.evidence == "medians of 10 values: 2.3 at first, -40,000 now"
+    assert bottomless_loss("loss", losses(*[2.3] * 3, *[-5_000.0] * 10)) is UNSURE
+    assert bottomless_loss("loss", losses(*[2.3] * 3, *[-900.0] * 10)) is HEALTHY
+    assert bottomless_loss("loss", losses(2.3, -1e9)) is UNSURE
+
+
+def test_a_likelihood_of_many_pixels_may_be_far_below_zero():
+    assert bottomless_loss("nll", losses(*[4e3] * 3, *[-9e3] * 10)) is HEALTHY
+    assert bottomless_loss("loss", losses(*[0.0, 600.0] * 5, *[-9e3] * 10)) is HEALTHY  # scatters
 
 
 @pytest.mark.parametrize("name", ["loss", "loss/train", "val_loss", "box_loss", "NLL", "Loss"])

@@ -57,8 +57,8 @@ export function keyOf() {
     bad.hidden = !count;
     if (count) {
       const kinds = [stats.nan ? `${stats.nan} NaN` : "", stats.posinf ? `${stats.posinf} Inf` : "", stats.neginf ? `${stats.neginf} −Inf` : ""].filter(Boolean);
-      const all = stats.nan === stats.count && stats.count > 0;
-      bad.lastChild.textContent = all ? `All ${stats.count} values are NaN.` : `Not finite: ${kinds.join(", ")} of ${stats.count} values.`;
+      const read = `${stats.sampled} values${stats.sampled < stats.count ? " read" : ""}`;
+      bad.lastChild.textContent = stats.nan === stats.sampled ? `All ${read} are NaN.` : `Not finite: ${kinds.join(", ")} of ${read}.`;
     }
   }
 
