@@ -6,7 +6,7 @@ that ran just before, the shape itself. What remains open is stated in ``Layout.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 Axes = tuple[str, ...]
@@ -23,17 +23,15 @@ ACCEPTED_AXES: tuple[Axes, ...] = (
 )
 """Every meaning that the axes of one sample can have."""
 
-_SPATIAL_AXES: dict[int, Axes] = {1: ("C", "L"), 2: ("C", "H", "W"), 3: ("C", "D", "H", "W")}
-_SPATIAL_TYPE = re.compile(r"([123])[dD]")
-_RECURRENT_TYPE = re.compile(r"(LSTM|GRU|RNN)$")
+SPATIAL_AXES: dict[int, Axes] = {1: ("C", "L"), 2: ("C", "H", "W"), 3: ("C", "D", "H", "W")}
+SPATIAL_TYPE = re.compile(r"([123])[dD]")
+RECURRENT_TYPE = re.compile(r"(LSTM|GRU|RNN)$")
 _ATTENTION_TYPE = re.compile(r"Multi[Hh]ead\w*Attention$")
 _CHANNELS_LAST_TYPE = re.compile(
     r"Swin|ShiftedWindow|PatchMerging|^LayerNorm$|^RMSNorm$|^Permute$|Linear$|ChannelsLast|NHWC"
 )
 _REARRANGING_TYPE = re.compile(r"Permute|Transpose|Rearrange|Flatten|Unflatten|Reshape|View|Fold")
 _FEATURES_LAST_TYPE = re.compile(r"Linear$|LayerNorm$|RMSNorm$|Embedding|Attention|Encoder|Decoder")
-_TAKER_TYPE = re.compile(r"(?:Lazy)?(?:Conv|BatchNorm|InstanceNorm)\w*([123])d$")
-_OTHER_TAKER_TYPE = re.compile(r"(Linear|LayerNorm|Embedding|Attention|LSTM|GRU|RNN|Flatten)$")
 STATES = "one row per layer and direction"
 """Note on the hidden states of a recurrent module."""
 WEIGHTS = "query by key, mean of heads"
@@ -54,85 +52,6 @@ class Layout:
     sample_word: str = "sample"
     """``"sample"`` where an index along the batch axis is a sample of the root input, else
     ``"row"``."""
-
-
-@dataclass(frozen=True, slots=True)
-class RootBatch:
-    """How many samples the root input holds."""
-
-    size: int | None
-    """None: unknown, or a forward without a batch axis."""
-    axis: int | None
-    """Batch axis of the first root input."""
-    unbatched: bool = False
-    """True: the forward got one sample without a batch axis."""
-    note: str = ""
-    taker: str = ""
-    """Type of the spatial module (``Conv1d``, ``Conv2d``) that took the first root input as it
-    came, and so promises its axes; ``""``: none did."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One finished module call of a forward, as evidence for ``root_batch_size``."""
-
-    module_type: str
-    shape: Shape
-    """Of its first output tensor."""
-    batch_first: bool | None = None
-    """Its own flag; None where the module has none."""
-    given: Shape = ()
-    """Of the first tensor given to it; ``()``: not known."""
-
-
-def root_batch_size(
-    input_shapes: Sequence[Shape], *, calls: Iterable[Call] = (), labels: int | None = None
-) -> RootBatch:
-    """Find the batch axis of the root input.
-
-    Args:
-        input_shapes: of the tensors given to the root module, in order.
-        calls: what the modules of this forward put out, in order; may be empty or partial.
-        labels: how many labels belong to the batch, if known.
-
-    Returns:
-        Size and axis; axis 0 where nothing speaks against it. Who took the input, by ``calls``.
-    """
-    calls = tuple(calls)
-    found = _root_batch(input_shapes, calls, labels)
-    first = next((tuple(shape) for shape in input_shapes if len(shape)), ())
-    return replace(found, taker=_taker(first, calls, 0 if found.unbatched else 1))
-
-
-def _root_batch(
-    input_shapes: Sequence[Shape], calls: tuple[Call, ...], labels: int | None
-) -> RootBatch:
-    shapes = [tuple(shape) for shape in input_shapes if len(shape)]
-    if not shapes:
-        return RootBatch(None, None, note="the model got no tensor with axes")
-    first = shapes[0]
-    axes = range(min(2, len(first)))
-    by_label = [axis for axis in axes if labels is not None and first[axis] == labels]
-    if len(by_label) == 1:
-        return RootBatch(labels, by_label[0])
-    if _runs_unbatched(first, calls):
-        return RootBatch(None, None, unbatched=True, note="one sample without a batch axis")
-    for call in calls:
-        if call.batch_first is None or len(call.shape) != 3:
-            continue
-        size = call.shape[0 if call.batch_first else 1]
-        fitting = [axis for axis in axes if first[axis] == size]
-        if len(fitting) == 1:
-            return RootBatch(size, fitting[0])
-        if len(fitting) == 2:
-            axis = 0 if call.batch_first or len(first) != 3 else 1
-            note = f"axes 0 and 1 both have {size} entries; axis {axis} taken as the batch"
-            return RootBatch(size, axis, note=f"{note} by batch_first of {call.module_type}")
-    others = [shape for shape in shapes[1:] if len(shape) > 1]
-    differs = any(shape[0] != first[0] for shape in others)
-    if len(first) > 1 and differs and all(shape[1] == first[1] for shape in others):
-        return RootBatch(first[1], 1)
-    return RootBatch(first[0], 0)
 
 
 def infer_layout(
@@ -187,31 +106,6 @@ def infer_layout(
     return Layout(axis, _sample_axes(shape, axis, module_type, image_hw), note, word)
 
 
-def _runs_unbatched(first: Shape, calls: tuple[Call, ...]) -> bool:
-    """Tell from the first call with a fixed rank whether the batch axis is missing."""
-    for call in calls:
-        family = _SPATIAL_TYPE.search(call.module_type)
-        if family and call.module_type.startswith(("Conv", "LazyConv")):
-            return len(call.shape) == int(family[1]) + 1 == len(first)
-        if _RECURRENT_TYPE.search(call.module_type) and call.batch_first is not None:
-            return len(call.shape) == 2 == len(first)
-        if call.module_type == "Linear":
-            return len(call.shape) == 1 == len(first)
-    return False
-
-
-def _taker(first: Shape, calls: tuple[Call, ...], batch_axes: int) -> str:
-    """Type of the first module that needs certain axes, if it is spatial and got ``first``."""
-    for call in calls:
-        kind = call.module_type
-        if family := _TAKER_TYPE.match(kind):
-            if len(call.given) == len(_SPATIAL_AXES[int(family[1])]) + batch_axes:
-                return kind if tuple(call.given) == first else ""
-        elif _OTHER_TAKER_TYPE.search(kind):
-            return ""
-    return ""
-
-
 def _by_type(
     shape: Shape,
     module_type: str,
@@ -226,7 +120,7 @@ def _by_type(
         word = "sample" if axis is None else _word(shape[axis], batch_size)
         return Layout(axis, axes, note, word)
 
-    recurrent = bool(_RECURRENT_TYPE.search(module_type)) and batch_first is not None
+    recurrent = bool(RECURRENT_TYPE.search(module_type)) and batch_first is not None
     attention = bool(_ATTENTION_TYPE.search(module_type))
     second, rank = path.startswith("1"), len(shape)
     if path.endswith("data") and rank == 2:
@@ -243,8 +137,8 @@ def _by_type(
         return at(None, ("T", "D"), WEIGHTS if attention and second else "")
     if (recurrent or attention) and batch_first is not None and rank == 3:
         return at(0 if batch_first else 1, ("T", "D"))
-    if family := _SPATIAL_TYPE.search(module_type):
-        axes = _SPATIAL_AXES[int(family[1])]
+    if family := SPATIAL_TYPE.search(module_type):
+        axes = SPATIAL_AXES[int(family[1])]
         if rank == len(axes) and unbatched:
             return at(None, axes)
         if rank == len(axes) + 1:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from nbtorchviz.analysis.layouts import Call, Layout, RootBatch, infer_layout, root_batch_size
+from nbtorchviz.analysis.layouts import Layout, infer_layout
+from nbtorchviz.analysis.root_batch import Call, RootBatch, root_batch_size
 from nbtorchviz.capture.layers import join_key, unwrap
 from nbtorchviz.capture.leaves import refusal
 from nbtorchviz.capture.plans import Inputs

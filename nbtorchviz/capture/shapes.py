@@ -34,7 +34,7 @@ class LayoutLike(Protocol):
 
 
 class CallLike(Protocol):
-    """Shape of ``analysis.layouts.Call``."""
+    """Shape of ``analysis.root_batch.Call``."""
 
     @property
     def module_type(self) -> str:
@@ -58,7 +58,7 @@ class CallLike(Protocol):
 
 
 class BatchLike(Protocol):
-    """Shape of ``analysis.layouts.RootBatch``."""
+    """Shape of ``analysis.root_batch.RootBatch``."""
 
     @property
     def size(self) -> int | None:
@@ -86,7 +86,7 @@ class LayoutBook:
 
     Args:
         infer: ``analysis.layouts.infer_layout``.
-        root_batch: ``analysis.layouts.root_batch_size``; None: axis 0 of the first input tensor.
+        root_batch: ``analysis.root_batch.root_batch_size``; None: axis 0 of the first input tensor.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class CallRecord:
 
     @property
     def module_type(self) -> str:
-        """Class name, as ``analysis.layouts.Call`` calls it."""
+        """Class name, as ``analysis.root_batch.Call`` calls it."""
         return self.type
 
     @property

@@ -69,7 +69,7 @@ class ModelTap(Known):
         infer_layout: ``analysis.layouts.infer_layout``.
         summarise: ``analysis.statistics.summarise``.
         summarise_many: ``analysis.many_statistics.summarise_many``.
-        root_batch: ``analysis.layouts.root_batch_size``; None: axis 0 of the first input tensor.
+        root_batch: ``analysis.root_batch.root_batch_size``; None: axis 0 of the first input tensor.
         clock: seconds, monotonic; measures what hooks and boundaries cost.
     """
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from nbtorchviz.analysis.layouts import Call, RootBatch, root_batch_size
+from nbtorchviz.analysis.root_batch import Call, RootBatch, root_batch_size
 from nbtorchviz.capture.leaves import leaves, shape_of
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.capture.probe import device_of

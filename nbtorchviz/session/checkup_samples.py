@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 
 from nbtorchviz.analysis.checkup_report import Row
 from nbtorchviz.analysis.checkup_verdicts import dependence_verdict, mixing_verdict
-from nbtorchviz.analysis.layouts import RootBatch
+from nbtorchviz.analysis.root_batch import RootBatch
 from nbtorchviz.capture.leaves import leaves, shape_of
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.session.checkup_bench import Bench, batch_axis

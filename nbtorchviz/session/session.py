@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
+from nbtorchviz.analysis.layouts import infer_layout
 from nbtorchviz.analysis.many_statistics import summarise_many
+from nbtorchviz.analysis.root_batch import root_batch_size
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.permission import ask

@@ -6,11 +6,10 @@ from torch import nn
 
 from nbtorchviz.analysis.layouts import (
     ACCEPTED_AXES,
-    Call,
     Layout,
     infer_layout,
-    root_batch_size,
 )
+from nbtorchviz.analysis.root_batch import Call, root_batch_size
 from nbtorchviz.analysis.tokens import row_words
 
 CHW, HWC, TD, CL = ("C", "H", "W"), ("H", "W", "C"), ("T", "D"), ("C", "L")
@@ -190,6 +189,10 @@ def test_every_layout_has_accepted_axes():
         ([(8, 8, 3)], [Call("GRU", (8, 8, 5), False)], None, 8, 1),
         ([(8, 8, 3)], [Call("GRU", (8, 8, 5), True)], None, 8, 0),
         ([(5,)], [Call("Embedding", (5, 4))], None, 5, 0),
+        # packed sequences: 125 time steps, and how many each sample has of them
+        ([(16, 12), (16,)], [Call("LSTM", (125, 32), True)], None, 16, 0),
+        ([(12, 16), (16,)], [Call("LSTM", (125, 32), False)], None, 16, 1),
+        ([(16, 12)], [Call("GRU", (125, 32), True)], None, 16, 0),
     ],
 )
 def test_root_batch_is_found(shapes, calls, labels, size, axis):

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from nbtorchviz.analysis.layouts import infer_layout, root_batch_size
+from nbtorchviz.analysis.layouts import infer_layout
 from nbtorchviz.analysis.many_statistics import summarise_many
+from nbtorchviz.analysis.root_batch import root_batch_size
 from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.capture.tap import ModelTap, Plan
 from tests.capture.desk import Desk
