@@ -18,14 +18,15 @@ FEWEST_STEPS = 20
 """Fewer steps than this say nothing about learning."""
 
 
-def learnt_at(first: float, guessing: float | None) -> float:
-    """Return the loss at which a batch counts as learnt.
+def is_learnt(loss: float, first: float, guessing: float | None) -> bool:
+    """Whether a batch counts as learnt at this loss. One below zero has no level that says so.
 
     Args:
-        first: loss before the first step, which a bad start makes as high as one likes.
+        loss: after some steps.
+        first: before the first step, which a bad start makes as high as one likes.
         guessing: loss of the best answer that does not look at the input; None: not known.
     """
-    return LEARNT * (first if guessing is None else min(first, guessing))
+    return 0 <= loss <= LEARNT * (first if guessing is None else min(first, guessing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Fit:
     @property
     def learnt(self) -> bool:
         """Whether the batch was learnt by heart."""
-        finite = [loss for loss in self.losses if math.isfinite(loss)]
-        return bool(finite) and min(finite) <= learnt_at(self.losses[0], self.guessing)
+        first, lowest = self.losses[0], min(self.losses)
+        return is_learnt(lowest, first, self.guessing)
 
 
 def fit_verdict(fit: Fit) -> Row:
@@ -65,6 +66,11 @@ def fit_verdict(fit: Fit) -> Row:
     if steps < FEWEST_STEPS:
         limit = "fitted into the time" if fit.ended == "time" else "allowed"
         return Row(check, "not checked", f"only {plural(steps, 'step')} {limit}.")
+    if reached < 0:
+        if losses[0] - reached <= (1 - GUESSING) * abs(losses[0]):
+            return Row(check, "problem", f"Not learnt: loss {told}.")
+        text = f"It falls: loss {told}. Below zero no level shows that a batch is learnt."
+        return Row(check, "not checked", text)
     third = steps // 3
     lately = min(losses[:-third]) - min(losses[-third:])
     falls = lately > 0 and lately >= FALLING * (losses[0] - reached)

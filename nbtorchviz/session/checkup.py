@@ -16,7 +16,7 @@ from nbtorchviz.session.checkup_batch import Batch, understand
 from nbtorchviz.session.checkup_bench import Bench, watched
 from nbtorchviz.session.checkup_copy import CannotCopyError, experiment, plain_hooks
 from nbtorchviz.session.checkup_gradients import check_gradients
-from nbtorchviz.session.checkup_labels import COMPARING, misfit
+from nbtorchviz.session.checkup_labels import COMPARING, misfit, wrong_indices
 from nbtorchviz.session.checkup_learning import check_learning
 from nbtorchviz.session.checkup_loss import BINARY, Criterion, name_of, uses_classes
 from nbtorchviz.session.checkup_outcome import check_outcome, told
@@ -170,7 +170,7 @@ def _forward(model: nn.Module, bench: Bench, output: object) -> Row:
 
 def _labels(bench: Bench, output: object) -> Row:
     labels = bench.batch.labels
-    if (wrong := misfit(bench, output)) is not None:
+    if (wrong := misfit(bench, output) or wrong_indices(bench, output)) is not None:
         return Row("labels", "problem", wrong)
     classes = bench.classes(output) if uses_classes(bench.criterion, labels) else None
     ignored = getattr(bench.criterion, "ignore_index", -100)

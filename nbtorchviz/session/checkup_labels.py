@@ -9,7 +9,7 @@ from torch import Tensor
 from nbtorchviz.analysis.checkup_verdicts import plural
 from nbtorchviz.capture.leaves import leaves, shape_of
 from nbtorchviz.session.checkup_bench import Bench
-from nbtorchviz.session.checkup_loss import are_classes, name_of
+from nbtorchviz.session.checkup_loss import CROSS_ENTROPY, are_classes, class_axis, name_of
 
 COMPARING = frozenset(
     {
@@ -39,6 +39,22 @@ def misfit(bench: Bench, output: object) -> str | None:
         if name_of(bench.criterion) in COMPARING and (wrong := _broadcast(labels, scores)):
             return wrong
     return None
+
+
+def wrong_indices(bench: Bench, output: object) -> str | None:
+    """Tell of class indices of a type that a cross-entropy refuses, whose own words name no cure.
+
+    Floating labels in the shape of the scores are probabilities, and are taken.
+    """
+    labels, scores = bench.batch.labels, bench.primary(output)
+    if name_of(bench.criterion) not in CROSS_ENTROPY or bench.criterion is None:
+        return None
+    if not isinstance(labels, Tensor) or labels.dtype in (torch.int64, torch.uint8):
+        return None
+    if scores is None or class_axis(scores.shape, labels.shape) is None:
+        return None
+    kind = str(labels.dtype).removeprefix("torch.")
+    return f"Class indices must be int64, these are {kind}: use labels.long()."
 
 
 def _broadcast(labels: Tensor, scores: Tensor) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nbtorchviz.analysis.checkup_fit import Fit, fit_verdict, learnt_at
+from nbtorchviz.analysis.checkup_fit import Fit, fit_verdict, is_learnt
 from nbtorchviz.analysis.checkup_report import Row
 from nbtorchviz.session.checkup_bench import Bench
 from nbtorchviz.session.checkup_gradients import gradients
@@ -68,7 +68,7 @@ def _learn(
         del losses[count + 1 :]  # a reentrant checkpoint was run twice
         if found is None:
             raise ValueError("the loss does not depend on a parameter that learns")
-        if not math.isfinite(losses[-1]) or losses[-1] <= learnt_at(losses[0], guessing):
+        if not math.isfinite(losses[-1]) or is_learnt(losses[-1], losses[0], guessing):
             break
         if clock() >= deadline:
             ended = "time"

@@ -11,7 +11,7 @@ from torch import Tensor
 from nbtorchviz.capture.leaves import leaves, shape_of
 
 Criterion = Callable[..., Any]
-_CROSS_ENTROPY = frozenset({"CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss"})
+CROSS_ENTROPY = frozenset({"CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss"})
 _SQUARED = frozenset({"MSELoss", "mse_loss"})
 BINARY = frozenset(
     {
@@ -91,7 +91,7 @@ def name_of(criterion: Criterion | None) -> str:
 
 def uses_classes(criterion: Criterion | None, labels: object) -> bool:
     """Whether the loss is a cross-entropy of class indices."""
-    return name_of(criterion) in _CROSS_ENTROPY and are_classes(labels)
+    return name_of(criterion) in CROSS_ENTROPY and are_classes(labels)
 
 
 def is_squared(criterion: Criterion | None) -> bool:
@@ -108,7 +108,8 @@ def expected_first(
     if uses_classes(criterion, labels) and classes is not None and classes > 1:
         return math.log(classes), f"ln({classes})"
     if name_of(criterion) in BINARY and getattr(criterion, "pos_weight", None) is None:
-        return math.log(2), "ln(2)"
+        shares = isinstance(labels, Tensor) and bool(((labels >= 0) & (labels <= 1)).all())
+        return (math.log(2), "ln(2)") if shares else None
     return None
 
 

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nbtorchviz.analysis.checkup_fit import Fit, fit_verdict
+from nbtorchviz.analysis.checkup_fit import Fit, fit_verdict, is_learnt
 from nbtorchviz.analysis.checkup_report import _COLOURS, CheckupReport, Row
 from nbtorchviz.analysis.checkup_verdicts import (
     dependence_verdict,
@@ -211,6 +211,18 @@ def test_what_still_falls_when_the_time_is_up_is_no_problem():
     assert fit(*slow, guessing=2.2, ended="time").verdict == "ok"
     assert fit(*slow, guessing=2.2).verdict == "problem"
     assert fit(*[2.3] * 30, ended="time").verdict == "problem"
+
+
+def test_a_loss_below_zero_is_never_learnt_by_heart():
+    row = fit(*line(1.5, -0.9, 20))
+    assert row.verdict == "not checked"
+    assert row.sentence == (
+        "It falls: loss 1.5 → -0.9 in 20 steps of Adam (lr 0.003). "
+        "Below zero no level shows that a batch is learnt."
+    )
+    assert fit(*[-0.1] * 40).verdict == "problem"
+    assert not is_learnt(-0.1, -0.1, None)
+    assert not is_learnt(-0.1, 2.0, 1.9)
 
 
 def test_a_loss_that_breaks():

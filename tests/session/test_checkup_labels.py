@@ -200,3 +200,26 @@ def test_a_sigmoid_under_a_loss_that_applies_one_is_a_problem(last, shaping):
 def test_a_batch_without_items_is_refused():
     with pytest.raises(ValueError, match=r"a batch with items in it, got input \(0, 3\) float32"):
         checkup(nn.Linear(3, 4), (torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.int32, torch.bool])
+def test_class_indices_of_a_type_that_the_loss_refuses_are_told_with_the_cure(kind):
+    labels = (torch.arange(8) % 4).to(kind)
+    row = checkup(ROWS[0], (ROWS[1], labels), criterion=nn.CrossEntropyLoss())["labels"]
+    name = str(kind).removeprefix("torch.")
+    assert row.verdict == "problem"
+    assert row.sentence == f"Class indices must be int64, these are {name}: use labels.long()."
+
+
+def test_class_probabilities_are_labels_of_a_cross_entropy():
+    labels = F.one_hot(torch.arange(8) % 4).float()
+    report = checkup(ROWS[0], (ROWS[1], labels), criterion=nn.CrossEntropyLoss())
+    assert not report.problems
+
+
+def test_labels_of_bytes_are_one_problem_of_a_binary_cross_entropy():
+    labels = 255.0 * (torch.arange(8) % 2)[:, None]
+    report = checkup(nn.Linear(3, 1), (ROWS[1], labels), criterion=nn.BCEWithLogitsLoss())
+    assert [row.check for row in report.problems] == ["labels"]
+    assert not report.warnings
+    assert report["one batch"].verdict == "not checked"
