@@ -245,5 +245,16 @@ def test_loss_that_has_no_least_value(turned):
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
     watched = train(model, sgd(0.02), steps=60, loss=backwards if turned else of_bytes)
-    print(watched.losses[::10])
     assert "bottomless_loss" in {change.rule for change in watched.changes}
+
+
+def test_states_of_a_recurrent_layer_at_their_limits():
+    watched = train(sick.RowReader(), sgd(0.1), steps=260)
+    assert ("saturated_states", "rnn") in told(watched)
+
+
+def test_a_layer_of_which_few_neurons_are_left():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+    watched = train(model, sgd(1.0), steps=60)
+    (finding,) = [each for each in watched.findings.active if each.rule == "almost_dead_relu"]
+    assert (finding.layer, finding.severity) == ("2", "hint")

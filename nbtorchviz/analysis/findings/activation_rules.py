@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict, sick
-from nbtorchviz.analysis.findings.names import RELU_LIKE, SQUASHING
+from nbtorchviz.analysis.findings.names import RECURRENT_TANH, RELU_LIKE, SQUASHING
 from nbtorchviz.analysis.findings.words import listed, number, percent
 from nbtorchviz.events import Statistics
 
@@ -16,6 +16,11 @@ DEAD = 1.0
 """Zero share of the values read of a layer. In healthy models a ReLU layer is zero at 30 to 95 %,
 in a sparse autoencoder at 99.9 %: only nothing else in ten batches of 2,048 values read is dead."""
 DEAD_NO_MORE = 0.999
+ALMOST_DEAD = 0.98
+"""Zero share from which on a layer is said to be almost dead, as a hint: a sparse autoencoder is
+meant so. Our choice: the digits of 10 batches get through a layer of 64 at 99 %, but the accuracy
+is gone."""
+ALMOST_DEAD_NO_MORE = 0.95
 FEWEST_VALUES = 16
 
 SATURATED = 0.05
@@ -36,29 +41,51 @@ WINDOW = 20
 
 def dead_relu(kind: str, statistics: Statistics) -> Verdict:
     """Find a ReLU-like layer that puts out nothing but zeros."""
-    if kind not in RELU_LIKE:
-        return HEALTHY
-    share = statistics.zero_share
-    if share is None or not math.isfinite(share) or statistics.sampled < FEWEST_VALUES:
+    share = _zero_share(kind, statistics)
+    if math.isnan(share):
         return UNSURE
     if share < DEAD:
         return HEALTHY if share < DEAD_NO_MORE else UNSURE
+    claim = "Dead ReLU: {who} puts out zeros only, and no gradient passes it"
+    return sick(claim, _zeros_read(share, statistics))
+
+
+def almost_dead_relu(kind: str, statistics: Statistics) -> Verdict:
+    """Find a ReLU-like layer that puts out hardly anything but zeros."""
+    share = _zero_share(kind, statistics)
+    if math.isnan(share):
+        return UNSURE
+    if share < ALMOST_DEAD:
+        return HEALTHY if share < ALMOST_DEAD_NO_MORE else UNSURE
+    claim = "{who} is almost dead: it puts out hardly anything but zeros"
+    return sick(claim, _zeros_read(share, statistics))
+
+
+def _zero_share(kind: str, statistics: Statistics) -> float:
+    """0 where the layer is no ReLU; NaN where nothing can be said."""
+    if kind not in RELU_LIKE:
+        return 0.0
+    share = statistics.zero_share
+    if share is None or not math.isfinite(share) or statistics.sampled < FEWEST_VALUES:
+        return math.nan
+    return share
+
+
+def _zeros_read(share: float, statistics: Statistics) -> str:
     read = f"{statistics.sampled:,} values read" if not statistics.exact else "all values read"
-    return sick(
-        "Dead ReLU: {who} puts out zeros only, and no gradient passes it",
-        f"{percent(share)} of its output is 0 ({read})",
-    )
+    return f"{percent(share)} of its output is 0 ({read})"
 
 
 def saturated(kind: str, statistics: Statistics) -> Verdict:
-    """Find a tanh or sigmoid that sits at its limits.
+    """Find a tanh or sigmoid that sits at its limits, or a recurrent layer whose states do.
 
     With outputs t scaled to -1 .. 1 the slope of both is proportional to 1 - t**2, so that mean
     and standard deviation give the mean slope exactly: 1 - (mean**2 + std**2). They also give a
     lower bound of the share p of outputs with ``|t| >= s``: mean(t**2) <= p + (1 - p) * s**2.
     """
-    limits = SQUASHING.get(kind)
-    if limits is None:
+    recurrent = kind in RECURRENT_TANH
+    limits = SQUASHING["Tanh"] if recurrent else SQUASHING.get(kind)
+    if limits is None or (recurrent and not (statistics.minimum or 0) < 0):  # states of a ReLU
         return HEALTHY
     mean, std = statistics.mean, statistics.std
     if mean is None or std is None or statistics.sampled < FEWEST_VALUES:
@@ -75,10 +102,11 @@ def saturated(kind: str, statistics: Statistics) -> Verdict:
     near = min(1.0, max(0.0, (square - NEAR_LIMIT**2) / (1 - NEAR_LIMIT**2)))
     width = (1 - NEAR_LIMIT) * half
     return sick(
-        f"{{who}} is saturated: at least {percent(near)} of its outputs are at the limits",
+        f"{{who}} is saturated: at least {percent(near)} of its "
+        f"{'states' if recurrent else 'outputs'} are at the limits",
         f"within {number(width)} of {number(low)} or {number(high)}; its mean slope is "
-        f"{number(slope / half if kind == 'Tanh' else slope / 4)}, at best "
-        f"{'1' if kind == 'Tanh' else '0.25'}",
+        f"{number(slope / 4 if kind == 'Sigmoid' else slope)}, at best "
+        f"{'0.25' if kind == 'Sigmoid' else '1'}",
     )
 
 

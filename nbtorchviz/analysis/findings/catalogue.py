@@ -156,6 +156,11 @@ _IN_ORDER = (
         about=About.LAYER,
     ),
     Rule(
+        name="saturated_states",
+        remedy="Try a learning rate ten times lower, or nn.GRU in its place.",
+        about=About.LAYER,
+    ),
+    Rule(
         name="update_too_large",
         remedy="Try a learning rate ten times lower.",
         explained_by=frozenset({"exploding_gradients"}),
@@ -177,6 +182,16 @@ _IN_ORDER = (
         raise_after=1,  # one verdict rests on a hundred readings
         clear_after=1,
         about=About.PARAMETERS,
+    ),
+    Rule(
+        name="almost_dead_relu",
+        remedy="Unless it is meant to be sparse: start again with a learning rate ten times lower, "
+        "or try nn.LeakyReLU in its place.",
+        severity="hint",
+        enough=4,
+        over_steps=100,
+        explained_by=frozenset({"dead_relu"}),
+        about=About.LAYER,
     ),
     Rule(
         name="dead_channels",

@@ -9,13 +9,14 @@ import numpy as np
 
 from nbtorchviz.analysis.findings.activation_rules import (
     ChannelHistory,
+    almost_dead_relu,
     dead_channels,
     dead_relu,
     saturated,
 )
 from nbtorchviz.analysis.findings.facts import INPUT, ModelFacts
 from nbtorchviz.analysis.findings.finding import HEALTHY, UNSURE, Verdict
-from nbtorchviz.analysis.findings.names import IDEMPOTENT, RELU_LIKE, SQUASHING
+from nbtorchviz.analysis.findings.names import IDEMPOTENT, RECURRENT_TANH, RELU_LIKE, SQUASHING
 from nbtorchviz.analysis.findings.output_rules import Spread, constant_output
 from nbtorchviz.analysis.findings.twin_rules import Call, twin_calls
 from nbtorchviz.events import ActivationCaptured, LayerStatisticsCaptured, Statistics
@@ -39,7 +40,14 @@ class _Judged:
 class LayerWatch:
     """Applies the rules to one forward; it remembers nothing but the model's facts."""
 
-    rules = ("dead_relu", "saturated", "constant_output", "repeated_layer")
+    rules = (
+        "dead_relu",
+        "almost_dead_relu",
+        "saturated",
+        "saturated_states",
+        "constant_output",
+        "repeated_layer",
+    )
 
     def __init__(self, facts: ModelFacts) -> None:
         self._facts = facts
@@ -53,12 +61,14 @@ class LayerWatch:
         known, statistics = self._judged(event), event.statistics
         for at, layer, kind in known.relus:
             yield "dead_relu", layer, dead_relu(kind, statistics[at])
+            yield "almost_dead_relu", layer, almost_dead_relu(kind, statistics[at])
         if known.squashing:
             hidden = self._facts.followed_by_parameters(event.layers[: len(statistics)])
             for at, layer, kind in known.squashing:
                 # The last sigmoid of a classifier or an autoencoder is sure, not saturated.
                 verdict = saturated(kind, statistics[at]) if layer in hidden else HEALTHY
-                yield "saturated", layer, verdict
+                recurrent = kind in RECURRENT_TANH
+                yield "saturated_states" if recurrent else "saturated", layer, verdict
         yield "constant_output", "", self._constant(event, known)
         for before, after in known.repeated:
             calls = [
@@ -76,7 +86,9 @@ class LayerWatch:
         leaves = [place for place in places if facts.is_leaf(place[1])]
         judged = _Judged(
             relus=[place for place in places if place[2] in RELU_LIKE],
-            squashing=[place for place in places if place[2] in SQUASHING],
+            squashing=[
+                place for place in places if place[2] in SQUASHING or place[2] in RECURRENT_TANH
+            ],
             leaves=[(at, key) for at, key, _ in places if key == INPUT or facts.is_leaf(key)],
             repeated=[
                 (before[0], after[0])

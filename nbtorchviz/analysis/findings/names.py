@@ -11,6 +11,8 @@ IDEMPOTENT = frozenset({"ReLU", "ReLU6", "Hardtanh"})
 """Types that do nothing when they are applied to their own output."""
 SQUASHING = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0)}
 """Limits of the outputs of types that saturate at both ends."""
+RECURRENT_TANH = frozenset({"RNN", "RNNCell"})
+"""Types whose states are those of a tanh, unless they were told to be of a ReLU."""
 
 
 def is_norm(kind: str) -> bool:

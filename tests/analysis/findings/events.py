@@ -28,6 +28,7 @@ KINDS = {
     "relu2": "ReLU",
     "hidden": "Linear",
     "tanh": "Tanh",
+    "rnn": "RNN",
     "drop": "Dropout",
     "fc": "Linear",
 }

@@ -45,6 +45,18 @@ def with_a_double_relu() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.ReLU(), nn.Linear(32, 10))
 
 
+class RowReader(nn.Module):
+    """A tanh recurrence over the rows of a digit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(28, 64, batch_first=True)
+        self.fc = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.rnn(x.squeeze(1))[0][:, -1])
+
+
 class Recurrent(nn.Module):
     """A ReLU recurrence over the rows of a digit, whose weights make signals grow."""
 

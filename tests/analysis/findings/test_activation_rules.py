@@ -6,6 +6,7 @@ import pytest
 from nbtorchviz.analysis.findings.activation_rules import (
     WINDOW,
     ChannelHistory,
+    almost_dead_relu,
     dead_channels,
     dead_relu,
     saturated,
@@ -31,6 +32,16 @@ def test_dead_relu_by_hand():
 def test_a_sparse_layer_is_not_dead():
     assert dead_relu("ReLU", with_zeros(0.9995)) is UNSURE  # a sparse autoencoder
     assert dead_relu("ReLU", with_zeros(0.95)) is HEALTHY
+
+
+def test_almost_dead_by_hand():
+    verdict = almost_dead_relu("ReLU", with_zeros(0.987))
+    assert verdict.claim == "{who} is almost dead: it puts out hardly anything but zeros"
+    assert verdict.evidence == "98.7 % of its output is 0 (2,000 values read)"
+    assert almost_dead_relu("ReLU", with_zeros(0.96)) is UNSURE
+    assert almost_dead_relu("ReLU", with_zeros(0.94)) is HEALTHY
+    assert almost_dead_relu("Dropout", with_zeros(0.99)) is HEALTHY
+    assert almost_dead_relu("ReLU", Statistics(count=8, sampled=8, zero_share=1.0)) is UNSURE
 
 
 @pytest.mark.parametrize("kind", ["Conv2d", "Dropout", "Embedding", "", "GELU", "BatchNorm2d"])
@@ -83,6 +94,17 @@ def test_healthy_squashing_layers():
     assert saturated("Tanh", statistics_of(np.tanh(np.linspace(-2, 2, 99)))) is HEALTHY
     assert saturated("Sigmoid", statistics_of(np.full(99, 0.5))) is HEALTHY
     assert saturated("ReLU", statistics_of([1.0, -1.0] * 50)) is HEALTHY
+
+
+def test_states_at_their_limits_are_those_of_a_tanh_only_where_some_are_negative():
+    values = [1.0, -1.0] * 50
+    states = replace(statistics_of(values), minimum=min(values), maximum=max(values))
+    verdict = saturated("RNN", states)
+    assert verdict.claim == "{who} is saturated: at least 100 % of its states are at the limits"
+    assert verdict.evidence.startswith("within 0.05 of -1 or 1; its mean slope is 0, at best 1")
+    of_relu = replace(statistics_of([1.0, 0.99] * 50), minimum=0.99, maximum=1.0)
+    assert saturated("RNN", of_relu) is HEALTHY
+    assert saturated("LSTM", states) is HEALTHY
 
 
 def test_numbers_that_no_tanh_puts_out_say_nothing():

@@ -37,6 +37,8 @@ CASES = {
     "zero_gradient": ("hidden", stepped, lambda s: stepped(s, hidden_weight={"gradient": 0.0})),
     "no_update": ("hidden", stepped, lambda s: stepped(s, hidden_weight={"update": 0.0})),
     "saturated": ("tanh", forward, lambda s: forward(s, tanh=SATURATED)),
+    "almost_dead_relu": ("relu", forward, lambda s: forward(s, relu={"zero_share": 0.985})),
+    "saturated_states": ("rnn", forward, lambda s: forward(s, rnn=SATURATED)),
     "update_too_large": ("fc", stepped, lambda s: stepped(s, fc_weight={"update": 9.0})),
     "dead_channels": ("relu", lambda s: frame(s, [0]), lambda s: frame(s, range(7))),
     "duplicated_layer": ("fc", stepped, lambda s: stepped(s, hidden_weight=TWIN, fc_weight=TWIN)),
