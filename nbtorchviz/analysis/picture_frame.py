@@ -153,23 +153,32 @@ class Frame:
         text = f"Beside each channel number: {own}."
         picture.text((INSET, top), text, size=11, color=theme.second)
         top += 20
-        dead = self.dead
-        if dead:
-            steps = sorted(set(dead.values()))
-            since = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-            picture.hatch((INSET, top + 1, INSET + 16, top + 13), gap=4)
-            text = f"{_listed(sorted(dead))} dead: zero in every training batch since {since}"
-            picture.text((INSET + 24, top - 1), text, size=12, max_width=_LEFT - 24)
-            top += 20
-        quiet = [index for index in self.header.get("quiet") or [] if index not in dead]
+        top = self._dead_line(top)
+        quiet = [index for index in self.header.get("quiet") or [] if index not in self.dead]
         if quiet:
             flat = np.zeros((1, 1), np.uint8)
             draw_map(picture, (INSET, top + 1), flat, 0, 0, self.painting, 12)
             text = f"{_listed(quiet)} zero for this {self.header.get('sample_word', 'sample')}"
-            text += f", active in the last {self.header.get('dead_window', 64)} batches"
+            window = self.header.get("dead_window", 64)
+            if self.header.get("step", 0) >= window:
+                text += f", active in the last {window} batches"
             picture.text((INSET + 24, top - 1), text, size=12, max_width=_LEFT - 24)
             top += 20
         return top
+
+    def _dead_line(self, top: float) -> float:
+        """Name the channels, or neurons, that are dead; return the lower end."""
+        if not self.dead:
+            return top
+        steps = sorted(set(self.dead.values()))
+        since = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
+        left = INSET
+        if self.view == "maps":  # whose tiles are hatched
+            self.picture.hatch((INSET, top + 1, INSET + 16, top + 13), gap=4)
+            left += 24
+        text = f"{_listed(sorted(self.dead))} dead: zero in every training batch since {since}"
+        self.picture.text((left, top - 1), text, size=12, max_width=_LEFT - left)
+        return top + 20
 
     def _matrix(self, top: float) -> float:
         rows, columns = self.header.get("rows", "row"), self.header.get("cols", "col")
@@ -193,7 +202,8 @@ class Frame:
         self.picture.text((INSET, top), f"{total} values", bold=True)
         if len(values) <= _MOST_BARS:
             names = self.header.get("names") or [str(self.first + i) for i in range(len(values))]
-            return top + 28 + draw_bars(self.picture, (INSET, top + 28), _LEFT, values, names)
+            height = draw_bars(self.picture, (INSET, top + 28), _LEFT, values, names)
+            return self._dead_line(top + 36 + height)
         chosen = f"value {self.first + self.local} = {short(float(values[self.local]))}"
         self.picture.text((INSET + _LEFT, top), chosen, size=12, align="right")
         height = draw_strip(
@@ -206,7 +216,7 @@ class Frame:
             first=self.first,
             selected=self.local,
         )
-        return top + 28 + height
+        return self._dead_line(top + 36 + height)
 
     def _large(self, left: float, top: float, cross: tuple[int, int] | None) -> float:
         picture, theme = self.picture, self.picture.theme

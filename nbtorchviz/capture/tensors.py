@@ -21,6 +21,8 @@ from nbtorchviz.capture.reductions import (
 from nbtorchviz.capture.shapes import LayoutLike
 from nbtorchviz.events import Statistics
 
+MOST_NEURONS = 2_048
+"""Values of a sample without axes of space or time that are followed one by one."""
 _READABLE = frozenset({torch.float16, torch.float32, torch.float64, torch.int64, torch.int32})
 
 
@@ -142,10 +144,12 @@ def cut(tensor: Tensor, want: Want, layout: LayoutLike, *, key: str, call: int, 
 
 
 def zeros_of(tensor: Tensor, layout: LayoutLike) -> HostCopy | None:
-    """Find the channels that are zero in the whole batch; None where there is no channel axis."""
+    """Find the channels, or neurons, that are zero in the whole batch; None: there are none."""
     if layout.batch_axis is None or tensor.layout is not torch.strided or tensor.is_nested:
         return None
-    axis = layout.axes.index("C")
+    if "C" not in layout.axes and (tensor.ndim != 2 or tensor.numel() > MOST_NEURONS * len(tensor)):
+        return None
+    axis = layout.axes.index("C") if "C" in layout.axes else 0
     axis += layout.batch_axis <= axis
     if tensor.is_quantized or axis >= tensor.ndim or len(layout.axes) + 1 != tensor.ndim:
         return None

@@ -206,7 +206,7 @@ class Window:
             shape = shape_of(tensor)
             layout = self._setting.book.layout(name, path, shape, entry.type, entry.batch_first)
             done = cut(tensor, want, layout, key=key, call=call, path=path)
-            if want.watched and done.copy is not None and "C" in layout.axes:
+            if want.watched and done.copy is not None:
                 done.channel_zero = zeros_of(tensor, layout)
             self._cuts[index] = done
             if want.gradient:

@@ -134,6 +134,23 @@ def test_dead_is_hatched_and_zero_for_this_sample_is_not_dead(texts):
     assert "4 zero for this sample, active in the last 64 batches" in texts
 
 
+@pytest.mark.parametrize("size", [6, 90])
+def test_dead_neurons_of_a_vector_are_named(texts, size):
+    header, arrays = frame(np.arange(size, dtype=np.float32) - 1, F, dead={"1": 38, "4": 40})
+    activation_picture(header, arrays, STATE)
+    assert "1, 4 dead: zero in every training batch since steps 38 to 40" in texts
+
+
+@pytest.mark.parametrize(("step", "words"), [(63, ""), (64, ", active in the last 64 batches")])
+def test_zero_for_this_sample_is_active_only_where_that_is_known(texts, step, words):
+    values = maps()
+    values[4] = 0
+    header, arrays = frame(values, CHW)
+    header |= {"quiet": [4], "step": step}
+    activation_picture(header, arrays, STATE)
+    assert f"4 zero for this sample{words}" in texts
+
+
 def test_nan_is_a_word_and_a_hatch_never_a_colour_alone(texts):
     values = np.full((2, 8, 8), np.nan, np.float32)
     data = activation_picture(*frame(values, CHW), STATE)

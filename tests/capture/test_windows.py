@@ -11,6 +11,7 @@ from torch import nn
 from nbtorchviz.capture import tensors, windows
 from nbtorchviz.capture.leaves import leaves
 from nbtorchviz.capture.tap import Plan, Want
+from nbtorchviz.capture.tensors import MOST_NEURONS
 from tests.capture.desk import ROOT_HOOKS, hook_count, of
 from tests.models import ZOO, Checkpointed, InplaceCnn, Residual, train
 
@@ -36,6 +37,20 @@ def test_activation_is_the_layers_own_output_despite_inplace_relu(negate_then_re
     assert of(desk.catch, "1").statistics.zero_share == 1.0
     assert of(desk.catch, "0").channel_zero.tolist() == [False]
     assert of(desk.catch, "1").channel_zero.tolist() == [True]
+
+
+@pytest.mark.parametrize(("size", "followed"), [(3, True), (MOST_NEURONS + 1, False)])
+def test_neurons_that_are_zero_in_the_whole_batch_are_found(size, followed, desk, tap_on):
+    model = nn.Sequential(nn.Linear(2, size, bias=False), nn.ReLU())
+    nn.init.constant_(model[0].weight, 1.0)
+    with torch.no_grad():
+        model[0].weight[1] = -1.0
+    tap_on(model, plan=Plan((Want("1"),)))
+    step(model, torch.ones(4, 2))
+    zero = of(desk.catch, "1").channel_zero
+    assert (zero is not None) == followed
+    if followed:
+        assert zero.tolist() == [False, True, False]
 
 
 def test_caught_values_own_their_memory(negate_then_relu, desk, tap_on):

@@ -130,13 +130,16 @@ class ChannelHistory:
         return [int(at) for at in np.flatnonzero(self.seen - self.alive_at >= WINDOW)]
 
 
-def dead_channels(kind: str, channels: int, dead: Sequence[int] | None) -> Verdict:
+def dead_channels(
+    kind: str, channels: int, dead: Sequence[int] | None, noun: str = "channels"
+) -> Verdict:
     """Find a ReLU-like layer most of whose channels are dead.
 
     Args:
         kind: type of the layer.
         channels: how many it has.
         dead: those that were zero for ``WINDOW`` batches; None: not known yet.
+        noun: what they are called, ``"neurons"`` where each is one number.
     """
     if kind not in RELU_LIKE:
         return HEALTHY
@@ -146,6 +149,6 @@ def dead_channels(kind: str, channels: int, dead: Sequence[int] | None) -> Verdi
     if share < DEAD_CHANNELS:
         return HEALTHY if share < DEAD_CHANNELS_NO_MORE else UNSURE
     return sick(
-        f"Dead channels: {len(dead):,} of {channels:,} in {{who}} ({listed(dead, most=8)})",
+        f"Dead {noun}: {len(dead):,} of {channels:,} in {{who}} ({listed(dead, most=8)})",
         f"zero for all samples of the last {WINDOW} batches or more",
     )

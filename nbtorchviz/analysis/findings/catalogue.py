@@ -190,7 +190,7 @@ _IN_ORDER = (
         severity="hint",
         enough=4,
         over_steps=100,
-        explained_by=frozenset({"dead_relu"}),
+        explained_by=frozenset({"dead_relu", "dead_channels"}),
         about=About.LAYER,
     ),
     Rule(

@@ -162,5 +162,6 @@ class ChannelWatch:
             history = ChannelHistory(np.zeros(zero.size, np.int64))
             self._channels[event.layer] = history
         history.add(zero.astype(bool))
-        verdict = dead_channels(kind, zero.size, history.dead())
+        noun = "neurons" if event.axes == ("F",) else "channels"
+        verdict = dead_channels(kind, zero.size, history.dead(), noun)
         yield "dead_channels", event.layer, verdict if kind else UNSURE

@@ -121,6 +121,7 @@ def test_dead_channels_by_hand():
     assert history.dead() == [0, 2]  # channel 3 was alive in the first batch
     verdict = dead_channels("ReLU", 4, [0, 2])
     assert verdict.claim == "Dead channels: 2 of 4 in {who} (0 and 2)"
+    assert dead_channels("ReLU", 4, [0, 2], "neurons").claim.startswith("Dead neurons: 2 of 4 in")
 
 
 def test_some_dead_channels_are_usual():

@@ -37,10 +37,11 @@ export function keyOf() {
     const key = JSON.stringify([header.dead, header.quiet, header.step >= header.dead_window, item, stats.nan, stats.posinf, stats.neginf, scene.tight, scene.grey, scene.colormap, scene.centred]);
     if (key === known) return;
     known = key;
-    const found = Object.entries(header.dead || {}).map(([channel, since]) => [Number(channel), since]);
+    const found = Object.entries(header.dead).map(([channel, since]) => [Number(channel), since]);
     const since = found.map(([, step]) => step);
     const most = scene.tight ? 3 : 6;
     dead.hidden = !found.length;
+    dead.firstChild.hidden = header.view !== "maps"; // whose tiles are hatched
     if (found.length) {
       const when = Math.min(...since) === Math.max(...since) ? `since step ${since[0]}` : `since steps ${Math.min(...since)} to ${Math.max(...since)}`;
       dead.lastChild.replaceChildren(h("b", {}, listed(found.map(([channel]) => channel), most)), scene.tight ? ` dead ${when}` : ` dead: zero in every training batch ${when}`);
@@ -57,8 +58,8 @@ export function keyOf() {
     bad.hidden = !count;
     if (count) {
       const kinds = [stats.nan ? `${stats.nan} NaN` : "", stats.posinf ? `${stats.posinf} Inf` : "", stats.neginf ? `${stats.neginf} −Inf` : ""].filter(Boolean);
-      const read = `${stats.sampled} values${stats.sampled < stats.count ? " read" : ""}`;
-      bad.lastChild.textContent = stats.nan === stats.sampled ? `All ${read} are NaN.` : `Not finite: ${kinds.join(", ")} of ${read}.`;
+      const n = stats.sampled, read = `${n} values${n < stats.count ? " read" : ""}`;
+      bad.lastChild.textContent = stats.nan === n ? `All ${read} are NaN.` : `Not finite: ${kinds.join(", ")} of ${read}.`;
     }
   }
 

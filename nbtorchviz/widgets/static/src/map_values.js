@@ -57,7 +57,9 @@ export function valuesOf(view) {
       row.lastChild.textContent = text;
       row.setAttribute("aria-label", `${row.firstChild.textContent} ${text}, ${header.cols}`); // names begin with what is seen
     });
-    const columns = values.length > 32 ? 3 : values.length > 16 ? 2 : 1;
+    const { clientWidth: width = 0, clientHeight: height = 0 } = el.parentElement || {};
+    const fewest = values.length > 32 ? 3 : values.length > 16 ? 2 : 1, fitting = Math.ceil(values.length / Math.max(1, Math.floor((height - 4) / 20)));
+    const columns = Math.max(fewest, height ? Math.min(fitting, Math.floor(width / 88)) : 1);
     el.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     el.style.gridTemplateRows = `repeat(${Math.ceil(values.length / columns)}, 20px)`;
     el.style.rowGap = values.length > 16 ? 0 : "4px";
