@@ -85,6 +85,9 @@ def word(name: str, value: Any, what: str) -> str:
     raise refusal(name, what, value)
 
 
+NAMES = "a sequence of names by class index"
+
+
 def names(name: str, value: Any, what: str) -> tuple[str, ...]:
     """Return names in their order as strings; numbers are taken as names too.
 

@@ -75,6 +75,9 @@ class NonFiniteError(NbTorchVizError):
         return self.report.text
 
 
+CLOSED = "This session is closed; watch(model) opens a new one."
+
+
 class SessionClosedError(NbTorchVizError, RuntimeError):
     """The session was closed; ``watch(model)`` opens a new one."""
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def cam_picture(
     target: int | None = None,
     contrast: int | str | None = None,
     names: Sequence[str] = (),
+    own: str = "",
     opacity: float = 0.5,
     contour: float = 0.5,
     colormap: str = "viridis",
@@ -49,6 +51,7 @@ def cam_picture(
         target: class explained in all images; None: what the frame says.
         contrast: class it is held against; ``"second"``: the next probable one.
         names: of the classes.
+        own: name of a target that is no single class.
         opacity: of the colours over the image.
         contour: share of the maximum at which a line is drawn; 0: none.
         colormap: of positive maps.
@@ -90,7 +93,8 @@ def cam_picture(
             picture.pixels(overlay, boxes[1])
             _line(picture, shown, float(most) * contour, boxes[1])
             picture.pixels(_coloured(shown / most, colours, signed), boxes[2])
-        _words(picture, frame, row, (cls, against), names, raw, (boxes[2][2] + _INSET, y))
+        given = _Names(names, own)
+        _words(picture, frame, row, (cls, against), given, raw, (boxes[2][2] + _INSET, y))
     note = f"{_checked(frame, state, layer)}Colour: value ÷ the map's maximum; "
     note += f"line at {100 * contour:.0f} % of it."
     if len(frame.names) > rows:
@@ -146,10 +150,15 @@ def _against(frame: CamFrame, row: int, cls: int, contrast: int | str | None) ->
     return next((each for each, _ in frame.tops[row] if each != cls), NONE)
 
 
-def _name(cls: int, names: Sequence[str]) -> str:
-    if cls == OWN:
-        return "your target"
-    return names[cls] if 0 <= cls < len(names) else f"class {cls}"
+@dataclass(frozen=True, slots=True)
+class _Names:
+    classes: Sequence[str]
+    own: str
+
+    def of(self, cls: int) -> str:
+        if cls == OWN:
+            return self.own or "your target"
+        return self.classes[cls] if 0 <= cls < len(self.classes) else f"class {cls}"
 
 
 def _words(
@@ -157,23 +166,23 @@ def _words(
     frame: CamFrame,
     row: int,
     held: tuple[int, int],
-    names: Sequence[str],
+    names: _Names,
     raw: NDArray[np.float32] | None,
     at: tuple[float, float],
 ) -> None:
     theme, (x, y), room = picture.theme, at, WIDTH_PX - at[0] - _INSET
     cls, against = held
-    explained = _name(cls, names) + ("" if against == NONE else f" − {_name(against, names)}")
+    explained = names.of(cls) + ("" if against == NONE else f" − {names.of(against)}")
     wide = picture.text((x, y - 2), frame.names[row], bold=True, max_width=160)
     label = frame.labels[row]
     if label is not None:
         wrong = bool(frame.tops[row]) and frame.tops[row][0][0] != label
         colour = theme.error if wrong else theme.second
-        picture.text((x + wide + 12, y - 2), f"label {_name(label, names)}", color=colour)
+        picture.text((x + wide + 12, y - 2), f"label {names.of(label)}", color=colour)
     for place, (each, p) in enumerate(frame.tops[row][:5]):
         line = y + 16 + 16 * place
         on = each == cls
-        name = _name(each, names)
+        name = names.of(each)
         picture.text((x, line), name, size=12, bold=on, max_width=room - 200)
         picture.rect((x + room - 180, line + 5, x + room - 60, line + 11), fill=theme.rule)
         if math.isfinite(p):

@@ -182,6 +182,13 @@ class PauseGate:
             self._condition.notify_all()
         self._tell()
 
+    def forget_stop(self) -> None:
+        """Forget a stop that nothing obeyed: what was to end has ended by itself."""
+        if self._stopping:
+            with self._condition:
+                self._stopping = False
+            self._tell()
+
     def reset(self) -> None:
         """Forget every request: a run begins or has ended."""
         with self._condition:

@@ -22,6 +22,11 @@ TOP = 5
 ALL_CLASSES = 10
 """Where there is time, all of them, if they are no more than this."""
 MOST_LAYERS = 40
+ONE_SCORE = "the score"
+"""Name of what is explained where a model puts out one number per image."""
+_OF_ONE = (
+    "This model puts out one score per image, which is explained: leave out target and contrast."
+)
 SECOND = "second"
 """Held against the next probable class of each image."""
 
@@ -56,7 +61,7 @@ class CamShot:
     images: CamImages
     """What the maps are of."""
     p: NDArray[np.float64]
-    """Probabilities (N, K) of all classes; K 0 or 1: nothing known."""
+    """Probabilities (N, K) of all classes; K 0: nothing known."""
     unedited: dict[int, NDArray[np.float64]]
     """Of rows that were painted on: probabilities (K,) before, by the same weights."""
     edit: int = 0
@@ -131,7 +136,7 @@ def compute(
             tops=tops_of(p),
             names=images.names,
             labels=images.labels,
-            classes_known=0 if logits is None else logits.shape[1],
+            classes_known=0 if logits is None or logits.shape[1] == 1 else logits.shape[1],
             captured_at_s=time.time(),
             notes=tuple(frame_notes),
         ),
@@ -169,9 +174,8 @@ def _slots(done: CamPass, images: CamImages, request: CamRequest, ranks: int) ->
     count, logits = done.samples, done.logits
     nothing = [NONE] * count
     own = request.own
-    if callable(own) or logits is None:
-        scores = done.scores(own)
-        return [_Slot(scores, [OWN] * count, nothing)]
+    if callable(own) or logits is None or logits.shape[1] == 1:
+        return _unranked(done, request)
     order = np.argsort(-logits, axis=1, kind="stable")
     columns = [order[:, rank].tolist() for rank in range(min(ranks, logits.shape[1]))]
     if own is not None:
@@ -190,9 +194,27 @@ def _slots(done: CamPass, images: CamImages, request: CamRequest, ranks: int) ->
     return slots
 
 
+def _unranked(done: CamPass, request: CamRequest) -> list[_Slot]:
+    """What is explained where no classes compete: a callable, one score, pixels, a detection."""
+    count, own, contrast = done.samples, request.own, request.contrast
+    asked = [] if callable(own) else [c for c in (request.target, contrast) if c is not None]
+    if asked and done.logits is not None:
+        raise ValueError(_OF_ONE)
+    if asked and (contrast == SECOND or (contrast is not None and request.method not in LINEAR)):
+        raise ValueError("This contrast needs class scores of shape (N, K); leave it out.")
+    scores = done.scores(own)
+    names = [name for name in scores.names if isinstance(name, int)]
+    first = names if done.logits is None and len(names) == count else [OWN] * count
+    slots = [_Slot(scores, first, [NONE] * count)]
+    for cls in dict.fromkeys(int(c) for c in asked):
+        slots.append(_Slot(done.scores(cls), [cls] * count, [NONE] * count))
+    return slots
+
+
 def _own_name(first: _Slot, request: CamRequest) -> str:
     if first.classes[0] == OWN:
-        return str(first.scores.names[0])
+        name = first.scores.names[0]
+        return ONE_SCORE if isinstance(name, int) else name
     return "" if request.own is None else "as given"
 
 
@@ -267,10 +289,9 @@ def _stays(note: str) -> bool:
 
 
 def probabilities(logits: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
-    """Softmax of class scores (N, K), unless they are probabilities; K 0 or 1: nothing known."""
+    """Softmax of class scores (N, K), unless they are probabilities; (N, 0): nothing known."""
     if logits is None or logits.shape[1] < 2:
-        known = 0 if logits is None else 1
-        return np.full((count, known), np.nan)
+        return np.full((count, 0), np.nan)
     values = logits.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         if (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-3):

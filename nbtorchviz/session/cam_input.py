@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from nbtorchviz.analysis.cam_frame import INPUT_SIDE, NONE, CamFrame, cam_layer
+from nbtorchviz.analysis.cam_frame import INPUT_SIDE, NONE, OWN, CamFrame, cam_layer
 from nbtorchviz.attribution.input_maps import AT_ONCE, input_map_pieces
 from nbtorchviz.attribution.methods import name_of
 from nbtorchviz.attribution.passes import CamPass
@@ -16,6 +16,7 @@ from nbtorchviz.capture.layers import INPUT
 from nbtorchviz.capture.plans import Inputs
 from nbtorchviz.errors import NoMapError
 from nbtorchviz.session.cam_compute import (
+    ONE_SCORE,
     SECOND,
     CamRequest,
     CamShot,
@@ -90,6 +91,8 @@ def input_pieces(
     how = passes[0][INPUT].notes[-1]
     layer = cam_layer(INPUT, maps, type="", shape=shape, note=how, most_side=INPUT_SIDE)
     classes = np.array(columns, np.int32).T
+    if logits.shape[1] == 1:
+        classes, usual = np.full_like(classes, OWN), [OWN] * count
     return CamShot(
         frame=CamFrame(
             step=step,
@@ -104,14 +107,14 @@ def input_pieces(
             tops=tops_of(p),
             names=images.names,
             labels=images.labels,
-            classes_known=logits.shape[1],
+            classes_known=0 if logits.shape[1] == 1 else logits.shape[1],
             captured_at_s=began_s,  # when the weights were these
             notes=(*notes, *([images.note] if images.note else [])),
         ),
         passes=tuple(passes),
         keys=(INPUT,),
         others=(),
-        own="" if request.own is None else "as given",
+        own=ONE_SCORE if usual[0] == OWN else "" if request.own is None else "as given",
         images=images,
         p=p,
         unedited=unedited,

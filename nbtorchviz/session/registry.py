@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from nbtorchviz.arguments import names, real, refusal, said, whole
+from nbtorchviz.arguments import NAMES, names, real, refusal, said, whole
 from nbtorchviz.capture.by_identity import ByIdentity
 from nbtorchviz.errors import SessionClosedError
 from nbtorchviz.session.axes import check_layout
@@ -75,7 +75,7 @@ def watch(
             "watch(model, probe=x, labels=y). Labels of training batches are read with criterion=."
         )
     if class_names is not None:
-        class_names = names("class_names", class_names, "a sequence of names by class index")
+        class_names = names("class_names", class_names, NAMES)
     if budget is not None:
         budget = real("budget", budget, _BUDGET, lambda share: 0 < share <= 1)
     if every is not None:

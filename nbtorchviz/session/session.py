@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import Any
@@ -16,7 +17,7 @@ from nbtorchviz.analysis.statistics import summarise
 from nbtorchviz.bus import EventBus
 from nbtorchviz.capture.permission import ask
 from nbtorchviz.capture.tap import ModelTap, unwrap
-from nbtorchviz.errors import SessionClosedError
+from nbtorchviz.errors import CLOSED, SessionClosedError
 from nbtorchviz.events import FaultRaised, LayerInfo, OverheadMeasured
 from nbtorchviz.session.axes import checked_layout
 from nbtorchviz.session.budget import Budget
@@ -195,17 +196,16 @@ class Session(Runs, Diagnostics, Pins):
                 metric with the training metric of the same name. A test set needs names of its
                 own: ``test_loss``.
             epoch: kept beside the step, fractions allowed.
-            metrics: numbers or 0-d tensors. A tensor on another device is cloned now and read at
-                a later step, so that training does not wait for it. A call without any warns.
+            metrics: numbers or 0-d tensors; those on another device are cloned now and read at a
+                later step, without waiting. A call without any warns, or of a closed session.
 
         Raises:
             TypeError, ValueError: a value is not one number, or the phase another word.
-            SessionClosedError: the session was closed.
         """
-        if self.closed:
-            if self.run_active:
-                return  # close() has asked the run to stop; it must end as stopped
-            self._must_be_open()
+        if self.closed:  # the loop goes on, as without us; a run ends as stopped
+            if not self.run_active:
+                warnings.warn(f"log() recorded nothing. {CLOSED}", stacklevel=2)
+            return
         self._scalars.log(step, phase, epoch, metrics)
 
     def flush(self, timeout_s: float = 5.0) -> None:
@@ -344,7 +344,7 @@ class Session(Runs, Diagnostics, Pins):
 
     def _must_be_open(self) -> None:
         if self.closed:
-            raise SessionClosedError("This session is closed; watch(model) opens a new one.")
+            raise SessionClosedError(CLOSED)
 
     def _tell_fault(self, where: str, message: str, count: int) -> None:
         self.bus.publish(FaultRaised(where=where, message=message, count=count))

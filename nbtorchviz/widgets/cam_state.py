@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from nbtorchviz.analysis.cam_frame import NONE, OWN, CamFrame
 from nbtorchviz.analysis.ticks import percent
@@ -12,8 +13,9 @@ from nbtorchviz.attribution.methods import ALL_METHODS, INPUT_METHODS, INSTALL, 
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.errors import NoMapError
 from nbtorchviz.session import Session
-from nbtorchviz.session.cam_compute import SECOND, CamShot
+from nbtorchviz.session.cam_compute import ONE_SCORE, SECOND, CamShot
 from nbtorchviz.session.cam_desk import CamDesk
+from nbtorchviz.session.cam_images import first_batch
 from nbtorchviz.widgets.cam_choice import CamChoice
 
 LINE = "nbv.GradCAMViewer(model, images)"
@@ -89,14 +91,15 @@ def summary_of(
 ) -> str:
     """Return layer, step and, per image, classes and the largest value, as stable text."""
     title = f"GradCAMViewer of {session.model_name}"
-    if desk.shot is None:
-        return f"{title}: {_missing(session, desk)['title']}"
-    frame, result = desk.shot.frame, result_of(desk.shot, choice)
+    result = None if desk.shot is None else result_of(desk.shot, choice)
+    if desk.shot is None or (result is None and desk.error is not None):
+        return f"{title}: {_missing(session, desk)['title']}{_reason(desk)}"
+    frame = desk.shot.frame
     layer = layer_of(frame, choice)
     lines = [f"{title}: {frame.method} of {layer}, step {frame.step}, eval mode"]
     for row, image in enumerate(frame.names):
         cls, against = held(frame, row, choice)
-        why = named(cls, names, desk.shot.own)
+        why = named(cls, names, own_name(desk.shot, names))
         if against != NONE:
             why += f" − {named(against, names)}"
         line = f"{image}: {why}"
@@ -107,6 +110,17 @@ def summary_of(
             line += f", max {float(np.nanmax(result.maps[row])):.3g}"
         lines.append(line)
     return "\n  ".join(lines)
+
+
+def _reason(desk: CamDesk) -> str:
+    """The first line of what went wrong, after a space."""
+    said = str(desk.error or "").strip().splitlines()[:1]
+    return "".join(f" {line[:300]}" for line in said)
+
+
+def own_name(shot: CamShot, names: Sequence[str]) -> str:
+    """Name a target that is no single class: of two classes the second is what a score is for."""
+    return f"the score of {names[1]}" if shot.own == ONE_SCORE and len(names) == 2 else shot.own
 
 
 def named(cls: int, names: Sequence[str], own: str = "") -> str:
@@ -147,7 +161,14 @@ def _missing(session: Session, desk: CamDesk) -> dict[str, Any]:
         title = "No map can be drawn." if isinstance(error, NoMapError) else "No maps."
         if not isinstance(error, NoMapError | TypeError | ValueError):
             title = f"The maps could not be computed: {type(error).__name__}."
-        return _block("error", title, [str(error)[:600]])
+        lines = [str(error)[:600]]
+        given = None if desk.images is None else first_batch(desk.images.inputs)
+        if given is not None and given.dtype is torch.uint8:
+            lines.append(
+                "The images are uint8: give them as the model is trained on them, often "
+                "images.float() / 255."
+            )
+        return _block("error", title, lines)
     if desk.images is None:
         lines = [
             "Give some, as the model takes them; or run your training loop: items of its batches "

@@ -11,6 +11,7 @@ from nbtorchviz.session.cam_desk import CamDesk
 from nbtorchviz.session.cam_images import CamImages
 from nbtorchviz.widgets.cam_choice import CamChoice
 from nbtorchviz.widgets.cam_packet import frame_packet, images_packet, looked_at
+from nbtorchviz.widgets.cam_state import own_name
 from nbtorchviz.widgets.heard import HearingWidget
 
 LIMIT_BYTES = 260_000
@@ -23,6 +24,7 @@ class CamStreams(HearingWidget):
     images = Bytes(b"", help="The pinned images as they are shown: one packet.").tag(sync=True)
     picture = Bytes(b"", help="The newest maps: one packet.").tag(sync=True)
 
+    class_names: tuple[str, ...]
     _choice: CamChoice
     _desk: CamDesk
 
@@ -62,7 +64,11 @@ class CamStreams(HearingWidget):
         if shot is None:
             return None
         self._sent_edit = shot.edit
-        about = {"own": shot.own, "others": list(shot.others), "edit": shot.edit}
+        about = {
+            "own": own_name(shot, self.class_names),
+            "others": list(shot.others),
+            "edit": shot.edit,
+        }
         return self._packet(shot.frame, limit_bytes, **about)
 
     def _packet(self, frame: CamFrame, limit_bytes: int, **about: Any) -> Payload:

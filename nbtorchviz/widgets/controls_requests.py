@@ -56,8 +56,8 @@ def _step(session: Session, value: Any) -> None:
 
 def _stop(session: Session, _: Any) -> None:
     control = session_state(session)["control"]["stop"]
-    if not (control["enabled"] or session.run_active):
-        reason = str(control["reason"])
+    reason = str(control["reason"])
+    if reason and session.gate.state != "paused" and not session.run_active:
         # Asked for now it would end the next training at its first step.
         raise RunRefusedError(f"{reason[:1].upper()}{reason[1:]}, so there is nothing to stop.")
     session.gate.stop()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nbtorchviz.analysis.cam_picture import cam_picture
 from nbtorchviz.analysis.normalisation import normalisation_of
-from nbtorchviz.arguments import flag, named_layer
+from nbtorchviz.arguments import NAMES, flag, named_layer, names
 from nbtorchviz.attribution.methods import INPUT_METHODS
 from nbtorchviz.attribution.result import CamResult
 from nbtorchviz.session import Session, as_session
@@ -22,7 +22,7 @@ from nbtorchviz.widgets.base import BUNDLE, refuse_unknown
 from nbtorchviz.widgets.cam_choice import SELECTED, CamChoice
 from nbtorchviz.widgets.cam_editing import CamEditing
 from nbtorchviz.widgets.cam_packet import images_packet
-from nbtorchviz.widgets.cam_state import cam_state, layer_of, result_of, summary_of
+from nbtorchviz.widgets.cam_state import cam_state, layer_of, own_name, result_of, summary_of
 from nbtorchviz.widgets.cam_trust import PREFIX, CamTrust
 from nbtorchviz.widgets.idle_turns import IdleTurns
 from nbtorchviz.widgets.selection import KEY
@@ -95,7 +95,8 @@ class GradCAMViewer(CamEditing):
         compact = bool(unknown.pop("_compact", False))
         refuse_unknown("GradCAMViewer", unknown, KEYWORDS)
         session = as_session(model_or_session, "GradCAMViewer")
-        self.class_names = tuple(map(str, class_names or session.class_names or ()))
+        given_names = session.class_names or () if class_names is None else class_names
+        self.class_names = names("class_names", given_names, NAMES)
         own = None if target is None or isinstance(target, int | str | np.integer) else target
         self._choice = CamChoice().changed(
             session.layers,
@@ -222,6 +223,7 @@ class GradCAMViewer(CamEditing):
             target=choice.target,
             contrast=choice.contrast,
             names=self.class_names,
+            own="" if desk.shot is None else own_name(desk.shot, self.class_names),
             opacity=choice.opacity,
             contour=choice.contour,
             colormap=choice.colormap,

@@ -55,6 +55,7 @@ def register(widget: "ObserverWidget") -> None:
     ip = shell()
     if ip is not None and ip not in _hooked:
         _hooked.add(ip)
+        ip.events.register("pre_run_cell", _forget_stops)
         ip.events.register("post_run_cell", _cell_ended)
 
 
@@ -106,7 +107,16 @@ def variable_of(model: nn.Module) -> str:
     return next((key for key in names if not key.startswith("_")), "")
 
 
+def _forget_stops(info: Any = None) -> None:
+    """Between two cells no plain loop runs: a stop that is left would end the next one."""
+    for session in {widget.session for widget in open_widgets()}:
+        gate = getattr(session, "gate", None)  # a logbook trains nothing
+        if gate is not None and not session.run_active:
+            gate.forget_stop()
+
+
 def _cell_ended(result: Any = None) -> None:
+    _forget_stops()
     error = getattr(result, "error_in_exec", None)
     if error is not None:
         for session in {widget.session for widget in open_widgets()}:

@@ -371,8 +371,11 @@ def test_closed_session_says_so_and_a_new_watch_opens_another(net, opened):
     session = opened(net)
     session.close()
     session.close()
+    with pytest.warns(UserWarning, match=r"recorded nothing.*watch\(model\) opens a new one"):
+        session.log(loss=1.0)  # a loop goes on as without us
+    assert session.metrics.names() == ()
     with pytest.raises(SessionClosedError, match=r"watch\(model\)"):
-        session.log(loss=1.0)
+        session.train_in_background(lambda: None)
     assert opened(net) is not session
 
 

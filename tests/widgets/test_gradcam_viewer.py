@@ -254,3 +254,84 @@ def test_items_of_training_batches_are_shown_by_the_same_transforms():
         optimizer.step()
     assert "mean 0.3; std 0.1 (transforms=)" in viewer._desk.images.pictures[0].note
     viewer.session.close()
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), nn.Sigmoid()])
+def test_one_score_is_no_class_and_judges_no_label(last, images):
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(576, 1), last)
+    viewer = nbv.GradCAMViewer(network, images, labels=[0, 1], class_names=["no", "yes"])
+    header, _ = sent(viewer)
+    assert (header["own"], header["classes_known"]) == ("the score of yes", 0)
+    assert [row["top"] for row in header["rows"]] == [[], []]  # nothing to hold a label against
+    assert np.array_equal(viewer.result.maps, nbv.gradcam(network, images, target=0).maps)
+    said = viewer.summary()
+    assert "image 0: the score of yes, max" in said
+    assert "predicted" not in said
+    viewer.select(target="yes")
+    assert "puts out one score per image" in viewer.summary()
+    viewer.select(target=None)
+    assert "image 1: the score of yes, max" in viewer.summary()
+    assert viewer.snapshot()
+    viewer.session.close()
+
+
+class Segmenter(nn.Module):
+    """The class of a pixel is its strongest colour."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        for conv in (self.body, self.head):
+            nn.init.eye_(conv.weight.data.view(3, 3))
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x):
+        return self.head(self.body(x).relu())
+
+
+def test_a_segmentation_explains_the_class_of_most_pixels_of_each_image_or_the_chosen_one():
+    pictures = 0.2 * torch.rand(2, 3, 8, 8)
+    pictures[0, 0, 2:] += 0.7
+    pictures[1, 2, 2:] += 0.7
+    pictures[:, 1, :2] += 0.7
+    network, names = Segmenter(), ["red", "green", "blue"]
+    viewer = nbv.GradCAMViewer(network, pictures, class_names=names)
+    assert viewer.result.targets == nbv.gradcam(network, pictures).targets == (0, 2)
+    assert [line.split(",")[0].strip() for line in viewer.summary().splitlines()[1:]] == [
+        "image 0: red",
+        "image 1: blue",
+    ]
+    viewer.select(target="green")
+    expected = nbv.gradcam(network, pictures, target=1, layer=viewer.layer)
+    assert np.array_equal(viewer.result.maps, expected.maps)
+    assert viewer.result.targets == (1, 1)
+    viewer.select(target=None)
+    assert viewer.result.targets == (0, 2)
+    viewer.select(contrast=1)
+    other = nbv.gradcam(network, pictures, target=1, layer=viewer.layer)
+    own = nbv.gradcam(network, pictures, layer=viewer.layer)
+    np.testing.assert_allclose(viewer.result.maps, own.maps - other.maps, atol=1e-6)
+    viewer.select(method="layercam", contrast=0)
+    assert "This contrast needs class scores" in viewer.summary()
+    viewer.session.close()
+
+
+@pytest.mark.parametrize("given", ["abc", {0: "a"}, {"a", "b"}, 3])
+def test_class_names_without_an_order_are_refused(model, images, given):
+    with pytest.raises(TypeError, match="class_names must be a sequence of names by class index"):
+        nbv.GradCAMViewer(model, images, class_names=given)
+
+
+def test_class_names_may_be_an_array(model, images):
+    viewer = nbv.GradCAMViewer(model, images, class_names=np.array(NAMES))
+    assert viewer.class_names == tuple(NAMES)
+    viewer.session.close()
+
+
+def test_images_of_bytes_say_what_to_do(model):
+    viewer = nbv.GradCAMViewer(model, torch.zeros(2, 1, 14, 14, dtype=torch.uint8))
+    message = viewer._state()["cam"]["message"]
+    assert "images.float() / 255" in message["lines"][-1]
+    assert viewer.summary().count("Error") == 1
+    assert message["lines"][0].splitlines()[0] in viewer.summary()
+    viewer.session.close()

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from IPython.core.events import EventManager, available_events
 from torch import nn
 
 import nbtorchviz as nbv
 from nbtorchviz.errors import RunRefusedError, SessionClosedError, StopTraining
 from nbtorchviz.live import gate
+from nbtorchviz.widgets import notebook
 from tests.news import PATIENCE_S, News
 
 
@@ -168,4 +170,50 @@ def test_stop_where_nothing_trains_is_refused_and_ends_nothing_later(loop):
     begin(loop)
     step = loop.session.step
     loop.until(lambda: loop.session.step > step + 2)
+    assert loop.raised == []
+
+
+def test_a_stop_between_two_cells_does_not_end_the_next_one(monkeypatch):
+    class Shell:
+        events, user_ns = EventManager(None, available_events), {}
+
+    shell = Shell()
+    monkeypatch.setattr(notebook, "shell", lambda: shell)
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    session = nbv.watch(model, optimizer)
+    controls = nbv.TrainingControls(session)
+
+    def cell(*steps):
+        shell.events.trigger("pre_run_cell", None)
+        try:
+            for step in steps:
+                step()
+        finally:
+            shell.events.trigger("post_run_cell", None)
+
+    def train():
+        model(torch.randn(3, 4)).square().mean().backward()
+        optimizer.step()
+
+    cell(train, train, controls.stop)
+    cell(train, train)
+    assert session.step == 4
+    cell(controls.stop)
+    cell(train)
+    controls.stop()  # a button, pressed between the cells
+    cell(train)
+    assert session.step == 6
+    with pytest.raises(StopTraining):
+        cell(controls.stop, train)  # in one cell nobody can tell it from a loop's own
+    session.close()
+
+
+def test_a_pause_that_was_only_asked_for_is_nothing_to_stop(loop):
+    loop.controls.pause()
+    with pytest.raises(RunRefusedError, match="nothing to stop"):
+        loop.controls.stop()
+    loop.controls.resume()
+    begin(loop)
     assert loop.raised == []
