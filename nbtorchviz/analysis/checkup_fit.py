@@ -47,8 +47,16 @@ class Fit:
     @property
     def learnt(self) -> bool:
         """Whether the batch was learnt by heart."""
-        first, lowest = self.losses[0], min(self.losses)
-        return is_learnt(lowest, first, self.guessing)
+        return self.learnt_after is not None
+
+    @property
+    def learnt_after(self) -> int | None:
+        """Steps after which it was; a loss that went on below zero only passed that level."""
+        first = self.losses[0]
+        if any(loss < 0 for loss in self.losses):
+            return None
+        levels = (is_learnt(loss, first, self.guessing) for loss in self.losses)
+        return next((step for step, learnt in enumerate(levels) if learnt), None)
 
 
 def fit_verdict(fit: Fit) -> Row:
@@ -59,18 +67,19 @@ def fit_verdict(fit: Fit) -> Row:
         if not math.isfinite(loss):
             return Row(check, "problem", f"The loss was {loss} after {plural(step, 'step')}.")
     reached = min(losses)
-    of_adam = f"{plural(steps, 'step')} of Adam (lr {fit.learning_rate:g})"
-    told = f"{losses[0]:.3g} → {reached:.3g} in {of_adam}"
-    if fit.learnt:
+    how = f"of Adam (lr {fit.learning_rate:g})"
+    told = f"{losses[0]:.3g} → {reached:.3g} in {plural(steps, 'step')} {how}"
+    if (after := fit.learnt_after) is not None:
+        told = f"{losses[0]:.3g} → {losses[after]:.3g} in {plural(after, 'step')} {how}"
         return Row(check, "ok", f"Learnt by heart: loss {told}.")
+    if reached < 0 and losses[0] - reached > (1 - GUESSING) * abs(losses[0]):
+        text = f"It falls: loss {told}. Below zero no level shows that a batch is learnt."
+        return Row(check, "not checked", text)
     if steps < FEWEST_STEPS:
         limit = "fitted into the time" if fit.ended == "time" else "allowed"
         return Row(check, "not checked", f"only {plural(steps, 'step')} {limit}.")
     if reached < 0:
-        if losses[0] - reached <= (1 - GUESSING) * abs(losses[0]):
-            return Row(check, "problem", f"Not learnt: loss {told}.")
-        text = f"It falls: loss {told}. Below zero no level shows that a batch is learnt."
-        return Row(check, "not checked", text)
+        return Row(check, "problem", f"Not learnt: loss {told}.")
     third = steps // 3
     lately = min(losses[:-third]) - min(losses[-third:])
     falls = lately > 0 and lately >= FALLING * (losses[0] - reached)

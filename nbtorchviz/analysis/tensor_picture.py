@@ -1,5 +1,6 @@
 """Draw a tensor as a PNG, from the same packet that its live view paints."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def _pictures(picture: Picture, header: Facts, arrays: Arrays, chosen: int, top:
     many = header["samples"] > 1
     colour = (header.get("picture") or {}).get("layout") == "rgb"
     if pictures is None or not (many or colour):
-        return 0.0
+        return _notes(picture, header, [], top)
     theme, labels = picture.theme, header.get("labels")
     tall, wide = pictures.shape[1:3]
     most = next(px for few, px in _SIDES if len(pictures) <= few)
@@ -141,11 +142,14 @@ def _pictures(picture: Picture, header: Facts, arrays: Arrays, chosen: int, top:
             box = (left - 2, at - 2, left + size[0] + 2, at + size[1] + 2)
             picture.rect(box, outline=theme.accent, width=2)
     used = float(-(-shown // columns) * line)
-    notes = [header["picture"]["note"]]
-    if shown < header["samples"]:
-        notes.insert(0, f"{shown} of {header['samples']} samples")
-    text = "; ".join(note for note in notes if note)
-    if text:
-        picture.text((INSET, top + used), text, size=11, color=theme.second, max_width=860)
-        used += 20
-    return used + 8
+    few = f"{shown} of {header['samples']} samples" if shown < header["samples"] else ""
+    return used + _notes(picture, header, [few, header["picture"]["note"]], top + used) + 8
+
+
+def _notes(picture: Picture, header: Facts, notes: Sequence[str], top: float) -> float:
+    """Say what was done to the numbers before they were drawn; return the height used."""
+    text = "; ".join(note for note in [*notes, *header["notes"]] if note)
+    if not text:
+        return 0.0
+    picture.text((INSET, top), text, size=11, color=picture.theme.second, max_width=860)
+    return 20.0

@@ -58,7 +58,7 @@ def copy_quickstart(folder: Path) -> tuple[Path, bool]:
     except OSError as error:
         raise DemoError(
             f"cannot write to {target.parent} ({error.strerror}). "
-            "Choose another folder: nbtorchviz demo --dir FOLDER"
+            "Choose another folder: nbtorchviz demo --dir FOLDER, in Python nbv.demo(FOLDER)"
         ) from None
     return target, False
 

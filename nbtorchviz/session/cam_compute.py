@@ -206,8 +206,8 @@ def _unranked(done: CamPass, request: CamRequest) -> list[_Slot]:
     names = [name for name in scores.names if isinstance(name, int)]
     first = names if done.logits is None and len(names) == count else [OWN] * count
     slots = [_Slot(scores, first, [NONE] * count)]
-    for cls in dict.fromkeys(int(c) for c in asked):
-        slots.append(_Slot(done.scores(cls), [cls] * count, [NONE] * count))
+    classes = dict.fromkeys(int(c) for c in asked)
+    slots += [_Slot(done.scores(cls), [cls] * count, [NONE] * count) for cls in classes]
     return slots
 
 

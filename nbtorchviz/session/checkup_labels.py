@@ -42,16 +42,23 @@ def misfit(bench: Bench, output: object) -> str | None:
 
 
 def wrong_indices(bench: Bench, output: object) -> str | None:
-    """Tell of class indices of a type that a cross-entropy refuses, whose own words name no cure.
+    """Tell of class indices that a cross-entropy refuses, by type or shape: it names no cure.
 
     Floating labels in the shape of the scores are probabilities, and are taken.
     """
     labels, scores = bench.batch.labels, bench.primary(output)
-    if name_of(bench.criterion) not in CROSS_ENTROPY or bench.criterion is None:
+    if name_of(bench.criterion) not in CROSS_ENTROPY or not isinstance(labels, Tensor):
+        return None
+    if scores is None:
+        return None
+    column = scores.ndim == 2 and scores.shape[1] > 1 and shape_of(labels) == (len(scores), 1)
+    if column and are_classes(labels) and not _gives_loss(bench, output):
+        return f"Class indices must have shape ({len(scores)},): use labels.squeeze(1)."
+    if bench.criterion is None:
         return None
     if not isinstance(labels, Tensor) or labels.dtype in (torch.int64, torch.uint8):
         return None
-    if scores is None or class_axis(scores.shape, labels.shape) is None:
+    if class_axis(scores.shape, labels.shape) is None:
         return None
     kind = str(labels.dtype).removeprefix("torch.")
     return f"Class indices must be int64, these are {kind}: use labels.long()."
@@ -80,10 +87,13 @@ def _broadcast(labels: Tensor, scores: Tensor) -> str | None:
 def without_loss(bench: Bench, output: object) -> str:
     """Say why there is no loss, and what to do."""
     if bench.batch.labels is None:
-        return "there is no loss: give labels or a criterion."
+        return "there is no loss: give labels, checkup((inputs, labels))."
     if misfit(bench, output) is not None:
         return "there is no loss: the number of labels does not fit the batch."
-    return "no loss is known for these labels: give a criterion."
+    return (
+        "no loss is known for these labels: say which, watch(model, criterion=nn.MSELoss()) or "
+        "another, then checkup(batch)."
+    )
 
 
 def _pairs(bench: Bench, output: object) -> Iterator[tuple[str, Tensor, Tensor]]:

@@ -39,8 +39,18 @@ def run_probe(session: "Session", given: object, labels: object = None) -> None:
         error.add_note(
             f"The model refused the probe: {', '.join(map(said, inputs)) or 'nothing'}. "
             "A probe is what model(x) takes: probe=x, or a tuple for several inputs."
+            f"{_hint(inputs)}"
         )
         raise
+
+
+def _hint(inputs: tuple[Any, ...]) -> str:
+    """What mostly was meant, after a space."""
+    if any(isinstance(leaf, np.ndarray) for leaf in pytree.tree_leaves(inputs)):
+        return " An array is made a tensor by torch.from_numpy(x).float()."
+    if len(inputs) == 2 and isinstance(inputs[1], Tensor) and inputs[1].ndim <= 1:
+        return " Of a batch (inputs, labels) give the inputs; watch(probe=, labels=) takes both."
+    return ""
 
 
 def check_probe(

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nbtorchviz.analysis.drawing import TRUEST
 from nbtorchviz.live.host import detect
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -96,7 +97,8 @@ def stacked(pictures: Sequence[bytes]) -> bytes:
         whole.paste(image, (0, top))
         top += image.height
     out = io.BytesIO()
-    whole.quantize(128).save(out, "PNG", optimize=True)
+    colours = whole.quantize(256, TRUEST, dither=Image.Dither.NONE)
+    colours.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

@@ -211,7 +211,7 @@ def _labels(labels: Sequence[object] | None, count: int) -> tuple[str, ...] | No
 
 
 def _words(header: dict[str, Any]) -> str:
-    """Two lines: what it is, and its numbers."""
+    """Lines: what it is, its numbers, and what was done to it before."""
     stats = header["stats"]
     size = "×".join(map(str, header["shape"])) or "one number"
     what = f"{header['title'] or 'tensor'} {size}, {header['dtype']}"
@@ -227,4 +227,5 @@ def _words(header: dict[str, Any]) -> str:
         for key, name in (("nan", "NaN"), ("posinf", "Inf"), ("neginf", "-Inf"))
         if stats[key]
     ]
-    return "\n".join(part for part in (what, ", ".join([*numbers, *bad])) if part)
+    done = "; ".join(header["notes"])
+    return "\n".join(part for part in (what, ", ".join([*numbers, *bad]), done) if part)

@@ -221,6 +221,8 @@ def test_a_loss_below_zero_is_never_learnt_by_heart():
         "Below zero no level shows that a batch is learnt."
     )
     assert fit(*[-0.1] * 40).verdict == "problem"
+    assert fit(2.0, 0.1, -3.0).verdict == "not checked"  # passed the level on its way down
+    assert "2 → 0.1 in 1 step of" in fit(2.0, 0.1, 0.05).sentence
     assert not is_learnt(-0.1, -0.1, None)
     assert not is_learnt(-0.1, 2.0, 1.9)
 

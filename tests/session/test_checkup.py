@@ -356,7 +356,8 @@ def test_without_labels_the_gradients_are_those_of_the_output():
     assert report.batch == "input (16, 1, 14, 14) float32, no labels"
     assert "get one from the output" in report["gradients"].sentence
     for check in ("first loss", "one batch"):
-        assert report[check].answer == "not checked: there is no loss: give labels or a criterion."
+        words = "not checked: there is no loss: give labels, checkup((inputs, labels))."
+        assert report[check].answer == words
     assert report.ok
 
 

@@ -222,4 +222,18 @@ def test_labels_of_bytes_are_one_problem_of_a_binary_cross_entropy():
     report = checkup(nn.Linear(3, 1), (ROWS[1], labels), criterion=nn.BCEWithLogitsLoss())
     assert [row.check for row in report.problems] == ["labels"]
     assert not report.warnings
-    assert report["one batch"].verdict == "not checked"
+
+
+@pytest.mark.parametrize("given", [None, nn.CrossEntropyLoss()])
+def test_class_indices_in_a_column_are_told_with_the_cure(given):
+    labels = (torch.arange(8) % 4)[:, None]
+    row = checkup(ROWS[0], (ROWS[1], labels), criterion=given)["labels"]
+    assert (row.verdict, row.sentence) == (
+        "problem",
+        "Class indices must have shape (8,): use labels.squeeze(1).",
+    )
+
+
+def test_labels_without_a_known_loss_say_where_to_name_it():
+    row = checkup(nn.Linear(3, 1), (ROWS[1], torch.randn(8, 1)))["one batch"]
+    assert "watch(model, criterion=nn.MSELoss())" in row.sentence

@@ -5,9 +5,11 @@ import io
 from types import SimpleNamespace
 
 import IPython.display
+import numpy as np
 import pytest
 from PIL import Image
 
+from nbtorchviz.analysis.colormaps import table
 from nbtorchviz.live.host import HostFacts
 from nbtorchviz.widgets import static_picture
 from nbtorchviz.widgets.static_picture import NOTHING, PRIVATE, VIEW, StaticPicture, stacked
@@ -96,3 +98,13 @@ def test_parts_of_a_stacked_picture_have_one_scale():
     assert whole.size == (40, 10 + 30)
     assert whole.convert("RGB").getpixel((39, 9)) == (255, 0, 0)
     assert whole.convert("RGB").getpixel((39, 10)) == (0, 0, 255)
+
+
+def test_rare_colours_of_a_stacked_picture_stay_what_they_are():
+    ramp = np.full((200, 300, 3), 255, np.uint8)
+    ramp[:2, :256] = table("diverging")[np.arange(256) % len(table("diverging"))]
+    ramp[50:, :, 0] = np.arange(300) % 40  # many others, and more often
+    out = io.BytesIO()
+    Image.fromarray(ramp).save(out, "PNG")
+    found = np.asarray(Image.open(io.BytesIO(stacked([out.getvalue()]))).convert("RGB"))
+    assert np.abs(found.astype(int) - ramp).max() <= 6

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 import nbtorchviz as nbv
+from nbtorchviz.analysis.drawing import Picture
 from nbtorchviz.analysis.packets import unpack
 
 
@@ -32,6 +33,22 @@ def test_summary_says_shape_dtype_layout_and_numbers(shown):
         "min 1.00, max 23.0, mean 12.0, std 6.63, 1 NaN",
     ]
     assert repr(view) == "<TensorView of (2, 3, 2, 2), float32>"
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (8, 8), (5,)])
+def test_picture_and_summary_say_what_was_done_before(shown, monkeypatch, shape):
+    drawn, draw = [], Picture.text
+
+    def note(self, at, text, **options):
+        drawn.append(text)
+        return draw(self, at, text, **options)
+
+    monkeypatch.setattr(Picture, "text", note)
+    view = shown(torch.randn(shape), mean=0.5, std=0.25)
+    view.snapshot()
+    done = "normalisation undone: x · std + mean"
+    assert view.summary().endswith(done)
+    assert any(done in text for text in drawn)
 
 
 def test_the_picture_in_the_notebook_is_small_and_900_wide(shown):
