@@ -172,6 +172,13 @@ def logits_of(output: Any) -> Tensor | None:
     return None
 
 
+def classes_of(output: Any) -> int:
+    """Count the classes that can be explained: of the output, or of its pixels; 0: none compete."""
+    found = logits_of(output)
+    found = _pixel_scores(output) if found is None else found
+    return 0 if found is None or found.shape[1] == 1 else found.shape[1]
+
+
 def _predicted(output: Any) -> Scores:
     if _detections(output) is not None:
         target = box_score()

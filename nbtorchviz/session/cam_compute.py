@@ -13,7 +13,7 @@ from nbtorchviz.analysis.cam_frame import NONE, OWN, CamFrame, CamLayer, cam_lay
 from nbtorchviz.analysis.gradcam import LINEAR
 from nbtorchviz.attribution.passes import CamPass
 from nbtorchviz.attribution.result import CamResult
-from nbtorchviz.attribution.targets import Scores, logits_of
+from nbtorchviz.attribution.targets import Scores, classes_of, logits_of
 from nbtorchviz.capture.layers import split_key
 from nbtorchviz.session.cam_images import CamImages
 
@@ -115,7 +115,7 @@ def compute(
             )
             for slot in slots
         )
-        logits = done.logits
+        logits, known = done.logits, classes_of(done.output)
         infos = {key: (done.taps[key].record.type, _shape(done, key)) for key in keys}
         frame_notes = [*done.notes, *([images.note] if images.note else [])]
     p = probabilities(logits, done.samples)
@@ -136,7 +136,7 @@ def compute(
             tops=tops_of(p),
             names=images.names,
             labels=images.labels,
-            classes_known=0 if logits is None or logits.shape[1] == 1 else logits.shape[1],
+            classes_known=known,
             captured_at_s=time.time(),
             notes=tuple(frame_notes),
         ),

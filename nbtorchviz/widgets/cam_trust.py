@@ -92,7 +92,7 @@ class CamTrust:
             return "The model is gone."
         if shot is None:
             return "There is no map yet."
-        if shot.frame.classes_known < 2:
+        if shot.p.shape[1] < 2:
             return "It needs class scores, and this model puts out none."
         if choice.contrast is not None:
             return "It is for one class: choose “nothing” to hold it against."

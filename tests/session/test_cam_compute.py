@@ -86,7 +86,7 @@ def test_a_model_without_class_scores_or_positions():
     images = cam_images(torch.rand(2, 3, 12, 12))
     pixels = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 1))
     shot = compute(pixels, images, CamRequest())
-    assert (shot.frame.classes_known, shot.frame.tops) == (0, ((), ()))
+    assert (shot.frame.classes_known, shot.frame.tops) == (5, ((), ()))  # of pixels
     flat = nn.Sequential(nn.Flatten(), nn.Linear(432, 3))
     with pytest.raises(NoMapError, match="nothing to draw"):
         compute(flat, images, CamRequest())

@@ -115,7 +115,7 @@ export function rowOf(view, index) {
   function paintWords({ frame, names, pick }, map, name, told) {
     const row = frame.rows[index], [top] = row.top;
     tell(title, row.name);
-    tell(predicted, top ? `predicted ${className(names, top[0])}` : "no class scores");
+    tell(predicted, top ? `predicted ${className(names, top[0])}` : frame.header.classes_known ? "" : "no class scores");
     const known = row.label !== null && row.label !== undefined, wrong = known && top && row.label !== top[0];
     tell(label, known ? `label ${className(names, row.label)}` : "");
     label.className = wrong ? "c-wrong" : "nbtv-quiet";

@@ -72,7 +72,7 @@ export function largest(frame, row, pick) {
 /** The classes to list beside an image: the most probable, and in the last place the one explained if it is none of them. */
 export function barsOf(frame, row, { cls, against }) {
   const bars = frame.rows[row].top.map(([c, p]) => [c, p]), sent = new Map(frame.sent(row));
-  for (const each of [against, cls]) {
+  for (const each of bars.length ? [against, cls] : []) { // pixels have classes, and images no probability of one
     if (each < 0 || bars.some(([c]) => c === each)) continue;
     const taken = bars.findLastIndex(([c]) => c !== cls && c !== against);
     if (bars.length >= 5 && taken >= 0) bars.splice(taken, 1);
