@@ -101,9 +101,11 @@ def test_parts_of_a_stacked_picture_have_one_scale():
 
 
 def test_rare_colours_of_a_stacked_picture_stay_what_they_are():
-    ramp = np.full((200, 300, 3), 255, np.uint8)
-    ramp[:2, :256] = table("diverging")[np.arange(256) % len(table("diverging"))]
-    ramp[50:, :, 0] = np.arange(300) % 40  # many others, and more often
+    ramp, greys = np.full((200, 300, 3), 255, np.uint8), np.arange(150)[:, None]
+    ramp[0, :256] = table("diverging")
+    ramp[50:] = (60 + greys)[..., None]  # the others are there more often
+    ramp[50:, 100:200, 2] = 255 - greys
+    ramp[50:, 200:, 0] = 255 - greys // 2
     out = io.BytesIO()
     Image.fromarray(ramp).save(out, "PNG")
     found = np.asarray(Image.open(io.BytesIO(stacked([out.getvalue()]))).convert("RGB"))

@@ -201,6 +201,7 @@ def test_a_stop_between_two_cells_does_not_end_the_next_one(monkeypatch):
     cell(train, train)
     assert session.step == 4
     cell(controls.stop)
+    assert session.gate.state == "running"
     cell(train)
     controls.stop()  # a button, pressed between the cells
     cell(train)

@@ -81,6 +81,13 @@ def test_raised_once_when_it_held_and_taken_back_once_when_health_held(rule):
     assert findings.active == ()
 
 
+def test_what_is_dead_in_a_vector_is_a_neuron():
+    findings = listening()
+    dead = [replace(frame(step, range(7)), axes=("F",)) for step in range(60)]
+    (raised,) = observe(findings, dead)
+    assert raised.title.startswith("Dead neurons: 7 of 8 in relu")
+
+
 def test_update_too_small_needs_a_layer_that_never_moved():
     findings = listening(called=False)
     names = ("conv_weight", "hidden_weight", "fc_weight", "bn_weight")
