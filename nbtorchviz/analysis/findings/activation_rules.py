@@ -41,39 +41,27 @@ WINDOW = 20
 
 def dead_relu(kind: str, statistics: Statistics) -> Verdict:
     """Find a ReLU-like layer that puts out nothing but zeros."""
-    share = _zero_share(kind, statistics)
-    if math.isnan(share):
-        return UNSURE
-    if share < DEAD:
-        return HEALTHY if share < DEAD_NO_MORE else UNSURE
     claim = "Dead ReLU: {who} puts out zeros only, and no gradient passes it"
-    return sick(claim, _zeros_read(share, statistics))
+    return _by_zeros(kind, statistics, DEAD, DEAD_NO_MORE, claim)
 
 
 def almost_dead_relu(kind: str, statistics: Statistics) -> Verdict:
     """Find a ReLU-like layer that puts out hardly anything but zeros."""
-    share = _zero_share(kind, statistics)
-    if math.isnan(share):
-        return UNSURE
-    if share < ALMOST_DEAD:
-        return HEALTHY if share < ALMOST_DEAD_NO_MORE else UNSURE
     claim = "{who} is almost dead: it puts out hardly anything but zeros"
-    return sick(claim, _zeros_read(share, statistics))
+    return _by_zeros(kind, statistics, ALMOST_DEAD, ALMOST_DEAD_NO_MORE, claim)
 
 
-def _zero_share(kind: str, statistics: Statistics) -> float:
-    """0 where the layer is no ReLU; NaN where nothing can be said."""
+def _by_zeros(kind: str, statistics: Statistics, ill: float, well: float, claim: str) -> Verdict:
+    """Judge a ReLU-like layer by its share of zeros: sick from ``ill`` on, healthy below ``well``."""
     if kind not in RELU_LIKE:
-        return 0.0
+        return HEALTHY
     share = statistics.zero_share
     if share is None or not math.isfinite(share) or statistics.sampled < FEWEST_VALUES:
-        return math.nan
-    return share
-
-
-def _zeros_read(share: float, statistics: Statistics) -> str:
+        return UNSURE
+    if share < ill:
+        return HEALTHY if share < well else UNSURE
     read = f"{statistics.sampled:,} values read" if not statistics.exact else "all values read"
-    return f"{percent(share)} of its output is 0 ({read})"
+    return sick(claim, f"{percent(share)} of its output is 0 ({read})")
 
 
 def saturated(kind: str, statistics: Statistics) -> Verdict:
