@@ -21,8 +21,9 @@ from nbtorchviz.capture.reductions import (
 from nbtorchviz.capture.shapes import LayoutLike
 from nbtorchviz.events import Statistics
 
-MOST_NEURONS = 2_048
-"""Values of a sample without axes of space or time that are followed one by one."""
+MOST_NEURONS = 512
+"""Values of a sample without axes of space or time that are followed one by one: the list of those
+that are dead goes along with every picture."""
 _READABLE = frozenset({torch.float16, torch.float32, torch.float64, torch.int64, torch.int32})
 
 

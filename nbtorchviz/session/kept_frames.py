@@ -47,6 +47,13 @@ class _Kept:
 
 
 HALF_PRECISION = "kept to three digits (half precision)"
+
+
+def picture_notes(event: LayerCaptured) -> list[str]:
+    """Return the notes of an event without what no picture of 256 levels shows."""
+    return [note for note in event.notes if note and note != HALF_PRECISION]
+
+
 _NOTHING = np.empty(0, np.float32)
 
 

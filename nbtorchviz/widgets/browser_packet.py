@@ -15,7 +15,7 @@ from nbtorchviz.analysis.receptive import ReceptiveField
 from nbtorchviz.analysis.tokens import row_words
 from nbtorchviz.events import GradientCaptured, InputCaptured, LayerCaptured, LayerInfo, Statistics
 from nbtorchviz.session.frame import statistics_of
-from nbtorchviz.session.kept_frames import HALF_PRECISION
+from nbtorchviz.session.kept_frames import picture_notes
 from nbtorchviz.session.silence import WINDOW
 from nbtorchviz.widgets.selection import Selection
 
@@ -132,7 +132,7 @@ def _parts(
         "pooled": event.pooled * display.pooled,
         "source": "pinned" if event.source in ("pinned", "probe") else event.source,
         "stats": statistics_json(statistics_of(event)),
-        "notes": [*_near(shot, event), *_seen(event.notes), *display.notes],
+        "notes": [*_near(shot, event), *picture_notes(event), *display.notes],
         "dead": {str(channel): step for channel, step in (shot.dead or {}).items()},
         "quiet": [c for c in display.quiet() if c not in (shot.dead or {})],
         "dead_window": WINDOW,
@@ -156,11 +156,6 @@ def _near(shot: Shot, event: LayerCaptured) -> list[str]:
     if shot.step is None or shot.step == event.step:
         return []
     return [f"step {event.step}: the nearest to step {shot.step} that is kept of {event.layer}"]
-
-
-def _seen(notes: Sequence[str]) -> list[str]:
-    """Leave out what no picture shows: it has 256 levels."""
-    return [note for note in notes if note != HALF_PRECISION]
 
 
 def statistics_json(statistics: Statistics) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from nbtorchviz.events import (
     ParameterGradientCaptured,
 )
 from nbtorchviz.session import Session
+from nbtorchviz.session.frame import statistics_of
+from nbtorchviz.session.kept_frames import picture_notes
 from nbtorchviz.session.looks import Look
 from nbtorchviz.widgets.browser_packet import Shot, frame_parts, statistics_json
 from nbtorchviz.widgets.gradient_choice import GRADIENT, OUTPUT, GradientChoice
@@ -193,7 +195,9 @@ class GradientMaps:
         header |= {"step": event.step, "forward": event.forward, "phase": event.phase}
         header |= {"captured_at_s": event.captured_at_s, "state": event.state}
         if not event.values.size:
-            said = _WORDS.get(event.state, "; ".join(event.notes) or "{name} holds no values.")
+            said = _WORDS.get(
+                event.state, "; ".join(picture_notes(event)) or "{name} holds no values."
+            )
             header |= {"view": "none", "message": said.format(name=want.name, step=event.step)}
             return header, {}
         display = describe_weight(
@@ -210,7 +214,7 @@ class GradientMaps:
             "axes": list(event.axes),
             "dtype": event.dtype,
             "pooled": event.pooled * display.pooled,
-            "stats": statistics_json(event.statistics),
+            "stats": statistics_json(statistics_of(event)),
             "notes": [*self._notes(event), *display.notes],
             "inputs": inputs_of(event.values, event.axes) or _inputs(event),
             "part": want.part,
@@ -229,7 +233,7 @@ class GradientMaps:
         return others if more <= 0 else [*others[:MOST_TIED], f"{more} more"]
 
     def _notes(self, event: ParameterCaptured) -> list[str]:
-        notes = [note for note in event.notes if note]
+        notes = picture_notes(event)
         if event.pooled > 1:
             notes.append(f"each value is the mean of {event.pooled}×{event.pooled}")
         if event.path:

@@ -5,7 +5,9 @@ import pytest
 
 from nbtorchviz.analysis.packets import pack
 from nbtorchviz.analysis.ticks import percent
+from nbtorchviz.capture.tensors import MOST_NEURONS
 from nbtorchviz.events import ActivationCaptured, InputCaptured, Statistics
+from nbtorchviz.session.kept_frames import HALF_PRECISION
 from nbtorchviz.widgets.browser_packet import Shot, frame_parts, input_json
 from nbtorchviz.widgets.selection import Selection
 
@@ -36,6 +38,19 @@ def test_a_frame_keeps_to_its_limit(shape, limit):
     assert min(limit, header["total"] * 5) / 4 < len(pack(header, arrays)) <= limit
     assert header["total"] == shape[0]
     assert len(arrays["planes"]) > 0
+
+
+def test_a_vector_of_dead_neurons_keeps_to_the_smallest_limit():
+    dead = dict.fromkeys(range(MOST_NEURONS), 10**9)
+    header, arrays = frame_parts(shot((MOST_NEURONS,), dead=dead), 1, 16_000)
+    assert len(header["dead"]) == MOST_NEURONS
+    assert len(pack(header, arrays)) <= 16_000
+
+
+def test_what_no_picture_shows_is_no_note_of_one():
+    kept = shot((3, 4, 4))
+    kept = replace(kept, event=replace(kept.event, notes=("dequantised", HALF_PRECISION)))
+    assert frame_parts(kept, 1)[0]["notes"][1:] == ["dequantised"]  # after that the layer is gone
 
 
 def test_many_long_class_names_do_not_push_the_picture_out():

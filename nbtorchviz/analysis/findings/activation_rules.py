@@ -52,7 +52,7 @@ def almost_dead_relu(kind: str, statistics: Statistics) -> Verdict:
 
 
 def _by_zeros(kind: str, statistics: Statistics, ill: float, well: float, claim: str) -> Verdict:
-    """Judge a ReLU-like layer by its share of zeros: sick from ``ill`` on, healthy below ``well``."""
+    """Judge a ReLU-like layer by its zero share: sick from ``ill`` on, healthy below ``well``."""
     if kind not in RELU_LIKE:
         return HEALTHY
     share = statistics.zero_share
