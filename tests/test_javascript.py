@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nbtorchviz.analysis.findings.layer_watch import LayerWatch
+from nbtorchviz.analysis.findings.loss_watch import LOSS_RULES
 from nbtorchviz.widgets.static import build
 
 ROOT = Path(__file__).parents[1]
@@ -51,3 +53,15 @@ def test_names_of_users_reach_the_page_as_text_only():
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", text), (
             source
         )
+
+
+def test_findings_about_layers_and_losses_lead_to_the_view_that_shows_them():
+    """``gradient_findings.js`` knows the rules by name; one that it lacks would lead to norms."""
+    source = (STATIC / "src" / "gradient_findings.js").read_text()
+    for rule in {*LayerWatch.rules, "dead_channels"} - {"repeated_layer"}:
+        assert f'{rule}: "histograms"' in source
+    for rule in LOSS_RULES:
+        assert f'{rule}: "time"' in source
+    maps = (STATIC / "src" / "findings_view.js").read_text()
+    for rule in {*LayerWatch.rules, "dead_channels"}:
+        assert f'"{rule}"' in maps

@@ -8,7 +8,7 @@ import { worded } from "./map_status.js";
 import { followFocus, memoryOf, restoreFocus } from "./memory.js";
 import { watchTheme } from "./theme.js";
 
-const SEEN_IN_MAPS = new Set(["dead_relu", "dead_channels", "constant_output", "saturated", "repeated_layer", "first_nonfinite"]);
+const SEEN_IN_MAPS = new Set(["dead_relu", "almost_dead_relu", "dead_channels", "constant_output", "saturated", "saturated_states", "repeated_layer", "first_nonfinite"]);
 const MOST_NAMES = 3;
 
 /** The tab that shows a finding best. */

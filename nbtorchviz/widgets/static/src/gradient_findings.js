@@ -4,9 +4,10 @@ import { KEYS, h } from "./dom.js";
 import { worded } from "./map_status.js";
 
 const VIEWS = {
-  exploding_gradients: "time", nonfinite_loss: "time", nonfinite_gradients: "time", skipped_steps: "time", diverging_loss: "time",
+  exploding_gradients: "time", nonfinite_loss: "time", nonfinite_gradients: "time", skipped_steps: "time", diverging_loss: "time", bottomless_loss: "time",
   no_optimizer: "ratio", no_update: "ratio", update_too_large: "ratio", update_too_small: "ratio",
-  dead_relu: "histograms", dead_channels: "histograms", constant_output: "histograms", saturated: "histograms",
+  dead_relu: "histograms", almost_dead_relu: "histograms", dead_channels: "histograms", constant_output: "histograms",
+  saturated: "histograms", saturated_states: "histograms",
 };
 
 /** Findings that hold, problems before hints; else in the order in which Python ranked them. */
