@@ -34,7 +34,7 @@ export function keyOf() {
     const header = scene.frame ? scene.frame.header : { dead: {}, quiet: [] };
     const stats = header.stats || {};
     const item = header.input && header.input.layout !== "none" ? "image" : header.sample_word;
-    const key = JSON.stringify([header.dead, header.quiet, header.step >= header.dead_window, item, stats.nan, stats.posinf, stats.neginf, scene.tight, scene.grey, scene.colormap, scene.centred]);
+    const key = JSON.stringify([header.dead, header.quiet, header.step >= header.dead_window, item, stats, header.view, scene.tight, scene.grey, scene.colormap, scene.centred]);
     if (key === known) return;
     known = key;
     const found = Object.entries(header.dead).map(([channel, since]) => [Number(channel), since]);
